@@ -1,0 +1,1 @@
+//! Bounded intake rings and numbered histories

@@ -1,0 +1,1 @@
+//! Concurrent keyed aggregation that is taken out whole and exactly

@@ -1,0 +1,1 @@
+//! One shared history per key, transactions, extractors and subscribers that pull

@@ -1,0 +1,1 @@
+//! When to flush a buffer, and how much: state machines without a clock

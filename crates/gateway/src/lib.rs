@@ -1,0 +1,1 @@
+//! REST, WebSocket and the live page over a running pipeline

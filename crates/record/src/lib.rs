@@ -1,0 +1,1 @@
+//! The tagged reading that travels through Forebay: its value, quality, keys and sequence types

@@ -1,0 +1,1 @@
+//! Batch writers with an outcome per row, their retry layer, and the SQLite adapter
