@@ -32,8 +32,8 @@ pub fn any_of(
 /// A policy that flushes when every one of `policies` is due at the same time.
 ///
 /// A policy is due from its first decision to flush until the next flush ends, and then again if
-/// its `on_flushed` says so. The flush comes at the first moment when all are due, and its reason is
-/// that of the policy that became due last (the later one in the list if several did). While a
+/// its `on_flushed` says so. The flush comes at the first moment when all are due, and its reason
+/// is that of the policy that became due last (the later one in the list if several did). While a
 /// policy that is not due has no deadline, there is none: only a push can help. So an [`Age`]
 /// promises nothing in here (`all_of([Size, Age])` reads "at least so many, and not before so
 /// long"), and with a [`Manual`] in the list nothing is ever flushed.

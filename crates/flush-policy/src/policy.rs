@@ -1,7 +1,7 @@
 //! The trait that every policy implements, and what goes in and out of it.
 //!
-//! Invariants: a flush is never asked for while the buffer is empty; between two flushes a condition
-//! that became true stays true; time that jumps back is clamped to the latest time seen.
+//! Invariants: a flush is never asked for while the buffer is empty; between two flushes a
+//! condition that became true stays true; time that jumps back is clamped to the latest time seen.
 
 use std::fmt;
 use std::time::Instant;

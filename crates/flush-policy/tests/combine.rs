@@ -45,6 +45,21 @@ fn any_of_flushes_for_the_first_that_is_due() {
 }
 
 #[test]
+fn any_of_shows_every_call_to_every_part() {
+    let start = Instant::now();
+    let interval = Interval::new(5 * S).unwrap().boxed();
+    let mut policy = any_of([size(2), interval]).unwrap();
+    // The size decides, and the interval has to have seen the push all the same.
+    assert_eq!(
+        policy.on_push(start, Load::new(2, 0)),
+        Decision::Flush(Reason::Size)
+    );
+    let left = Flushed::failed(Remainder::new(1, 0, start));
+    assert_eq!(policy.on_flushed(start + S, left), Decision::Wait);
+    assert_eq!(policy.next_deadline(), Some(start + 5 * S));
+}
+
+#[test]
 fn all_of_flushes_when_the_last_is_due() {
     let start = Instant::now();
     let mut policy = all_of([size(2), age(5)]).unwrap();

@@ -139,7 +139,10 @@ proptest! {
     }
 
     #[test]
-    fn empty_buffer_never_flushes(spec in spec(), times in prop::collection::vec(0..7_200_000_u64, 1..40)) {
+    fn empty_buffer_never_flushes(
+        spec in spec(),
+        times in prop::collection::vec(0..7_200_000_u64, 1..40),
+    ) {
         let start = Instant::now();
         for mut policy in [
             spec.build().unwrap(),
