@@ -1,0 +1,67 @@
+//! `cargo xtask bench CASE [ARGS…]`: builds in release, then hands over to the package `benches`.
+
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::{process, workspace};
+
+/// Builds the program and the benchmarks, and runs one case; results go to `target/bench`.
+pub(crate) fn run(args: &[String]) -> Result<()> {
+    build_programs()?;
+    let target = workspace::target_directory()?;
+    let results = target.join("bench");
+    std::fs::create_dir_all(&results)
+        .with_context(|| format!("cannot create {}", results.display()))?;
+    let mut command = Command::new(target.join("release/benches"));
+    command
+        .args(args)
+        .env("FOREBAY_BENCH_PROGRAM", target.join("release/forebay"))
+        .env("FOREBAY_BENCH_RESULTS", &results);
+    process::run(&mut command)
+}
+
+/// Builds, and does not run, everything that a benchmark needs.
+pub(crate) fn build_all() -> Result<()> {
+    build_programs()?;
+    let packages = packages_with_bench_targets()?;
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let mut command = process::cargo();
+    command
+        .current_dir(workspace::root())
+        .args(["bench", "--no-run", "--bench", "*"]);
+    for package in &packages {
+        command.args(["--package", package]);
+    }
+    process::run(&mut command)
+}
+
+/// The program and the benchmarks against peers, with one selection of packages for all callers, so
+/// that nothing is built twice.
+fn build_programs() -> Result<()> {
+    let mut command = process::cargo();
+    command.current_dir(workspace::root()).args([
+        "build",
+        "--release",
+        "--package",
+        "forebay",
+        "--package",
+        "benches",
+        "--bins",
+    ]);
+    process::run(&mut command)
+}
+
+/// Packages with a `benches/*.rs`, which cargo makes bench targets of.
+fn packages_with_bench_targets() -> Result<Vec<String>> {
+    let mut names: Vec<String> = workspace::metadata()?
+        .workspace_packages()
+        .into_iter()
+        .filter(|package| package.targets.iter().any(cargo_metadata::Target::is_bench))
+        .map(|package| package.name.to_string())
+        .collect();
+    names.sort();
+    Ok(names)
+}
