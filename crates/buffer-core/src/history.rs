@@ -109,7 +109,6 @@ impl<T> History<T> {
     ///
     /// `missed` is exact through eviction, growth and shrinking. A cursor beyond the newest value
     /// comes from another history; it is answered as if it stood at the newest.
-    #[must_use]
     pub fn since(&self, cursor: Cursor) -> Since<'_, T> {
         let seen = cursor.number().min(self.appended);
         let unseen = self.appended - seen;

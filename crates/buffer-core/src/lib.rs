@@ -1,1 +1,29 @@
-//! Bounded intake rings and numbered histories
+//! Bounded intake rings and numbered histories.
+//!
+//! - [`Ring`]: many producers, batch consumers. Nothing leaves it because somebody looked: a
+//!   consumer takes a [`Lease`] and acknowledges it; a lease that is dropped puts its items back.
+//! - [`History`]: the last N values of one key, numbered, so that a reader with a [`Cursor`] knows
+//!   exactly how many updates it missed.
+//!
+//! Both are generic, know no clock but in calls that wait, and return what they displace.
+
+mod error;
+mod history;
+mod lease;
+mod overflow;
+mod ring;
+mod stats;
+mod sync;
+mod watermark;
+
+pub use error::{LeaseError, RingError};
+pub use history::{Appended, Cursor, Entry, History, KeySeq, Room, RoomError, Since, Window};
+pub use lease::{Lease, LeaseItems};
+pub use overflow::{OverflowPolicy, Pushed, PushedMany, Refusal};
+pub use ring::{Demand, Producer, Ring, RingBuilder};
+pub use stats::{Dropped, RingStats};
+pub use watermark::{Crossing, Direction, Watermark};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,0 +1,109 @@
+//! One report when a ring fills up, one when it has emptied again.
+
+use crate::error::RingError;
+
+/// The marks between which a ring counts as filling or emptied, in percent of its capacity.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Watermark {
+    high_pct: f64,
+    low_pct: f64,
+}
+
+impl Watermark {
+    /// Reports at `high_pct` on the way up and at `low_pct` on the way down.
+    ///
+    /// # Errors
+    /// Unless 0 ≤ `low_pct` < `high_pct` ≤ 100.
+    pub fn new(high_pct: f64, low_pct: f64) -> Result<Self, RingError> {
+        if (0.0..100.0).contains(&low_pct) && low_pct < high_pct && high_pct <= 100.0 {
+            Ok(Self { high_pct, low_pct })
+        } else {
+            Err(RingError::Watermark { high_pct, low_pct })
+        }
+    }
+}
+
+impl Default for Watermark {
+    /// Up at 80 %, back at 70 %.
+    fn default() -> Self {
+        Self {
+            high_pct: 80.0,
+            low_pct: 70.0,
+        }
+    }
+}
+
+/// Which way the fill of a ring crossed its watermark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Above the high mark.
+    Up,
+    /// Back below the low mark.
+    Down,
+}
+
+/// A watermark was crossed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Crossing {
+    /// Which way.
+    pub direction: Direction,
+    /// Items in the ring then, leased ones included.
+    pub current_size: usize,
+    /// The capacity then.
+    pub max_size: usize,
+    /// Counts the crossings of this ring from 1. Listeners run after the lock is released, so two
+    /// threads may report out of order; the greater number is the newer state.
+    pub number: u64,
+}
+
+impl Crossing {
+    /// The fill in percent of the capacity.
+    #[must_use]
+    pub fn utilization_pct(&self) -> f64 {
+        percent(self.current_size, self.max_size)
+    }
+}
+
+/// The hysteresis: remembers on which side of the marks the fill was.
+#[derive(Debug)]
+pub(crate) struct Gauge {
+    marks: Watermark,
+    above: bool,
+    crossings: u64,
+}
+
+impl Gauge {
+    pub(crate) fn new(marks: Watermark) -> Self {
+        Self {
+            marks,
+            above: false,
+            crossings: 0,
+        }
+    }
+
+    /// Looks at the fill after a change.
+    pub(crate) fn observe(&mut self, current_size: usize, max_size: usize) -> Option<Crossing> {
+        let fill_pct = percent(current_size, max_size);
+        let direction = match self.above {
+            false if fill_pct >= self.marks.high_pct => Direction::Up,
+            true if fill_pct <= self.marks.low_pct => Direction::Down,
+            _ => return None,
+        };
+        self.above = direction == Direction::Up;
+        self.crossings += 1;
+        Some(Crossing {
+            direction,
+            current_size,
+            max_size,
+            number: self.crossings,
+        })
+    }
+}
+
+pub(crate) fn percent(part: usize, whole: usize) -> f64 {
+    if whole == 0 {
+        0.0
+    } else {
+        part as f64 * 100.0 / whole as f64
+    }
+}
