@@ -14,10 +14,8 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     std::fs::create_dir_all(&results)
         .with_context(|| format!("cannot create {}", results.display()))?;
     let mut command = Command::new(target.join("release/benches"));
-    command
-        .args(args)
-        .env("FOREBAY_BENCH_PROGRAM", target.join("release/forebay"))
-        .env("FOREBAY_BENCH_RESULTS", &results);
+    command.arg("--program").arg(target.join("release/forebay"));
+    command.arg("--results").arg(&results).args(args);
     process::run(&mut command)
 }
 

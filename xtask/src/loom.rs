@@ -33,7 +33,7 @@ pub(crate) fn run() -> Result<()> {
             .args(["test", "--release", "--package", &models.package])
             .env("RUSTFLAGS", "--cfg loom")
             .env("CARGO_TARGET_DIR", &target)
-            // Models are linked often and are small: optimising across crates costs more than it saves.
+            // Models are small: optimising across crates costs more than it saves.
             .env("CARGO_PROFILE_RELEASE_LTO", "off");
         for test in &models.tests {
             command.args(["--test", test]);

@@ -2,7 +2,7 @@
 //!
 //! Normal and build dependencies must be in the table. A dev-dependency is not linked into anything
 //! that ships, so any crate of a lower layer is allowed; one that points up or sideways is not.
-//! A crate or an edge that the table does not know fails: the table is the architecture, and changes
+//! A crate or an edge that the table does not know fails: the table is the architecture. It changes
 //! together with ARCHITECTURE.md.
 
 use cargo_metadata::{DependencyKind, Metadata};

@@ -1,0 +1,59 @@
+//! Benchmarks of the whole program, side by side with other ways to do the same work.
+//!
+//! All contenders run in one session, in turns, as processes of their own, and each result is
+//! checked before its time counts. Absolute figures belong to the machine; what is reported and
+//! compared is the ratio. Start it as `cargo xtask bench CASE`, which builds in release first.
+
+mod host;
+mod ingest;
+mod process;
+mod report;
+mod spread;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Measures the program against peers and limits.
+#[derive(Parser)]
+#[command(name = "cargo xtask bench", arg_required_else_help = true)]
+struct Arguments {
+    /// The `forebay` program to measure.
+    #[arg(long, global = true, default_value = "target/release/forebay")]
+    program: PathBuf,
+    /// Where results go, and databases while a benchmark runs.
+    #[arg(long, global = true, default_value = "target/bench")]
+    results: PathBuf,
+    #[command(subcommand)]
+    case: Case,
+}
+
+#[derive(Subcommand)]
+enum Case {
+    /// Loads a file of readings into SQLite: the program, a Python script, a bare Rust loop.
+    Ingest(ingest::Options),
+    /// Runs the program on this host's own metrics: processor time and memory.
+    Run(host::Options),
+    /// The bare Rust loop; `ingest` starts it as a process of its own.
+    #[command(hide = true)]
+    PeerIngest {
+        /// NDJSON to read.
+        source: PathBuf,
+        /// SQLite file to create.
+        database: PathBuf,
+    },
+}
+
+fn main() -> Result<()> {
+    let Arguments {
+        program,
+        results,
+        case,
+    } = Arguments::parse();
+    match case {
+        Case::PeerIngest { source, database } => ingest::peer::load(&source, &database),
+        Case::Ingest(options) => ingest::run(&options, &program, &results),
+        Case::Run(options) => host::run(&options, &program, &results),
+    }
+}
