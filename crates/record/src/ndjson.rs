@@ -88,6 +88,42 @@ pub fn parse(line: &[u8], limit: &FutureLimit) -> Result<Record, RecordError> {
     Ok(record)
 }
 
+/// Writes a record as one line, without its newline, that [`parse`] reads back.
+///
+/// ```
+/// use record::{FutureLimit, Record, Timestamp, Value, ndjson};
+/// let record = Record::new("PLC01", "D100", Value::I64(7), Timestamp::from_micros(5)?)?;
+/// let line = ndjson::write(&record);
+/// let limit = FutureLimit::new(Timestamp::from_micros(5)?, std::time::Duration::ZERO);
+/// assert_eq!(ndjson::parse(line.as_bytes(), &limit)?, record);
+/// # Ok::<(), record::RecordError>(())
+/// ```
+#[must_use]
+pub fn write(record: &Record) -> String {
+    #[derive(serde::Serialize)]
+    struct Line<'a> {
+        timestamp: i64,
+        source: &'a str,
+        tag: &'a str,
+        value: &'a Value,
+        quality: Quality,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        priority: Option<crate::Priority>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<&'a str>,
+    }
+    let line = Line {
+        timestamp: record.timestamp.micros(),
+        source: record.source.as_str(),
+        tag: record.tag.as_str(),
+        value: &record.value,
+        quality: record.quality,
+        priority: record.priority,
+        id: record.id.as_deref(),
+    };
+    serde_json::to_string(&line).expect("a record has only text keys and finite numbers")
+}
+
 /// The fields of a line as they stand there, before any of them is judged.
 #[derive(Default)]
 struct Fields<'a> {

@@ -1,1 +1,33 @@
-//! Batch writers with an outcome per row, their retry layer, and the SQLite adapter
+//! Where batches go: writers with an outcome per row, the retry decision, and the adapters.
+//!
+//! - [`BatchWriter`] is what a sink implements; [`BoxWriter`] is one chosen at run time.
+//! - A [`Batch`] is immutable and has an id: each retry sends the same rows under the same id.
+//! - A [`Receipt`] or a [`WriteError`] says what became of each row.
+//! - The ledger: rows and the watermark of their scope commit in one transaction, so that neither
+//!   a retry after an unknown outcome nor a second run writes a row twice.
+//! - [`Retry`] decides when to try again; it never sleeps.
+//! - [`SqliteWriter`] is the embedded default, [`MemoryWriter`] the one for tests.
+
+mod batch;
+mod error;
+mod memory;
+mod receipt;
+mod retry;
+mod scope;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+mod writer;
+
+pub use batch::{Batch, BatchId, Row};
+pub use error::{ErrorKind, WriteError};
+pub use memory::MemoryWriter;
+pub use receipt::{Quarantined, Receipt, RowOutcome};
+pub use retry::{Retry, RetryDecision, RetryPolicy};
+pub use scope::{OpenScope, ScopeIndex, ScopeName};
+#[cfg(feature = "sqlite")]
+pub use sqlite::{SqliteOptions, SqliteWriter};
+pub use writer::{BatchWriter, BoxWriter};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

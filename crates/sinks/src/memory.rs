@@ -1,0 +1,209 @@
+//! A sink in memory, with failures on order.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use record::{Position, Record};
+
+use crate::{
+    Batch, BatchId, BatchWriter, ErrorKind, OpenScope, Quarantined, Receipt, ScopeIndex, ScopeName,
+    WriteError,
+};
+
+/// A sink in memory, for tests and examples: keeps a ledger like a database, and fails as it is
+/// told to.
+///
+/// ```
+/// use sinks::{Batch, BatchId, BatchWriter, MemoryWriter};
+/// # let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+/// # runtime.block_on(async {
+/// let writer = MemoryWriter::new();
+/// let receipt = writer.write(&Batch::new(BatchId(1), Vec::new())).await?;
+/// assert_eq!(receipt.delivered(), 0);
+/// # Ok::<(), sinks::WriteError>(()) }).expect("written");
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct MemoryWriter {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    scopes: BTreeMap<ScopeName, OpenScope>,
+    open: BTreeMap<ScopeIndex, (ScopeName, u64)>,
+    delivered: Vec<(ScopeName, Position, Record)>,
+    quarantined: Vec<(ScopeName, Position, String)>,
+    attempts: Vec<BatchId>,
+    failures: VecDeque<Failure>,
+    down: bool,
+}
+
+#[derive(Debug)]
+enum Failure {
+    Before(WriteError),
+    After(WriteError),
+}
+
+impl MemoryWriter {
+    /// An empty sink.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The next write fails before it wrote anything.
+    pub fn fail_before_write(&self) {
+        let error = WriteError::new(ErrorKind::Transient, "the connection was refused");
+        self.with(|state| state.failures.push_back(Failure::Before(error)));
+    }
+
+    /// The next write succeeds, but its answer is lost.
+    pub fn fail_after_write(&self) {
+        let error = WriteError::new(ErrorKind::Transient, "the answer to the commit was lost");
+        self.with(|state| state.failures.push_back(Failure::After(error)));
+    }
+
+    /// Every write fails until [`recover`](Self::recover).
+    pub fn go_down(&self) {
+        self.with(|state| state.down = true);
+    }
+
+    /// Writes work again.
+    pub fn recover(&self) {
+        self.with(|state| state.down = false);
+    }
+
+    /// What was delivered, in the order of delivery.
+    #[must_use]
+    pub fn delivered(&self) -> Vec<(ScopeName, Position, Record)> {
+        self.with(|state| state.delivered.clone())
+    }
+
+    /// What was quarantined, with its reason.
+    #[must_use]
+    pub fn quarantined(&self) -> Vec<(ScopeName, Position, String)> {
+        self.with(|state| state.quarantined.clone())
+    }
+
+    /// The batches of all attempts, failed ones included.
+    #[must_use]
+    pub fn attempts(&self) -> Vec<BatchId> {
+        self.with(|state| state.attempts.clone())
+    }
+
+    fn with<R>(&self, act: impl FnOnce(&mut State) -> R) -> R {
+        act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl State {
+    fn write(&mut self, batch: &Batch) -> Result<Receipt, WriteError> {
+        for row in batch.rows() {
+            let (name, fence) = self.scope_of(row.scope)?;
+            if self
+                .scopes
+                .get(&name)
+                .is_none_or(|scope| scope.fence != fence)
+            {
+                return Err(WriteError::new(
+                    ErrorKind::Fenced,
+                    format!("scope `{name}` was opened by another writer"),
+                ));
+            }
+        }
+        let (mut repeated, mut quarantined) = (0, Vec::new());
+        for (index, row) in batch.rows().iter().enumerate() {
+            let (name, _) = self.scope_of(row.scope)?;
+            let Some(scope) = self.scopes.get_mut(&name) else {
+                continue;
+            };
+            let is_new = row.position > scope.watermark;
+            scope.watermark = scope.watermark.max(row.position);
+            if !is_new {
+                repeated += 1;
+            }
+            match &row.content {
+                Ok(record) if is_new => {
+                    self.delivered.push((name, row.position, record.clone()));
+                }
+                Ok(_) => {}
+                Err(malformed) => {
+                    let reason = malformed.reason().to_owned();
+                    if is_new {
+                        self.quarantined.push((name, row.position, reason.clone()));
+                    }
+                    quarantined.push(Quarantined { row: index, reason });
+                }
+            }
+        }
+        Ok(Receipt::new(batch.rows().len(), repeated, quarantined))
+    }
+
+    fn scope_of(&self, index: ScopeIndex) -> Result<(ScopeName, u64), WriteError> {
+        self.open.get(&index).cloned().ok_or_else(|| {
+            WriteError::new(ErrorKind::Fatal, format!("scope {} is not open", index.0))
+        })
+    }
+}
+
+impl BatchWriter for MemoryWriter {
+    fn name(&self) -> &'static str {
+        "memory"
+    }
+
+    async fn open_scope(
+        &self,
+        index: ScopeIndex,
+        name: &ScopeName,
+    ) -> Result<OpenScope, WriteError> {
+        Ok(self.with(|state| {
+            let scope = state.scopes.entry(name.clone()).or_insert(OpenScope {
+                watermark: Position::START,
+                fence: 0,
+            });
+            scope.fence += 1;
+            let opened = *scope;
+            state.open.insert(index, (name.clone(), opened.fence));
+            opened
+        }))
+    }
+
+    async fn scopes(&self, prefix: &str) -> Result<Vec<(ScopeName, Position)>, WriteError> {
+        Ok(self.with(|state| {
+            let named = state
+                .scopes
+                .iter()
+                .filter(|(name, _)| name.as_str().starts_with(prefix));
+            named
+                .map(|(name, scope)| (name.clone(), scope.watermark))
+                .collect()
+        }))
+    }
+
+    async fn rename_scope(&self, from: &ScopeName, to: &ScopeName) -> Result<(), WriteError> {
+        self.with(|state| {
+            if let Some(scope) = state.scopes.remove(from) {
+                state.scopes.insert(to.clone(), scope);
+            }
+        });
+        Ok(())
+    }
+
+    async fn write(&self, batch: &Batch) -> Result<Receipt, WriteError> {
+        self.with(|state| {
+            state.attempts.push(batch.id());
+            if state.down {
+                return Err(WriteError::new(ErrorKind::Transient, "the sink is down"));
+            }
+            match state.failures.pop_front() {
+                Some(Failure::Before(error)) => Err(error),
+                Some(Failure::After(error)) => state.write(batch).and(Err(error)),
+                None => state.write(batch),
+            }
+        })
+    }
+
+    async fn close(&self) -> Result<(), WriteError> {
+        Ok(())
+    }
+}

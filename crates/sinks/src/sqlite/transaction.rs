@@ -1,0 +1,262 @@
+//! What happens inside transactions: scopes, rows, quarantine and ledger.
+
+use record::{Malformed, Position, Record, Value, ndjson};
+use rusqlite::types::{Null, ToSqlOutput, ValueRef};
+use rusqlite::{
+    CachedStatement, Connection, OptionalExtension, ToSql, TransactionBehavior, params,
+};
+
+use super::classify;
+use super::worker::{Failure, OpenScopes, Opened};
+use crate::{
+    Batch, BatchId, ErrorKind, OpenScope, Quarantined, Receipt, Row, ScopeIndex, ScopeName,
+    WriteError,
+};
+
+const INSERT_ROW: &str = "INSERT INTO tag_values VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+const INSERT_QUARANTINE: &str = "INSERT INTO quarantine VALUES (?1, ?2, ?3, ?4)";
+
+/// Opens a scope under a new fence and reads how far it is delivered.
+pub(super) fn open_scope(
+    connection: &mut Connection,
+    name: &ScopeName,
+) -> Result<(i64, OpenScope), Failure> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute(
+        "INSERT OR IGNORE INTO scopes(name) VALUES (?1)",
+        [name.as_str()],
+    )?;
+    let id: i64 = transaction.query_row(
+        "SELECT id FROM scopes WHERE name = ?1",
+        [name.as_str()],
+        |row| row.get(0),
+    )?;
+    let (fence, position): (i64, i64) = transaction.query_row(
+        "INSERT INTO ledger VALUES (?1, 1, 0, 0)
+         ON CONFLICT (scope) DO UPDATE SET fence = fence + 1
+         RETURNING fence, position",
+        [id],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    transaction.commit()?;
+    let scope = OpenScope {
+        watermark: position_of(position),
+        fence: fence.try_into().unwrap_or(0),
+    };
+    Ok((id, scope))
+}
+
+/// The scopes whose names begin with `prefix`.
+pub(super) fn scopes(
+    connection: &Connection,
+    prefix: &str,
+) -> Result<Vec<(ScopeName, Position)>, Failure> {
+    let mut statement = connection.prepare_cached(
+        "SELECT name, coalesce(position, 0) FROM scopes LEFT JOIN ledger ON scope = id
+         WHERE substr(name, 1, length(?1)) = ?1 ORDER BY id",
+    )?;
+    let found = statement
+        .query_map([prefix], |row| {
+            Ok((
+                ScopeName::new(row.get::<_, String>(0)?),
+                position_of(row.get(1)?),
+            ))
+        })?
+        .collect::<Result<_, _>>()?;
+    Ok(found)
+}
+
+pub(super) fn rename_scope(
+    connection: &Connection,
+    from: &ScopeName,
+    to: &ScopeName,
+) -> Result<(), Failure> {
+    connection.execute(
+        "UPDATE scopes SET name = ?2 WHERE name = ?1",
+        [from.as_str(), to.as_str()],
+    )?;
+    Ok(())
+}
+
+/// Writes the batch in one transaction.
+pub(super) fn write(
+    connection: &mut Connection,
+    open: &OpenScopes,
+    batch: &Batch,
+) -> Result<Receipt, Failure> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut marks = Marks {
+        connection: &transaction,
+        open,
+        read: Vec::new(),
+    };
+    let mut rows = transaction.prepare_cached(INSERT_ROW)?;
+    let mut quarantine = transaction.prepare_cached(INSERT_QUARANTINE)?;
+    let (mut repeated, mut quarantined) = (0, Vec::new());
+    for (index, row) in batch.rows().iter().enumerate() {
+        let mark = marks.of(row.scope)?;
+        let position = row.position.number().cast_signed();
+        let reason = if row.position <= mark.watermark {
+            repeated += 1;
+            earlier_reason(&transaction, mark.id, position)?
+        } else {
+            mark.watermark = row.position;
+            settle(&transaction, &mut rows, &mut quarantine, mark.id, row)?
+        };
+        quarantined.extend(reason.map(|reason| Quarantined { row: index, reason }));
+    }
+    marks.advance(batch.id())?;
+    drop((rows, quarantine));
+    transaction.commit()?;
+    Ok(Receipt::new(batch.rows().len(), repeated, quarantined))
+}
+
+/// Stores a new row, or quarantines it and says why.
+fn settle(
+    connection: &Connection,
+    rows: &mut CachedStatement<'_>,
+    quarantine: &mut CachedStatement<'_>,
+    scope: i64,
+    row: &Row,
+) -> Result<Option<String>, Failure> {
+    let position = row.position.number().cast_signed();
+    match &row.content {
+        Ok(record) => match insert(rows, record, scope, position) {
+            Ok(()) => Ok(None),
+            Err(error) if classify::is_data_error(&error) && !connection.is_autocommit() => {
+                let reason = error.to_string();
+                let original = ndjson::write(record);
+                quarantine.execute(params![scope, position, reason, original])?;
+                Ok(Some(reason))
+            }
+            Err(error) => Err(error.into()),
+        },
+        Err(malformed) => {
+            let original = original(malformed);
+            quarantine.execute(params![scope, position, malformed.reason(), original])?;
+            Ok(Some(malformed.reason().to_owned()))
+        }
+    }
+}
+
+fn insert(
+    statement: &mut CachedStatement<'_>,
+    record: &Record,
+    scope: i64,
+    position: i64,
+) -> rusqlite::Result<()> {
+    statement.raw_bind_parameter(1, record.timestamp.micros())?;
+    statement.raw_bind_parameter(2, record.source.as_str())?;
+    statement.raw_bind_parameter(3, record.tag.as_str())?;
+    statement.raw_bind_parameter(4, SqlValue(&record.value))?;
+    statement.raw_bind_parameter(5, record.quality.as_str())?;
+    statement.raw_bind_parameter(6, scope)?;
+    statement.raw_bind_parameter(7, position)?;
+    statement.raw_execute().map(|_| ())
+}
+
+struct SqlValue<'a>(&'a Value);
+
+impl ToSql for SqlValue<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(match self.0 {
+            Value::Null => ToSqlOutput::from(Null),
+            Value::Bool(truth) => ToSqlOutput::from(*truth),
+            Value::I64(number) => ToSqlOutput::from(*number),
+            Value::F64(number) => ToSqlOutput::from(*number),
+            Value::Text(text) | Value::Json(text) => ToSqlOutput::from(text.as_str()),
+        })
+    }
+}
+
+/// Text where it is text, bytes otherwise.
+fn original(malformed: &Malformed) -> ToSqlOutput<'_> {
+    match std::str::from_utf8(malformed.original()) {
+        Ok(text) => ToSqlOutput::from(text),
+        Err(_) => ToSqlOutput::Borrowed(ValueRef::Blob(malformed.original())),
+    }
+}
+
+/// Why a row that was settled before is in the quarantine, if it is.
+fn earlier_reason(
+    connection: &Connection,
+    scope: i64,
+    position: i64,
+) -> rusqlite::Result<Option<String>> {
+    connection
+        .prepare_cached("SELECT reason FROM quarantine WHERE scope = ?1 AND position = ?2")?
+        .query_row([scope, position], |row| row.get(0))
+        .optional()
+}
+
+fn position_of(number: i64) -> Position {
+    Position::new(number.try_into().unwrap_or(0))
+}
+
+/// The watermarks that a batch touches, read when they are first needed.
+struct Marks<'a> {
+    connection: &'a Connection,
+    open: &'a OpenScopes,
+    read: Vec<Mark>,
+}
+
+struct Mark {
+    index: ScopeIndex,
+    id: i64,
+    fence: u64,
+    watermark: Position,
+}
+
+impl Marks<'_> {
+    fn of(&mut self, index: ScopeIndex) -> Result<&mut Mark, Failure> {
+        let known = self.read.iter().position(|mark| mark.index == index);
+        let at = match known {
+            Some(at) => at,
+            None => {
+                self.read.push(self.read_mark(index)?);
+                self.read.len() - 1
+            }
+        };
+        Ok(&mut self.read[at])
+    }
+
+    fn read_mark(&self, index: ScopeIndex) -> Result<Mark, Failure> {
+        let Some(Opened { id, fence, name }) = self.open.get(&index) else {
+            return Err(Failure::Refused(WriteError::new(
+                ErrorKind::Fatal,
+                format!("scope {} is not open", index.0),
+            )));
+        };
+        let (held, position): (i64, i64) = self
+            .connection
+            .prepare_cached("SELECT fence, position FROM ledger WHERE scope = ?1")?
+            .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        if u64::try_from(held) != Ok(*fence) {
+            return Err(Failure::Refused(WriteError::new(
+                ErrorKind::Fenced,
+                format!("scope `{name}` was opened by another writer (fence {held}, ours {fence})"),
+            )));
+        }
+        Ok(Mark {
+            index,
+            id: *id,
+            fence: *fence,
+            watermark: position_of(position),
+        })
+    }
+
+    fn advance(&self, batch: BatchId) -> rusqlite::Result<()> {
+        let mut statement = self.connection.prepare_cached(
+            "UPDATE ledger SET position = ?3, batch = ?4 WHERE scope = ?1 AND fence = ?2",
+        )?;
+        for mark in &self.read {
+            statement.execute([
+                mark.id,
+                mark.fence.cast_signed(),
+                mark.watermark.number().cast_signed(),
+                batch.0.cast_signed(),
+            ])?;
+        }
+        Ok(())
+    }
+}

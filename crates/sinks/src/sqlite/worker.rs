@@ -1,0 +1,193 @@
+//! The thread that owns the connection.
+
+use std::collections::HashMap;
+use std::sync::mpsc;
+
+use record::Position;
+use rusqlite::{Connection, OpenFlags};
+use tokio::sync::oneshot;
+
+use super::{SqliteOptions, classify, schema, transaction};
+use crate::{Batch, OpenScope, Receipt, ScopeIndex, ScopeName, WriteError};
+
+pub(super) type Reply<T> = oneshot::Sender<Result<T, WriteError>>;
+
+/// What the thread is asked to do.
+pub(super) enum Command {
+    OpenScope(ScopeIndex, ScopeName, Reply<OpenScope>),
+    Scopes(String, Reply<Vec<(ScopeName, Position)>>),
+    Rename(ScopeName, ScopeName, Reply<()>),
+    Write(Batch, Reply<Receipt>),
+    Close(Reply<()>),
+}
+
+/// A scope as this writer opened it.
+#[derive(Clone, Debug)]
+pub(super) struct Opened {
+    pub(super) id: i64,
+    pub(super) fence: u64,
+    pub(super) name: ScopeName,
+}
+
+/// The scopes that this writer opened; they outlive a connection.
+pub(super) type OpenScopes = HashMap<ScopeIndex, Opened>;
+
+struct Worker {
+    options: SqliteOptions,
+    connection: Option<Connection>,
+    open: OpenScopes,
+}
+
+pub(super) fn run(
+    options: SqliteOptions,
+    ready: &mpsc::SyncSender<Result<(), WriteError>>,
+    inbox: &mpsc::Receiver<Command>,
+) {
+    let mut worker = Worker {
+        options,
+        connection: None,
+        open: HashMap::new(),
+    };
+    let opened = worker.with_connection("open", |_, _| Ok(()));
+    let failed = opened.is_err();
+    // A receiver that is gone has stopped waiting; there is nobody to tell.
+    let _ = ready.send(opened);
+    if failed {
+        return;
+    }
+    while let Ok(command) = inbox.recv() {
+        if worker.obey(command).is_break() {
+            return;
+        }
+    }
+}
+
+impl Worker {
+    fn obey(&mut self, command: Command) -> std::ops::ControlFlow<()> {
+        // A caller that no longer waits for its answer made the outcome unknown to itself; the
+        // ledger will tell it.
+        match command {
+            Command::OpenScope(index, name, reply) => {
+                let opened = self.with_connection("open a scope of", |connection, open| {
+                    let (id, scope) = transaction::open_scope(connection, &name)?;
+                    open.insert(
+                        index,
+                        Opened {
+                            id,
+                            fence: scope.fence,
+                            name: name.clone(),
+                        },
+                    );
+                    Ok(scope)
+                });
+                let _ = reply.send(opened);
+            }
+            Command::Scopes(prefix, reply) => {
+                let found = self.with_connection("read the scopes of", |connection, _| {
+                    transaction::scopes(connection, &prefix)
+                });
+                let _ = reply.send(found);
+            }
+            Command::Rename(from, to, reply) => {
+                let renamed = self.with_connection("rename a scope of", |connection, _| {
+                    transaction::rename_scope(connection, &from, &to)
+                });
+                let _ = reply.send(renamed);
+            }
+            Command::Write(batch, reply) => {
+                let written = self.with_connection("write to", |connection, open| {
+                    transaction::write(connection, open, &batch)
+                });
+                // The rows are freed before the answer, so that whoever waits for it can reuse
+                // the memory.
+                drop(batch);
+                let _ = reply.send(written);
+            }
+            Command::Close(reply) => {
+                let closed = match self.connection.take() {
+                    Some(connection) => connection.close().map_err(|(_, error)| {
+                        classify::write_error("close", &self.options, &error)
+                    }),
+                    None => Ok(()),
+                };
+                let _ = reply.send(closed);
+                return std::ops::ControlFlow::Break(());
+            }
+        }
+        std::ops::ControlFlow::Continue(())
+    }
+
+    /// Acts on the connection, which is opened first if there is none. After an error of the file
+    /// itself it is dropped, so that the next attempt starts from a sound one.
+    fn with_connection<T>(
+        &mut self,
+        doing: &'static str,
+        act: impl FnOnce(&mut Connection, &mut OpenScopes) -> Result<T, Failure>,
+    ) -> Result<T, WriteError> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => connect(&self.options)
+                .map_err(|failure| failure.into_write_error("open", &self.options))?,
+        };
+        let outcome = act(&mut connection, &mut self.open);
+        let sound = match &outcome {
+            Ok(_) | Err(Failure::Refused(_)) => true,
+            Err(Failure::Sqlite(error)) => classify::leaves_connection_sound(error),
+        };
+        if sound && connection.is_autocommit() {
+            self.connection = Some(connection);
+        }
+        outcome.map_err(|failure| failure.into_write_error(doing, &self.options))
+    }
+}
+
+/// Why a step failed: SQLite said so, or we refused to go on.
+pub(super) enum Failure {
+    Sqlite(rusqlite::Error),
+    Refused(WriteError),
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl Failure {
+    fn into_write_error(self, doing: &'static str, options: &SqliteOptions) -> WriteError {
+        match self {
+            Self::Sqlite(error) => classify::write_error(doing, options, &error),
+            Self::Refused(error) => error,
+        }
+    }
+}
+
+fn connect(options: &SqliteOptions) -> Result<Connection, Failure> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(&options.path, flags)?;
+    connection.busy_timeout(options.busy_timeout)?;
+    // WAL first: with a rollback journal a reader would block the writer.
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    schema::create_or_check(&mut connection, &options.path)?;
+    assert_durable(&connection, options);
+    Ok(connection)
+}
+
+/// Says so when the settings that make a commit survive a power cut did not take.
+fn assert_durable(connection: &Connection, options: &SqliteOptions) {
+    let mode = connection.pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0));
+    let synchronous =
+        connection.pragma_query_value(None, "synchronous", |row| row.get::<_, i64>(0));
+    if mode.as_deref() != Ok("wal") || synchronous != Ok(2) {
+        tracing::warn!(
+            path = %options.path.display(),
+            ?mode,
+            ?synchronous,
+            "journal_mode is not wal or synchronous is not full: a commit may not survive a \
+             power cut"
+        );
+    }
+}
