@@ -1,0 +1,367 @@
+// The live page of a running server: puts the connection, the keys, the charts and the tiles
+// together. It holds no protocol and no drawing itself; see connection.js and charts.js.
+
+import { ChartGrid } from "./charts.js";
+import { Connection } from "./connection.js";
+import { age } from "./format.js";
+import { Notifications } from "./notifications.js";
+import { globPattern, isGlob, Search } from "./search.js";
+import { OWN_KEYS, Selection } from "./selection.js";
+import { Series } from "./series.js";
+import { startTiles } from "./tiles.js";
+
+const SUBSCRIPTION = "charts";
+const MIN_INTERVAL_MS = 250;
+const MOST_CHANGES_PER_KEY_PER_S = 100;
+const KEYS_AGAIN_AFTER_MS = [1000, 2500, 5000];
+const KEYS_EVERY_MS = 30_000;
+const UNSEEN_FOR_MS = 20_000;
+const CATCH_UP_EVERY_MS = 15_000;
+
+const at = (id) => document.getElementById(id);
+const remember = (key, value) => {
+  try {
+    localStorage.setItem(key, value);
+  } catch {
+    // The choice then lasts as long as the page.
+  }
+};
+const remembered = (key) => {
+  try {
+    return localStorage.getItem(key);
+  } catch {
+    return null;
+  }
+};
+
+/** Every series that was ever charted, and the newest value of every key the server listed. */
+const series = new Map();
+const keys = new Map();
+const selection = new Selection();
+const notifications = new Notifications(at("notifications"));
+const scheme = location.protocol === "https:" ? "wss:" : "ws:";
+const connection = new Connection(`${scheme}//${location.host}/ws`);
+const grid = new ChartGrid(at("grid"), {
+  addTo: (chart) => search.aim(chart),
+  remove: (chart) => change(() => selection.remove(chart.spec.id)),
+});
+const search = new Search(at("search"), {
+  keys: () => [...OWN_KEYS.map((key) => ({ key, value: series.get(key)?.newest?.value })), ...keys.values()],
+  charted: (wanted) => selection.charts.some((chart) => wanted.every((key) => chart.keys.includes(key))),
+  choose: (chosen, target) => change(() => (
+    target ? selection.addTo(target.spec.id, chosen) : selection.add(chosen)
+  )),
+  opened: () => loadKeys(),
+});
+
+let instance = null;
+let clockOffset = 0;
+let subscribed = "";
+let liveKeys = 0;
+let extract = { kind: "since_last" };
+let windowS = Number(remembered("forebay.window")) || 60;
+
+// Keys and charts
+
+/** The series that keys and globs stand for, in the order of the keys. */
+function resolve(wanted) {
+  const found = new Set();
+  for (const key of wanted) {
+    if (!isGlob(key)) {
+      if (OWN_KEYS.includes(key) || keys.has(key) || series.has(key)) found.add(key);
+      continue;
+    }
+    const pattern = globPattern(key);
+    const matches = [...keys.keys()].filter((one) => pattern.test(one));
+    matches.sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
+    for (const match of matches) found.add(match);
+  }
+  return [...found].map(seriesOf);
+}
+
+function seriesOf(key) {
+  if (!series.has(key)) {
+    const one = new Series(key);
+    const known = keys.get(key);
+    if (known) one.newest = { time: known.timestamp / 1000, value: known.value, quality: known.quality };
+    series.set(key, one);
+  }
+  return series.get(key);
+}
+
+/** Brings the page in line with the selection and the keys: charts, subscription, history. */
+function arrange() {
+  const charts = selection.charts;
+  grid.show(charts);
+  grid.assign(resolve);
+  at("reset").hidden = selection.isDefault;
+  at("empty").hidden = charts.length > 0;
+  at("empty").textContent = keys.size > 0
+    ? "No chart is shown. Search for a tag above to add one."
+    : "Waiting for the first data of a source.";
+  const wanted = grid.charts.flatMap((chart) => chart.series.map((one) => one.key));
+  const live = [...new Set(wanted)].filter((key) => !key.startsWith("@"));
+  subscribe(live);
+  for (const key of live) loadHistory(seriesOf(key));
+}
+
+function change(edit) {
+  edit();
+  arrange();
+}
+
+/** Keys are quoted for the server's globs, so that a `*` in a tag's own name stays itself. */
+const quoted = (key) => key.replace(/[*?[\]{}\\]/g, "[$&]");
+
+function subscribe(live) {
+  const shape = JSON.stringify([extract, live]);
+  if (shape === subscribed) return;
+  subscribed = shape;
+  liveKeys = live.length;
+  connection.subscribe(SUBSCRIPTION, {
+    keys: live.map(quoted),
+    extract,
+    min_interval_ms: MIN_INTERVAL_MS,
+  });
+}
+
+let keysLoading = null;
+function loadKeys() {
+  keysLoading ??= fetchKeys().finally(() => (keysLoading = null));
+  return keysLoading;
+}
+
+async function fetchKeys() {
+  try {
+    const answer = await (await fetch("/api/keys", { signal: AbortSignal.timeout(8000) })).json();
+    keys.clear();
+    for (const entry of answer.keys) {
+      const key = `${entry.source}/${entry.tag}`;
+      keys.set(key, { ...entry, key });
+    }
+  } catch {
+    return;
+  }
+  if (selection.isDefault) {
+    selection.suggest([...keys.values()].sort((a, b) => a.key.localeCompare(b.key, "en", { numeric: true })));
+  }
+  arrange();
+  search.refresh();
+}
+
+/** Tags appear one after the other when a server starts, so look more often at first. */
+function watchKeys() {
+  loadKeys();
+  for (const delay of KEYS_AGAIN_AFTER_MS) setTimeout(loadKeys, delay);
+}
+setInterval(() => !document.hidden && connection.state !== "reconnecting" && loadKeys(), KEYS_EVERY_MS);
+
+// History
+
+/** How many seconds of history each series was given since the connection began. */
+let covered = new Map();
+
+async function loadHistory(one) {
+  if ((covered.get(one.key) ?? 0) >= windowS || connection.state === "reconnecting") return;
+  const mine = covered;
+  mine.set(one.key, windowS);
+  const path = `/api/history/${encodeURIComponent(one.source)}/${encodeURIComponent(one.tag)}`;
+  try {
+    const response = await fetch(`${path}?seconds=${windowS}`, { signal: AbortSignal.timeout(10_000) });
+    if (!response.ok) return;
+    const { points } = await response.json();
+    if (mine !== covered) return;
+    one.adopt(points);
+    grid.redraw();
+  } catch {
+    mine.delete(one.key);
+  }
+}
+
+/** What was seen so far ends here; the history may close the gap. */
+function breakLines() {
+  for (const one of series.values()) if (!one.key.startsWith("@")) one.breakLine();
+  covered = new Map();
+}
+
+/** Asks for the history again, but not each time a slow source is late. */
+function catchUp() {
+  if (performance.now() - caughtUpAt < CATCH_UP_EVERY_MS) return;
+  caughtUpAt = performance.now();
+  covered = new Map();
+  for (const one of series.values()) if (!one.key.startsWith("@")) loadHistory(one);
+}
+let caughtUpAt = -Infinity;
+
+// Messages
+
+let burst = { since: performance.now(), changes: 0 };
+
+connection.addEventListener("changes", ({ detail }) => {
+  if (detail.id !== SUBSCRIPTION) return;
+  for (const change of detail.changes) {
+    const key = `${change.source}/${change.tag}`;
+    series.get(key)?.append(change);
+    const known = keys.get(key);
+    if (known) Object.assign(known, change);
+  }
+  if (detail.type === "update") conflateIfTooMany(detail.changes.length);
+});
+
+/** Every change is drawn unless there are far more than a screen can show. */
+function conflateIfTooMany(number) {
+  burst.changes += number;
+  const seconds = (performance.now() - burst.since) / 1000;
+  if (seconds < 3) return;
+  const rate = burst.changes / seconds / Math.max(1, liveKeys);
+  burst = { since: performance.now(), changes: 0 };
+  if (rate > MOST_CHANGES_PER_KEY_PER_S && extract.kind !== "latest") {
+    extract = { kind: "latest" };
+    arrange();
+  }
+}
+
+connection.addEventListener("welcome", ({ detail }) => {
+  setClock(detail.timestamp);
+  if (connection.everOpen) breakLines();
+  if (instance !== null && instance !== detail.instance) {
+    notifications.show("info", "The server was restarted.");
+  }
+  instance = detail.instance;
+  watchKeys();
+});
+
+connection.addEventListener("time", ({ detail }) => setClock(detail.timestamp));
+connection.addEventListener("notification", ({ detail }) => notifications.show(detail.level, detail.message));
+connection.addEventListener("refused", ({ detail }) => {
+  if (detail.id === SUBSCRIPTION && extract.kind !== "latest") {
+    extract = { kind: "latest" };
+    arrange();
+    return;
+  }
+  notifications.show("error", detail.message ?? detail.code);
+});
+
+/** The server's clock decides where "now" is, since it stamps the data. */
+function setClock(timestamp) {
+  const offset = timestamp / 1000 - Date.now();
+  if (Number.isFinite(offset)) clockOffset = Math.abs(offset) < 200 ? 0 : offset;
+}
+grid.now = () => Date.now() + clockOffset;
+
+// The state of the connection
+
+function showConnection() {
+  const { state, dataAge, retryAt } = connection;
+  at("connection").dataset.state = state;
+  const text = { live: "live", stale: staleText(dataAge), reconnecting: waitText(retryAt) }[state];
+  if (at("connection-text").textContent !== text) at("connection-text").textContent = text;
+}
+
+function staleText(dataAge) {
+  return dataAge === null ? "stale · no data yet" : `stale · last data ${age(dataAge)} ago`;
+}
+
+function waitText(retryAt) {
+  if (!connection.everOpen) return "connecting";
+  const wait = retryAt === null ? 0 : Math.ceil((retryAt - performance.now()) / 1000);
+  return wait > 1 ? `reconnecting in ${wait} s` : "reconnecting";
+}
+
+let before = "reconnecting";
+connection.addEventListener("state", ({ detail: { state } }) => {
+  if (state === "live" && before === "stale") catchUp();
+  before = state;
+  grid.setPaused(state !== "live");
+  showConnection();
+  at("connection-said").textContent = { live: "Live", stale: "Data is stale", reconnecting: "Connection lost" }[state];
+});
+setInterval(showConnection, 1000);
+
+// A page that nobody sees asks for nothing.
+let unseen = 0;
+document.addEventListener("visibilitychange", () => {
+  clearTimeout(unseen);
+  if (document.hidden) {
+    unseen = setTimeout(() => subscribe([]), UNSEEN_FOR_MS);
+  } else if (liveKeys === 0) {
+    breakLines();
+    arrange();
+  }
+});
+
+// Theme and window
+
+const dark = matchMedia("(prefers-color-scheme: dark)");
+
+function showTheme() {
+  const root = document.documentElement;
+  const isDark = (root.dataset.theme ?? (dark.matches ? "dark" : "light")) === "dark";
+  at("theme").setAttribute("aria-label", `Switch to the ${isDark ? "light" : "dark"} theme`);
+  const probe = document.createElement("i");
+  document.body.append(probe);
+  const colour = (name) => {
+    probe.style.color = `var(${name})`;
+    return getComputedStyle(probe).color;
+  };
+  grid.theme = {
+    font: getComputedStyle(document.body).fontFamily,
+    muted: colour("--muted"),
+    line: colour("--line"),
+    grid: colour("--hair"),
+    warn: colour("--warn"),
+    bad: colour("--bad"),
+    palette: [1, 2, 3, 4, 5, 6].map((number) => colour(`--trace-${number}`)),
+    rampSaturation: isDark ? 48 : 52,
+    rampLightness: isDark ? 62 : 42,
+  };
+  probe.remove();
+  grid.redraw();
+}
+
+at("theme").onclick = () => {
+  const root = document.documentElement;
+  const isDark = (root.dataset.theme ?? (dark.matches ? "dark" : "light")) === "dark";
+  root.dataset.theme = isDark ? "light" : "dark";
+  remember("forebay.theme", root.dataset.theme);
+  showTheme();
+};
+dark.addEventListener("change", showTheme);
+
+function setWindow(seconds) {
+  windowS = [60, 300, 900].includes(seconds) ? seconds : 60;
+  grid.windowMs = windowS * 1000;
+  remember("forebay.window", String(windowS));
+  at("window").querySelector(`[value="${windowS}"]`).checked = true;
+  for (const chart of grid.charts) {
+    for (const one of chart.series) if (!one.key.startsWith("@")) loadHistory(one);
+  }
+  grid.redraw();
+}
+at("window").addEventListener("change", (event) => setWindow(Number(event.target.value)));
+at("reset").onclick = () => change(() => {
+  selection.reset();
+  selection.suggest([...keys.values()]);
+});
+
+// Start
+
+at("host").textContent = location.host;
+setWindow(windowS);
+showTheme();
+startTiles((metrics) => {
+  const timestamp = grid.now() * 1000;
+  const own = {
+    "@pipeline/rows_per_s": metrics.sink?.rows_per_s,
+    "@pipeline/buffer_fill_pct": metrics.buffer?.utilization_pct,
+    "@pipeline/pending": metrics.pending,
+    "@pipeline/latency_p50_ms": metrics.latency_ms?.p50,
+    "@pipeline/latency_p99_ms": metrics.latency_ms?.p99,
+  };
+  for (const key of OWN_KEYS) {
+    seriesOf(key).append({ timestamp, value: own[key] ?? null, quality: "good" });
+  }
+});
+connection.connect();
+showConnection();
+document.title = `Forebay · ${location.host}`;
