@@ -1,1 +1,50 @@
-//! Concurrent keyed aggregation that is taken out whole and exactly
+//! Concurrent keyed aggregation that is taken out whole and exactly.
+//!
+//! Many threads [`add`](Coalescer::add) updates to keys; what belongs to one key is merged as it
+//! arrives; somebody [`take`](Coalescer::take)s everything and hands it on, and
+//! [`restore`](Coalescer::restore)s what could not be delivered. Each update is in exactly one
+//! batch, however adds and takes overlap, and both keys and updates are capped.
+//!
+//! - [`Coalescer`] holds the merged updates, [`Writer`] is a thread's handle, [`BoundKey`] one key's;
+//! - [`Aggregate`] says how updates merge: [`Last`], [`Count`], [`Sum`], [`Stats`],
+//!   [`SuccessFailure`], or your own;
+//! - [`aggregate`] does the same for a plain list.
+//!
+//! It has no clock, no task and no sink: when to take is decided elsewhere. There is no
+//! process-wide instance, because the first caller's configuration would silently win over
+//! everybody else's: handles are passed. Who wants one all the same writes
+//! `static BUFFER: OnceLock<Coalescer<String, Sum>>`, and then it says so in one place.
+
+mod aggregate;
+mod coalescer;
+mod credits;
+mod error;
+mod last;
+mod list;
+mod settings;
+mod shared;
+mod stats;
+mod success_failure;
+mod sum;
+mod sync;
+mod table;
+mod taken;
+mod tally;
+mod writer;
+
+pub use aggregate::{Aggregate, Stamp};
+pub use coalescer::{AddResult, Added, AddedMany, Coalescer};
+pub use error::{AddError, InvalidUpdate, SettingsError};
+pub use last::{Last, Newest};
+pub use list::{Aggregated, aggregate};
+pub use settings::{Builder, WhenFull, WhenKeysFull};
+pub use stats::{Moments, Stats};
+pub use success_failure::{Evidence, SuccessFailure, Weights};
+pub use sum::{Count, Sum};
+pub use taken::{Entry, Taken};
+pub use tally::{CoalescerStats, FlushesByReason, TakeReason};
+pub use writer::{BoundKey, Writer};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,0 +1,218 @@
+//! The coalescer itself, and what an add answers.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::sync::Arc;
+
+use crate::shared::Shared;
+use crate::{AddError, Aggregate, Builder, CoalescerStats, TakeReason, Taken, Writer};
+
+/// Merges updates per key, from many threads, until somebody takes everything out.
+///
+/// Cloning it gives another handle to the same buffer. Each key lives in one of several locked
+/// shards; adds to different shards do not wait for each other, and a take locks one shard at a
+/// time, for as long as it takes to swap a table. Adding costs one hash, one lock and one look-up.
+///
+/// Every update is in exactly one [`Taken`]. Updates of one key keep their order from take to take.
+/// A take is not one moment for all keys: of two updates to *different* keys, a take can hold the
+/// later and leave the earlier to the next.
+///
+/// ```
+/// use coalesce::{Added, Coalescer, Sum};
+///
+/// let buffer = Coalescer::new(Sum);
+/// std::thread::scope(|scope| {
+///     for _ in 0..2 {
+///         let writer = buffer.writer();
+///         scope.spawn(move || {
+///             for reading in [1.0, 2.0, 3.0] {
+///                 let added = writer.add("watts", reading);
+///                 assert_eq!(added, Ok(Added::Buffered));
+///             }
+///         });
+///     }
+/// });
+/// let batch = buffer.take();
+/// assert_eq!((batch.updates(), batch.keys()), (6, 1));
+/// assert_eq!(batch.entries()[0].partial, 12.0);
+///
+/// // The sink refused it, so it goes back, and merges with what has come since.
+/// assert_eq!(buffer.add("watts", 4.0), Ok(Added::Buffered));
+/// buffer.restore(batch);
+/// assert_eq!(buffer.take().entries()[0].partial, 16.0);
+/// ```
+pub struct Coalescer<K, A: Aggregate, S = RandomState> {
+    shared: Arc<Shared<K, A, S>>,
+}
+
+/// What became of an update that was accepted.
+#[derive(Debug, Clone, PartialEq)]
+#[must_use = "a flush that is due has to be carried out, and what was taken delivered"]
+pub enum Added<K, P> {
+    /// It is in the buffer.
+    Buffered,
+    /// It is in the buffer, which holds `flush_at` updates or more: it is time to take.
+    ///
+    /// Every add says so until somebody does.
+    FlushDue,
+    /// It reached a cap whose policy is `FlushNow`: here is everything that was in the buffer, the
+    /// update included.
+    Flushed(Taken<K, P>),
+}
+
+/// The answer to an update of an aggregate `A`.
+pub type AddResult<K, A> =
+    Result<Added<K, <A as Aggregate>::Partial>, AddError<K, <A as Aggregate>::Update>>;
+
+/// What became of several updates.
+#[derive(Debug)]
+#[must_use = "what was taken has to be delivered"]
+pub struct AddedMany<K, A: Aggregate> {
+    /// Updates that were accepted.
+    pub accepted: u64,
+    /// Updates that were refused, one error each; they do not stop the others.
+    pub refused: Vec<AddError<K, A::Update>>,
+    /// What had to be taken out meanwhile, in order.
+    pub flushed: Vec<Taken<K, A::Partial>>,
+    /// Whether the last accepted update said that a flush is due.
+    pub is_flush_due: bool,
+}
+
+impl<K, A> Coalescer<K, A>
+where
+    K: Hash + Eq + Clone,
+    A: Aggregate,
+{
+    /// A coalescer that holds up to 1,000 updates, refuses more, and says from 100 on that a flush
+    /// is due.
+    #[must_use]
+    pub fn new(aggregate: A) -> Self {
+        Self::from_settings(Builder::new(aggregate))
+    }
+
+    /// Settings, to change the caps and what happens when they are reached.
+    pub fn builder(aggregate: A) -> Builder<K, A> {
+        Builder::new(aggregate)
+    }
+}
+
+impl<K, A, S> Coalescer<K, A, S>
+where
+    K: Hash + Eq + Clone,
+    A: Aggregate,
+    S: BuildHasher,
+{
+    pub(crate) fn from_settings(settings: Builder<K, A, S>) -> Self {
+        Self {
+            shared: Arc::new(Shared::new(settings)),
+        }
+    }
+
+    /// A handle for one thread, which can be sent there and cannot be shared.
+    #[must_use]
+    pub fn writer(&self) -> Writer<K, A, S> {
+        Writer::new(Arc::clone(&self.shared))
+    }
+
+    /// Adds an update to its key.
+    ///
+    /// # Errors
+    /// If the aggregate refuses the update, or a cap whose policy is `Reject` is reached. The error
+    /// holds the key and the update.
+    pub fn add(&self, key: K, update: A::Update) -> AddResult<K, A> {
+        self.shared.add(self.shared.hash(&key), key, update)
+    }
+
+    /// Adds an update to a key that is borrowed, and owned only if it is new.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add).
+    pub fn add_ref<Q>(&self, key: &Q, update: A::Update) -> AddResult<K, A>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        let hash = self.shared.hash(key);
+        self.shared.add_ref(hash, key, update, Q::to_owned)
+    }
+
+    /// Adds several updates; one that is refused does not stop the others.
+    pub fn add_many(&self, updates: impl IntoIterator<Item = (K, A::Update)>) -> AddedMany<K, A> {
+        add_many(updates, |key, update| self.add(key, update))
+    }
+
+    /// Takes everything out, because somebody asked for it.
+    pub fn take(&self) -> Taken<K, A::Partial> {
+        self.take_for(TakeReason::Manual)
+    }
+
+    /// Takes everything out, for a reason under which it is counted if there was anything.
+    ///
+    /// Takes time in proportion to the number of keys, but holds each lock only briefly. Its memory
+    /// goes with it: after a burst the buffer is as small as a new one.
+    pub fn take_for(&self, reason: TakeReason) -> Taken<K, A::Partial> {
+        self.shared.take_with(reason, None)
+    }
+
+    /// Brings back what could not be delivered, merged with what has come since.
+    ///
+    /// Nothing is refused, since it was accepted once: until the next take the buffer can hold its
+    /// caps and what was out. The batch has to come from this coalescer, or the order of updates
+    /// is lost for aggregates that need it.
+    pub fn restore(&self, batch: Taken<K, A::Partial>) {
+        self.shared.restore(batch);
+    }
+
+    /// Number of updates in the buffer, at once and approximately while others add.
+    #[must_use]
+    pub fn updates(&self) -> u64 {
+        self.shared.updates()
+    }
+
+    /// All counts as of one moment. Stops adds for as long as it takes to lock every shard.
+    #[must_use]
+    pub fn stats(&self) -> CoalescerStats {
+        self.shared.stats()
+    }
+}
+
+impl<K, A: Aggregate, S> Clone for Coalescer<K, A, S> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+}
+
+impl<K, A: Aggregate, S> fmt::Debug for Coalescer<K, A, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Coalescer").finish_non_exhaustive()
+    }
+}
+
+/// Adds one update after the other and gathers the answers.
+pub(crate) fn add_many<K, A: Aggregate>(
+    updates: impl IntoIterator<Item = (K, A::Update)>,
+    mut add: impl FnMut(K, A::Update) -> AddResult<K, A>,
+) -> AddedMany<K, A> {
+    let mut all = AddedMany {
+        accepted: 0,
+        refused: Vec::new(),
+        flushed: Vec::new(),
+        is_flush_due: false,
+    };
+    for (key, update) in updates {
+        match add(key, update) {
+            Ok(added) => {
+                all.accepted += 1;
+                all.is_flush_due = matches!(added, Added::FlushDue);
+                if let Added::Flushed(taken) = added {
+                    all.flushed.push(taken);
+                }
+            }
+            Err(error) => all.refused.push(error),
+        }
+    }
+    all
+}

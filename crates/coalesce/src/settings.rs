@@ -1,0 +1,181 @@
+//! Caps, and what happens when they are reached.
+
+use std::hash::{BuildHasher, Hash, RandomState};
+
+use crate::{Aggregate, Coalescer, SettingsError};
+
+const UPDATES_MAX_DEFAULT: u64 = 1_000;
+const FLUSH_AT_DEFAULT: u64 = 100;
+
+/// What happens to an update that does not fit under the cap on updates.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WhenFull {
+    /// It is refused and handed back.
+    #[default]
+    Reject,
+    /// Everything is taken out, the update with it, and handed to its caller to be delivered.
+    FlushNow,
+}
+
+/// What happens to an update whose key is new and does not fit under the cap on keys.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WhenKeysFull<K> {
+    /// It is refused and handed back.
+    #[default]
+    Reject,
+    /// Everything is taken out, the update with it, and handed to its caller to be delivered.
+    FlushNow,
+    /// It is accepted under this key, so that totals over all keys stay exact. The key has a place
+    /// of its own under the cap, and [`updates_overflowed`] counts what it took in.
+    ///
+    /// [`updates_overflowed`]: crate::CoalescerStats::updates_overflowed
+    OverflowKey(K),
+}
+
+/// Settings of a [`Coalescer`].
+///
+/// ```
+/// use coalesce::{Added, Coalescer, Sum, WhenFull, WhenKeysFull};
+///
+/// let bytes_by_peer = Coalescer::builder(Sum)
+///     .updates_max(1_000_000, WhenFull::FlushNow)
+///     .keys_max(10_000, WhenKeysFull::OverflowKey("other".to_owned()))
+///     .flush_at(50_000)
+///     .build()?;
+/// match bytes_by_peer.add_ref("10.0.0.7", 1_500.0) {
+///     Ok(Added::Buffered) => {}
+///     Ok(Added::FlushDue) => { /* take, here or by telling the thread that does */ }
+///     Ok(Added::Flushed(batch)) => { /* deliver the batch */ }
+///     Err(refused) => eprintln!("{refused}"),
+/// }
+/// # Ok::<(), coalesce::SettingsError>(())
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Builder<K, A, S = RandomState> {
+    pub(crate) aggregate: A,
+    pub(crate) hasher: S,
+    pub(crate) updates_max: Option<u64>,
+    pub(crate) when_full: WhenFull,
+    pub(crate) keys_max: Option<u64>,
+    pub(crate) when_keys_full: WhenKeysFull<K>,
+    flush_at: FlushAt,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum FlushAt {
+    /// 100, or the cap on updates if that is lower.
+    Default,
+    Given(Option<u64>),
+}
+
+impl<K, A> Builder<K, A> {
+    pub(crate) fn new(aggregate: A) -> Self {
+        Self {
+            aggregate,
+            hasher: RandomState::new(),
+            updates_max: Some(UPDATES_MAX_DEFAULT),
+            when_full: WhenFull::default(),
+            keys_max: None,
+            when_keys_full: WhenKeysFull::Reject,
+            flush_at: FlushAt::Default,
+        }
+    }
+}
+
+impl<K, A, S> Builder<K, A, S> {
+    /// Most updates that are held, and what happens beyond that; 1,000 and
+    /// [`WhenFull::Reject`] unless set. `None` for no cap.
+    pub fn updates_max(mut self, updates_max: impl Into<Option<u64>>, when_full: WhenFull) -> Self {
+        self.updates_max = updates_max.into();
+        self.when_full = when_full;
+        self
+    }
+
+    /// Most keys that are held, the overflow key included, and what happens beyond that. Not
+    /// capped unless set, since there are never more keys than updates.
+    pub fn keys_max(
+        mut self,
+        keys_max: impl Into<Option<u64>>,
+        when_keys_full: WhenKeysFull<K>,
+    ) -> Self {
+        self.keys_max = keys_max.into();
+        self.when_keys_full = when_keys_full;
+        self
+    }
+
+    /// Number of updates from which on an add says that a flush is due; 100 unless set. `None` for
+    /// never.
+    pub fn flush_at(mut self, updates: impl Into<Option<u64>>) -> Self {
+        self.flush_at = FlushAt::Given(updates.into());
+        self
+    }
+
+    /// Hashes keys differently. The default is seeded at random, so that nobody can choose keys
+    /// that collide; a faster one is right only for keys that do not come from outside.
+    pub fn hasher<T>(self, hasher: T) -> Builder<K, A, T> {
+        Builder {
+            aggregate: self.aggregate,
+            hasher,
+            updates_max: self.updates_max,
+            when_full: self.when_full,
+            keys_max: self.keys_max,
+            when_keys_full: self.when_keys_full,
+            flush_at: self.flush_at,
+        }
+    }
+
+    /// Builds the coalescer.
+    ///
+    /// # Errors
+    /// If a number is 0, if neither updates nor keys are capped, or if `flush_at` is beyond the cap
+    /// on updates.
+    pub fn build(self) -> Result<Coalescer<K, A, S>, SettingsError>
+    where
+        K: Hash + Eq + Clone,
+        A: Aggregate,
+        S: BuildHasher,
+    {
+        let given = match self.flush_at {
+            FlushAt::Default => None,
+            FlushAt::Given(flush_at) => flush_at,
+        };
+        for (field, value) in [
+            ("updates_max", self.updates_max),
+            ("keys_max", self.keys_max),
+            ("flush_at", given),
+        ] {
+            if value == Some(0) {
+                return Err(SettingsError::TooSmall {
+                    field,
+                    value: 0,
+                    min: 1,
+                });
+            }
+        }
+        match (given, self.updates_max) {
+            (Some(flush_at), Some(updates_max)) if flush_at > updates_max => {
+                return Err(SettingsError::FlushAtBeyondCap {
+                    flush_at,
+                    updates_max,
+                });
+            }
+            (_, None) if self.keys_max.is_none() => return Err(SettingsError::NoCap),
+            _ => {}
+        }
+        Ok(Coalescer::from_settings(self))
+    }
+
+    /// The number of updates from which on a flush is due.
+    pub(crate) fn flush_at_effective(&self) -> Option<u64> {
+        match self.flush_at {
+            FlushAt::Default => Some(
+                self.updates_max
+                    .map_or(FLUSH_AT_DEFAULT, |max| max.min(FLUSH_AT_DEFAULT)),
+            ),
+            FlushAt::Given(flush_at) => flush_at,
+        }
+    }
+}

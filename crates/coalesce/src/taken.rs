@@ -1,0 +1,107 @@
+//! What is taken out of a coalescer.
+
+/// The updates of one key, merged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry<K, P> {
+    /// The key.
+    pub key: K,
+    /// What its updates have become.
+    pub partial: P,
+    /// How many updates that were, at least 1.
+    pub updates: u64,
+}
+
+/// Everything that was in a coalescer: one entry per key, in no particular order.
+///
+/// Delivered entries are simply dropped. What could not be delivered goes back by
+/// [`restore`](crate::Coalescer::restore), whole or as a batch collected from some of the entries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "what is taken is in no buffer any more: deliver it or restore it"]
+pub struct Taken<K, P> {
+    entries: Vec<Entry<K, P>>,
+    updates: u64,
+}
+
+impl<K, P> Taken<K, P> {
+    pub(crate) fn with_capacity(keys: usize) -> Self {
+        Self {
+            entries: Vec::with_capacity(keys),
+            updates: 0,
+        }
+    }
+
+    /// Number of single updates in it.
+    #[must_use]
+    pub const fn updates(&self) -> u64 {
+        self.updates
+    }
+
+    /// Number of keys in it, which is that of its entries.
+    #[must_use]
+    pub const fn keys(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether nothing was there to take.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The entries.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry<K, P>] {
+        &self.entries
+    }
+
+    /// The entries by themselves.
+    #[must_use]
+    pub fn into_entries(self) -> Vec<Entry<K, P>> {
+        self.entries
+    }
+}
+
+impl<K, P> Default for Taken<K, P> {
+    fn default() -> Self {
+        Self {
+            entries: Vec::new(),
+            updates: 0,
+        }
+    }
+}
+
+impl<K, P> Extend<Entry<K, P>> for Taken<K, P> {
+    fn extend<I: IntoIterator<Item = Entry<K, P>>>(&mut self, entries: I) {
+        let updates = &mut self.updates;
+        let counted = entries
+            .into_iter()
+            .inspect(|entry| *updates += entry.updates);
+        self.entries.extend(counted);
+    }
+}
+
+impl<K, P> FromIterator<Entry<K, P>> for Taken<K, P> {
+    fn from_iter<I: IntoIterator<Item = Entry<K, P>>>(entries: I) -> Self {
+        let mut taken = Self::default();
+        taken.extend(entries);
+        taken
+    }
+}
+
+impl<K, P> IntoIterator for Taken<K, P> {
+    type Item = Entry<K, P>;
+    type IntoIter = std::vec::IntoIter<Entry<K, P>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.entries.into_iter()
+    }
+}
+
+impl<'a, K, P> IntoIterator for &'a Taken<K, P> {
+    type Item = &'a Entry<K, P>;
+    type IntoIter = std::slice::Iter<'a, Entry<K, P>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.entries.iter()
+    }
+}
