@@ -10,8 +10,9 @@ use crate::InvalidUpdate;
 ///
 /// [`start`](Self::start), [`absorb`](Self::absorb) and [`merge`](Self::merge) run while a part of
 /// the [`Coalescer`](crate::Coalescer) is locked: they should be short, must not use the same
-/// coalescer, and should not panic. (An update whose absorption panics counts neither as accepted
-/// nor as refused.) What they displace is handed back and dropped after unlocking.
+/// coalescer, and should not panic. An update whose absorption panics is neither accepted nor
+/// refused; a panic while a batch is restored loses what had not been merged by then. What they
+/// displace is handed back and dropped after unlocking.
 ///
 /// ```
 /// use coalesce::{Aggregate, Coalescer, InvalidUpdate, Stamp};

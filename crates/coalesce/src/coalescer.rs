@@ -16,7 +16,8 @@ use crate::{AddError, Aggregate, Builder, CoalescerStats, TakeReason, Taken, Wri
 ///
 /// Every update is in exactly one [`Taken`]. Updates of one key keep their order from take to take.
 /// A take is not one moment for all keys: of two updates to *different* keys, a take can hold the
-/// later and leave the earlier to the next.
+/// later and leave the earlier to the next, and beside busy writers it can hold more than was ever
+/// in the buffer at once. The caps hold for the buffer, at every moment.
 ///
 /// ```
 /// use coalesce::{Added, Coalescer, Sum};
@@ -56,8 +57,8 @@ pub enum Added<K, P> {
     ///
     /// Every add says so until somebody does.
     FlushDue,
-    /// It reached a cap whose policy is `FlushNow`: here is everything that was in the buffer, the
-    /// update included.
+    /// It did not fit under a cap whose policy is `FlushNow`: here is everything that was in the
+    /// buffer, and the update.
     Flushed(Taken<K, P>),
 }
 

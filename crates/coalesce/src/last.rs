@@ -7,7 +7,8 @@ use crate::{Aggregate, Stamp};
 
 /// Keeps the newest value of each key, in the order in which updates were accepted.
 ///
-/// A batch that comes back by [`restore`](crate::Coalescer::restore) never overwrites a newer value.
+/// A batch that comes back by [`restore`](crate::Coalescer::restore) never overwrites a newer
+/// value.
 pub struct Last<V> {
     values: PhantomData<fn(V) -> V>,
 }

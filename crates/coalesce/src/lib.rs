@@ -5,7 +5,8 @@
 //! [`restore`](Coalescer::restore)s what could not be delivered. Each update is in exactly one
 //! batch, however adds and takes overlap, and both keys and updates are capped.
 //!
-//! - [`Coalescer`] holds the merged updates, [`Writer`] is a thread's handle, [`BoundKey`] one key's;
+//! - [`Coalescer`] holds the merged updates, [`Writer`] is one thread's handle, [`BoundKey`] that
+//!   of one key;
 //! - [`Aggregate`] says how updates merge: [`Last`], [`Count`], [`Sum`], [`Stats`],
 //!   [`SuccessFailure`], or your own;
 //! - [`aggregate`] does the same for a plain list.

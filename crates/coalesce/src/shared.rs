@@ -257,27 +257,31 @@ where
     }
 
     /// Takes everything out, shard by shard; with `extra` in it, which is in the buffer only while
-    /// its shard is locked and so needs no room.
+    /// its shard is locked and so needs no room. Its shard comes first: should the aggregate panic,
+    /// nothing has been taken yet.
     pub(crate) fn take_with(
         &self,
         reason: TakeReason,
         mut extra: Option<(u64, K, A::Update)>,
     ) -> Taken<K, A::Partial> {
         let mut tables = Vec::new();
-        for index in 0..SHARDS {
+        let first = extra.as_ref().map_or(0, |(hash, ..)| shard_of(*hash));
+        for index in (first..SHARDS).chain(0..first) {
             let mut shard = self.shards[index].0.lock();
             let (updates, keys) = (shard.table.updates(), shard.table.keys() as u64);
-            let of_this = extra.take_if(|(hash, ..)| shard_of(*hash) == index);
-            let displaced = of_this.map(|(hash, key, update)| match shard.table.find(hash, &key) {
-                Some(place) => {
-                    let update = shard.absorb(place, &self.aggregate, update, Route::Own);
-                    Some((key, update))
-                }
-                None => {
-                    shard.insert(hash, key, &self.aggregate, update, Route::Own);
-                    None
-                }
-            });
+            let displaced =
+                extra
+                    .take()
+                    .map(|(hash, key, update)| match shard.table.find(hash, &key) {
+                        Some(place) => {
+                            let update = shard.absorb(place, &self.aggregate, update, Route::Own);
+                            Some((key, update))
+                        }
+                        None => {
+                            shard.insert(hash, key, &self.aggregate, update, Route::Own);
+                            None
+                        }
+                    });
             if shard.table.keys() == 0 {
                 continue;
             }

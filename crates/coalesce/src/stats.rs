@@ -6,8 +6,8 @@ use crate::{Aggregate, InvalidUpdate, Stamp};
 ///
 /// Updates are absorbed by Welford's method (Technometrics 4, 1962), and partial results merged by
 /// the method of Chan, Golub and `LeVeque` (COMPSTAT 1982): neither subtracts large squares from
-/// each other, so a small spread around a large mean keeps its digits. Values have to be finite and of
-/// at most [`Stats::VALUE_ABS_MAX`], so that their squares are finite too.
+/// each other, so a small spread around a large mean keeps its digits. Values have to be finite and
+/// of at most [`Stats::VALUE_ABS_MAX`], so that their squares are finite too.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Stats;
 

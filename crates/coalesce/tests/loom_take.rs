@@ -4,6 +4,10 @@
 
 #![cfg(loom)]
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+#![allow(
+    unused_must_use,
+    reason = "a buffer that refuses what does not fit takes nothing out"
+)]
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::BuildHasherDefault;
