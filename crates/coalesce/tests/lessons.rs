@@ -309,6 +309,25 @@ fn flush_is_due_until_somebody_takes() {
 }
 
 #[test]
+fn many_updates_say_whether_they_caused_a_flush() {
+    let buffer = Coalescer::builder(Count)
+        .updates_max(4, WhenFull::FlushNow)
+        .flush_at(3)
+        .build()
+        .unwrap();
+    let add = |n| buffer.add_many([("a", ()); 8].into_iter().take(n));
+    let added = add(2);
+    assert!(!added.is_flush_due && added.flushed.is_empty());
+    let added = add(1);
+    assert!(added.is_flush_due && added.flushed.is_empty());
+    // One fits, the next takes all five out, and one is left.
+    let added = add(3);
+    assert!(!added.is_flush_due);
+    assert_eq!(added.flushed[0].updates(), 5);
+    assert_eq!(buffer.updates(), 1);
+}
+
+#[test]
 fn take_that_takes_nothing_is_not_counted() {
     let buffer: Coalescer<u8, Count> = Coalescer::new(Count);
     assert!(buffer.take().is_empty());
