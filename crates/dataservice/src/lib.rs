@@ -1,1 +1,81 @@
-//! One shared history per key, transactions, extractors and subscribers that pull
+//! One shared history per key, transactions, extractors, and subscribers that are woken and pull.
+//!
+//! - [`DataService`]: keys interned to a [`KeyId`], a history for each, atomic commits.
+//! - [`Transaction`]: stages privately and locks nothing; [`commit`](Transaction::commit) shows
+//!   everything at once and wakes each subscriber at most once; dropping it shows nothing.
+//! - [`Subscription`]: a set of keys with an [`Extractor`] each. It is woken, and pulls a
+//!   [`Snapshot`] that is one commit prefix across all its keys.
+//! - Extractors: [`LatestValue`], [`WindowByCount`], [`WindowByDuration`], [`FullHistory`],
+//!   [`SinceLast`] (every update exactly once, with a count of what was missed), and your own.
+//!
+//! Only copies of values are made under the service's lock: extractors, wakers and the destructors
+//! of displaced values run after unlocking. Keep `Clone` of a value cheap (put frames into an
+//! `Arc`), and let neither it nor `Hash` and `Eq` of a key call the service.
+//!
+//! It knows no clock: event times come with the values, and [`DataService::maintain`] takes `now`.
+//! Only [`Subscription::wait`] waits. It deliberately has no thread, no task and no callback.
+//!
+//! # 20, 30, 40
+//!
+//! ```
+//! use dataservice::{DataService, LatestValue, SinceLast, Spec};
+//!
+//! let service: DataService<&str, i64> = DataService::new();
+//! let speed = service.register("speed")?;
+//! let mut dial = service.subscribe(Spec::new().key(speed, LatestValue))?;
+//! let mut log = service.subscribe(Spec::new().key(speed, SinceLast::default()))?;
+//!
+//! let mut transaction = service.begin();
+//! for (time_us, value) in [(1, 20), (2, 30), (3, 40)] {
+//!     transaction.put(speed, time_us, value)?;
+//! }
+//! transaction.commit();
+//!
+//! let seen = dial.poll().expect("the dial was woken");
+//! assert_eq!(seen.update(speed).unwrap().extract().values(), [40]);
+//! let seen = log.poll().expect("so was the log");
+//! assert_eq!(seen.update(speed).unwrap().extract().values(), [20, 30, 40]);
+//! assert!(dial.poll().is_none() && log.poll().is_none());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod builder;
+
+mod error;
+mod extract;
+mod id;
+mod keys;
+mod requirement;
+mod service;
+mod shared;
+mod signal;
+mod slot;
+mod snapshot;
+mod spec;
+mod state;
+mod stats;
+mod subscription;
+mod sync;
+mod transaction;
+mod view;
+
+pub use buffer_core::{Cursor, KeySeq, Room};
+pub use builder::Builder;
+pub use error::{BuildError, KeyLimit, PutError, Refusal, SubscribeError};
+pub use extract::{
+    Extract, Extractor, FullHistory, LatestValue, SinceLast, WindowByCount, WindowByDuration,
+};
+pub use id::{CommitSeq, Instance, KeyId};
+pub use requirement::{Grant, Requirement};
+pub use service::DataService;
+pub use snapshot::{KeyUpdate, Snapshot};
+pub use spec::Spec;
+pub use state::Maintained;
+pub use stats::Stats;
+pub use subscription::Subscription;
+pub use transaction::Transaction;
+pub use view::{Sample, Series, View};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;
