@@ -8,7 +8,7 @@ use std::rc::Rc;
 use buffer_core::{Cursor, History, KeySeq, Room, RoomError};
 
 fn seq(number: u64) -> KeySeq {
-    KeySeq::new(number).unwrap()
+    KeySeq::new(number).expect("tests number from 1")
 }
 
 fn filled(depth: usize, count: i64) -> History<i64> {

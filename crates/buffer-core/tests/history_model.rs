@@ -1,6 +1,7 @@
 //! A history against a plain vector of everything ever appended.
 
 #![cfg(not(loom))]
+#![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
 
 use buffer_core::{Cursor, History, Room};
 use proptest::prelude::*;
