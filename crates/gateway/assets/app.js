@@ -46,11 +46,14 @@ const grid = new ChartGrid(at("grid"), {
   remove: (chart) => change(() => selection.remove(chart.spec.id)),
 });
 const search = new Search(at("search"), {
-  keys: () => [...OWN_KEYS.map((key) => ({ key, value: series.get(key)?.newest?.value })), ...keys.values()],
-  charted: (wanted) => selection.charts.some((chart) => wanted.every((key) => chart.keys.includes(key))),
-  choose: (chosen, target) => change(() => (
-    target ? selection.addTo(target.spec.id, chosen) : selection.add(chosen)
-  )),
+  keys: () => [
+    ...OWN_KEYS.map((key) => ({ key, value: series.get(key)?.newest?.value })),
+    ...keys.values(),
+  ],
+  charted: (wanted) =>
+    selection.charts.some((chart) => wanted.every((key) => chart.keys.includes(key))),
+  choose: (chosen, target) =>
+    change(() => (target ? selection.addTo(target.spec.id, chosen) : selection.add(chosen))),
   opened: () => loadKeys(),
 });
 
@@ -83,7 +86,8 @@ function seriesOf(key) {
   if (!series.has(key)) {
     const one = new Series(key);
     const known = keys.get(key);
-    if (known) one.newest = { time: known.timestamp / 1000, value: known.value, quality: known.quality };
+    if (known)
+      one.newest = { time: known.timestamp / 1000, value: known.value, quality: known.quality };
     series.set(key, one);
   }
   return series.get(key);
@@ -96,9 +100,10 @@ function arrange() {
   grid.assign(resolve);
   at("reset").hidden = selection.isDefault;
   at("empty").hidden = charts.length > 0;
-  at("empty").textContent = keys.size > 0
-    ? "No chart is shown. Search for a tag above to add one."
-    : "Waiting for the first data of a source.";
+  at("empty").textContent =
+    keys.size > 0
+      ? "No chart is shown. Search for a tag above to add one."
+      : "Waiting for the first data of a source.";
   const wanted = grid.charts.flatMap((chart) => chart.series.map((one) => one.key));
   const live = [...new Set(wanted)].filter((key) => !key.startsWith("@"));
   subscribe(live);
@@ -143,7 +148,9 @@ async function fetchKeys() {
     return;
   }
   if (selection.isDefault) {
-    selection.suggest([...keys.values()].sort((a, b) => a.key.localeCompare(b.key, "en", { numeric: true })));
+    selection.suggest(
+      [...keys.values()].sort((a, b) => a.key.localeCompare(b.key, "en", { numeric: true })),
+    );
   }
   arrange();
   search.refresh();
@@ -154,7 +161,10 @@ function watchKeys() {
   loadKeys();
   for (const delay of KEYS_AGAIN_AFTER_MS) setTimeout(loadKeys, delay);
 }
-setInterval(() => !document.hidden && connection.state !== "reconnecting" && loadKeys(), KEYS_EVERY_MS);
+setInterval(
+  () => !document.hidden && connection.state !== "reconnecting" && loadKeys(),
+  KEYS_EVERY_MS,
+);
 
 // History
 
@@ -167,7 +177,9 @@ async function loadHistory(one) {
   mine.set(one.key, windowS);
   const path = `/api/history/${encodeURIComponent(one.source)}/${encodeURIComponent(one.tag)}`;
   try {
-    const response = await fetch(`${path}?seconds=${windowS}`, { signal: AbortSignal.timeout(10_000) });
+    const response = await fetch(`${path}?seconds=${windowS}`, {
+      signal: AbortSignal.timeout(10_000),
+    });
     if (!response.ok) return;
     const { points } = await response.json();
     if (mine !== covered) return;
@@ -232,7 +244,9 @@ connection.addEventListener("welcome", ({ detail }) => {
 });
 
 connection.addEventListener("time", ({ detail }) => setClock(detail.timestamp));
-connection.addEventListener("notification", ({ detail }) => notifications.show(detail.level, detail.message));
+connection.addEventListener("notification", ({ detail }) =>
+  notifications.show(detail.level, detail.message),
+);
 connection.addEventListener("refused", ({ detail }) => {
   if (detail.id === SUBSCRIPTION && extract.kind !== "latest") {
     extract = { kind: "latest" };
@@ -274,7 +288,11 @@ connection.addEventListener("state", ({ detail: { state } }) => {
   before = state;
   grid.setPaused(state !== "live");
   showConnection();
-  at("connection-said").textContent = { live: "Live", stale: "Data is stale", reconnecting: "Connection lost" }[state];
+  at("connection-said").textContent = {
+    live: "Live",
+    stale: "Data is stale",
+    reconnecting: "Connection lost",
+  }[state];
 });
 setInterval(showConnection, 1000);
 
@@ -339,10 +357,11 @@ function setWindow(seconds) {
   grid.redraw();
 }
 at("window").addEventListener("change", (event) => setWindow(Number(event.target.value)));
-at("reset").onclick = () => change(() => {
-  selection.reset();
-  selection.suggest([...keys.values()]);
-});
+at("reset").onclick = () =>
+  change(() => {
+    selection.reset();
+    selection.suggest([...keys.values()]);
+  });
 
 // Start
 

@@ -12,6 +12,7 @@ export function unitOf(tag) {
   if (/[._]c$/.test(tag)) return "celsius";
   if (/[._]ms$/.test(tag)) return "ms";
   if (/[._]s$/.test(tag)) return "s";
+  if (/(^|\/)load\./.test(tag)) return "load";
   return "";
 }
 
@@ -22,7 +23,7 @@ const BYTES = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
 function scaleFor(largest, unit) {
   if (unit !== "bytes" && unit !== "bytes_per_s") return { divisor: 1, suffix: SUFFIX[unit] ?? "" };
   let power = 0;
-  while (power < BYTES.length - 1 && Math.abs(largest) >= 1024 ** (power + 1)) power += 1;
+  while (power < BYTES.length - 1 && Math.abs(largest) >= 0.9 * 1024 ** (power + 1)) power += 1;
   return { divisor: 1024 ** power, suffix: BYTES[power] + (unit === "bytes_per_s" ? "/s" : "") };
 }
 
@@ -50,7 +51,8 @@ export function quantity(value, unit = "") {
   const { divisor, suffix } = scaleFor(value, unit);
   const scaled = value / divisor;
   let decimals = decimalsFor(scaled);
-  if (unit === "pct" || unit === "celsius") decimals = scaled !== 0 && Math.abs(scaled) < 0.1 ? 2 : 1;
+  if (unit === "pct" || unit === "celsius")
+    decimals = scaled !== 0 && Math.abs(scaled) < 0.1 ? 2 : 1;
   else if (Number.isInteger(scaled)) decimals = 0;
   else if (suffix === "B" || suffix === "B/s") decimals = 0;
   else if (unit === "" && Math.abs(scaled) >= 100) decimals = 1;
@@ -125,7 +127,8 @@ export function valueAxis(low, high, unit) {
   if (!(high >= low)) [low, high] = [0, 1];
   const fromZero = unit !== "celsius" && low >= 0 && (unit !== "" || low <= high * 0.6);
   if (fromZero) low = 0;
-  if (high === low) high = low + (unit === "pct" ? 1 : Math.max(Math.abs(low) * 0.02, 1e-9, unit ? 1 : 0));
+  if (high === low)
+    high = low + (unit === "pct" ? 1 : Math.max(Math.abs(low) * 0.02, 1e-9, unit ? 1 : 0));
   const { divisor, suffix } = scaleFor(Math.max(Math.abs(low), Math.abs(high)), unit);
   const step = niceStep((high - low) / divisor / 3) * divisor;
   const first = Math.floor(low / step) * step;
@@ -173,7 +176,10 @@ export function shortNames(names) {
 export function joinedNames(names) {
   if (names.length < 2) return names.join();
   const short = shortNames(names);
-  const at = names[0].indexOf(short[0], commonEdge(names, (name) => name));
+  const at = names[0].indexOf(
+    short[0],
+    commonEdge(names, (name) => name),
+  );
   const tail = names[0].slice(at + short[0].length);
   const head = names[0].slice(0, at);
   return head || tail ? `${head}{${short.join(", ")}}${tail}` : names.join(", ");

@@ -13,7 +13,9 @@ export class Notifications {
 
   show(level, message) {
     const kind = LEVELS.has(level) ? level : "info";
-    const known = [...this.node.children].find((one) => one.dataset.message === message && one.dataset.level === kind);
+    const known = [...this.node.children].find(
+      (one) => one.dataset.message === message && one.dataset.level === kind,
+    );
     if (known) return this.#again(known);
     const item = document.createElement("div");
     item.className = "notification";
@@ -28,7 +30,8 @@ export class Notifications {
     close.type = "button";
     close.className = "icon-button small";
     close.setAttribute("aria-label", "Dismiss");
-    close.innerHTML = '<svg viewBox="0 0 20 20" aria-hidden="true"><path d="m5.5 5.5 9 9m0-9-9 9"/></svg>';
+    close.innerHTML =
+      '<svg viewBox="0 0 20 20" aria-hidden="true"><path d="m5.5 5.5 9 9m0-9-9 9"/></svg>';
     close.onclick = () => item.remove();
     item.append(text, number, close);
     this.node.append(item);
@@ -46,6 +49,9 @@ export class Notifications {
     clearTimeout(item.timer);
     const time = SHOWN_FOR_MS[item.dataset.level];
     if (time === Infinity) return;
-    item.timer = setTimeout(() => (item.matches(":hover, :focus-within") ? this.#expire(item) : item.remove()), time);
+    item.timer = setTimeout(
+      () => (item.matches(":hover, :focus-within") ? this.#expire(item) : item.remove()),
+      time,
+    );
   }
 }

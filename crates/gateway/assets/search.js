@@ -40,10 +40,17 @@ export class Search {
     this.input.addEventListener("keydown", (event) => this.#key(event));
     this.list.addEventListener("pointerdown", (event) => event.preventDefault());
     this.list.addEventListener("click", (event) => this.#click(event));
-    document.addEventListener("pointerdown", (event) => !root.contains(event.target) && this.close());
-    root.addEventListener("focusout", (event) => !root.contains(event.relatedTarget) && this.close());
+    document.addEventListener(
+      "pointerdown",
+      (event) => !root.contains(event.target) && this.close(),
+    );
+    root.addEventListener(
+      "focusout",
+      (event) => !root.contains(event.relatedTarget) && this.close(),
+    );
     document.addEventListener("keydown", (event) => {
-      if (event.key !== "/" || event.ctrlKey || event.metaKey || event.target.closest("input")) return;
+      if (event.key !== "/" || event.ctrlKey || event.metaKey || event.target.closest("input"))
+        return;
       event.preventDefault();
       this.input.focus();
     });
@@ -85,12 +92,16 @@ export class Search {
     const text = this.input.value.trim();
     const all = this.keys();
     const found = isGlob(text) ? byGlob(all, text) : byWords(all, text);
-    this.#options = found.slice(0, MOST_OPTIONS).map((one) => ({ keys: [one.key], value: one.value }));
+    this.#options = found
+      .slice(0, MOST_OPTIONS)
+      .map((one) => ({ keys: [one.key], value: one.value }));
     if (isGlob(text) && found.length > 1) {
       const pattern = text.includes("/") || text.startsWith("*") ? text : `*/${text}`;
       this.#options.unshift({ keys: [pattern], number: found.length });
     }
-    this.list.replaceChildren(...this.#options.map((option, index) => this.#render(option, index, text)));
+    this.list.replaceChildren(
+      ...this.#options.map((option, index) => this.#render(option, index, text)),
+    );
     this.note.textContent = noteFor(all.length, found.length);
     this.#mark();
   }
@@ -175,7 +186,9 @@ export class Search {
 function byGlob(all, text) {
   const whole = globPattern(text);
   const tagOnly = globPattern(`*/${text}`);
-  return all.filter(({ key }) => whole.test(spoken(key)) || (!text.includes("/") && tagOnly.test(spoken(key))));
+  return all.filter(
+    ({ key }) => whole.test(spoken(key)) || (!text.includes("/") && tagOnly.test(spoken(key))),
+  );
 }
 
 function byWords(all, text) {
@@ -185,7 +198,9 @@ function byWords(all, text) {
     const name = spoken(one.key).toLowerCase();
     if (!words.every((word) => name.includes(word))) continue;
     // A hit at the start of a part of the name is what a person usually means.
-    const starts = words.filter((word) => /[./_\s]/.test(name[name.indexOf(word) - 1] ?? "/")).length;
+    const starts = words.filter((word) =>
+      /[./_\s]/.test(name[name.indexOf(word) - 1] ?? "/"),
+    ).length;
     scored.push({ one, score: starts });
   }
   if (words.length > 0) scored.sort((a, b) => b.score - a.score);
@@ -196,7 +211,8 @@ function noteFor(all, found) {
   if (all === 0) return "The server has no tags yet.";
   if (found === 0) return "No tag matches. Words narrow the list, * stands for anything.";
   const shown = Math.min(found, MOST_OPTIONS);
-  return `${shown < found ? `${shown} of ${found} matches` : `${found} of ${all} tags`} · ↑↓ choose · Enter adds`;
+  const number = shown < found ? `${shown} of ${found} matches` : `${found} of ${all} tags`;
+  return `${number} · ↑↓ choose · Enter adds`;
 }
 
 function strong(text) {
@@ -207,7 +223,12 @@ function strong(text) {
 
 /** The tag with the first place of the searched word set in bold. */
 function highlighted(tag, text) {
-  const word = isGlob(text) ? "" : (text.toLowerCase().split(/\s+/).find((one) => tag.toLowerCase().includes(one)) ?? "");
+  const word = isGlob(text)
+    ? ""
+    : (text
+        .toLowerCase()
+        .split(/\s+/)
+        .find((one) => tag.toLowerCase().includes(one)) ?? "");
   const at = word ? tag.toLowerCase().indexOf(word) : -1;
   if (at < 0) return [tag];
   return [tag.slice(0, at), strong(tag.slice(at, at + word.length)), tag.slice(at + word.length)];

@@ -48,9 +48,11 @@ export class Selection {
   }
 
   addTo(id, keys) {
-    this.#store(this.charts.map((chart) => (
-      chart.id === id ? { ...chart, keys: [...new Set([...chart.keys, ...keys])] } : chart
-    )));
+    this.#store(
+      this.charts.map((chart) =>
+        chart.id === id ? { ...chart, keys: [...new Set([...chart.keys, ...keys])] } : chart,
+      ),
+    );
   }
 
   remove(id) {
@@ -77,8 +79,12 @@ export class Selection {
 }
 
 function isSpec(chart) {
-  return chart && typeof chart.id === "string" && Array.isArray(chart.keys)
-    && chart.keys.every((key) => typeof key === "string");
+  return (
+    chart &&
+    typeof chart.id === "string" &&
+    Array.isArray(chart.keys) &&
+    chart.keys.every((key) => typeof key === "string")
+  );
 }
 
 /** What a newcomer should see first: this host if it is a source, else the first tags. */
@@ -98,11 +104,19 @@ function defaultsFor(entries) {
     ["Rows written", ["@pipeline/rows_per_s"]],
     ["Buffer fill", ["@pipeline/buffer_fill_pct"]],
   ];
-  const there = (keys) => keys.some((key) => (key.includes("*") ? has("host/cpu.core.0.pct") : has(key) || key.startsWith("@")));
+  const there = (keys) =>
+    keys.some((key) =>
+      key.includes("*") ? has("host/cpu.core.0.pct") : has(key) || key.startsWith("@"),
+    );
   const charts = host.filter(([, keys]) => there(keys)).map(named);
   if (charts.length > 0) return [...charts, ...own.map(named)];
-  const numbers = entries.filter(({ key, value }) => !key.startsWith("@") && typeof value !== "string");
-  return [...numbers.slice(0, 6).map(({ key }) => ({ id: `default-${key}`, keys: [key] })), ...own.map(named)];
+  const numbers = entries.filter(
+    ({ key, value }) => !key.startsWith("@") && typeof value !== "string",
+  );
+  return [
+    ...numbers.slice(0, 6).map(({ key }) => ({ id: `default-${key}`, keys: [key] })),
+    ...own.map(named),
+  ];
 }
 
 const named = ([title, keys]) => ({ id: `default-${title}`, title, keys });

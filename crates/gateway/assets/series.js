@@ -96,7 +96,10 @@ export class Series {
   /** The newest value as it is drawn, or `null` if there is none yet. */
   get now() {
     if (!this.newest) return null;
-    return { value: drawable(this.newest.value), quality: QUALITY[this.newest.quality] ?? QUALITY.bad };
+    return {
+      value: drawable(this.newest.value),
+      quality: QUALITY[this.newest.quality] ?? QUALITY.bad,
+    };
   }
 
   /** The value at `time`: that of the last point before it, `null` in a gap. */
@@ -108,7 +111,8 @@ export class Series {
   /**
    * At most about `most` points between `start` and `end`. Where there are more, each bucket of
    * time keeps its smallest and its largest value, so that no peak is lost. Buckets lie at fixed
-   * times, so that the picture does not flicker while it moves.
+   * times, so that the picture does not flicker while it moves. `marks` holds pairs: the index of
+   * a point whose quality is not good, and that quality.
    */
   window(start, end, most) {
     let from = Math.max(0, this.#indexOf(start) - 1);
@@ -146,10 +150,11 @@ export class Series {
     const value = this.values[index];
     out.x.push(this.times[index]);
     out.y.push(value);
+    if (this.qualities[index] !== QUALITY.good)
+      out.marks.push(out.x.length - 1, this.qualities[index]);
     if (value === null) return;
     if (value < out.low) out.low = value;
     if (value > out.high) out.high = value;
-    if (this.qualities[index] !== QUALITY.good) out.marks.push(out.x.length - 1, this.qualities[index]);
   }
 
   #insert(at, time, value, quality) {

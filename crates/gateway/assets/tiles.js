@@ -18,7 +18,10 @@ const sum = (object) => Object.values(object ?? {}).reduce((total, value) => tot
 
 /** Polls `path` as JSON; an error status with a JSON body is an answer too. */
 async function ask(path) {
-  const response = await fetch(path, { signal: AbortSignal.timeout(ANSWER_WITHIN_MS), cache: "no-store" });
+  const response = await fetch(path, {
+    signal: AbortSignal.timeout(ANSWER_WITHIN_MS),
+    cache: "no-store",
+  });
   return response.json();
 }
 
@@ -66,11 +69,16 @@ function showMetrics(metrics, rows) {
 
 function showBuffer(buffer) {
   const share = Math.min(100, Math.max(0, buffer.utilization_pct ?? 0));
-  const figure = share === 0 || share >= 10 ? share.toFixed(share === 0 || share === 100 ? 0 : 1) : share.toFixed(2);
+  const figure =
+    share === 0 || share >= 10
+      ? share.toFixed(share === 0 || share === 100 ? 0 : 1)
+      : share.toFixed(2);
   say("buffer-pct", figure);
   say("buffer-size", `${count(buffer.current_size)} of ${plural(buffer.max_size, "update")}`);
   const oldest = buffer.current_size > 0 && Number.isFinite(buffer.oldest_age_s);
-  const parts = [buffer.overflow_count > 0 ? `${count(buffer.overflow_count)} overflowed` : "no overflow"];
+  const parts = [
+    buffer.overflow_count > 0 ? `${count(buffer.overflow_count)} overflowed` : "no overflow",
+  ];
   if (oldest) parts.push(`oldest ${age(buffer.oldest_age_s)}`);
   say("buffer-overflow", parts.join(" · "));
   at("buffer-overflow").classList.toggle("problem", buffer.overflow_count > 0);
@@ -80,29 +88,50 @@ function showBuffer(buffer) {
 
 function showRows(sink, rows) {
   const rate = sink.rows_per_s;
-  say("rows", Number.isFinite(rate) ? (rate >= 100 || rate === 0 ? count(rate) : rate.toFixed(1)) : "–");
-  say("sink", [sink.name, plural(sink.batches, "batch").replace("batchs", "batches"),
-    sink.retries > 0 ? `${count(sink.retries)} retried` : ""].filter(Boolean).join(" · "));
+  say(
+    "rows",
+    Number.isFinite(rate) ? (rate >= 100 || rate === 0 ? count(rate) : rate.toFixed(1)) : "–",
+  );
+  say(
+    "sink",
+    [
+      sink.name,
+      plural(sink.batches, "batch").replace("batchs", "batches"),
+      sink.retries > 0 ? `${count(sink.retries)} retried` : "",
+    ]
+      .filter(Boolean)
+      .join(" · "),
+  );
   at("sink-error").hidden = !sink.last_error;
   say("sink-error", sink.last_error ?? "");
   at("sink-error").title = sink.last_error ?? "";
   const top = Math.max(...rows, 1e-9);
   const step = 100 / (SPARK_POINTS - 1);
   const from = 100 - (rows.length - 1) * step;
-  const line = rows.map((value, index) => `${(from + index * step).toFixed(1)} ${(26 - (value / top) * 23).toFixed(1)}`);
+  const line = rows.map(
+    (value, index) => `${(from + index * step).toFixed(1)} ${(26 - (value / top) * 23).toFixed(1)}`,
+  );
   const path = `M${line.join("L")}`;
   document.querySelector(".spark-line").setAttribute("d", path);
   document.querySelector(".spark-area").setAttribute("d", `${path}L100 28L${from.toFixed(1)} 28Z`);
 }
 
 function showLatency({ p50, p95, p99, max }) {
-  for (const [id, value] of [["p50", p50], ["p99", p99]]) {
+  for (const [id, value] of [
+    ["p50", p50],
+    ["p99", p99],
+  ]) {
     const { number, unit } = latency(value);
     say(id, number);
     say(`${id}-unit`, unit);
   }
   const named = (name, value) => `${name} ${latency(value).number} ${latency(value).unit}`;
-  say("latency-detail", Number.isFinite(max) ? `${named("p95", p95)} · ${named("longest", max)}` : "nothing delivered yet");
+  say(
+    "latency-detail",
+    Number.isFinite(max)
+      ? `${named("p95", p95)} · ${named("longest", max)}`
+      : "nothing delivered yet",
+  );
   const marks = { p50, p95, p99 };
   for (const mark of at("latency-range").children) {
     const share = max > 0 ? Math.min(1, marks[mark.className] / max) : 0;
@@ -111,7 +140,11 @@ function showLatency({ p50, p95, p99, max }) {
 }
 
 function showFlushes(flushes) {
-  const all = Object.entries(flushes).map(([reason, { delivered = 0, failed = 0 }]) => ({ reason, delivered, failed }));
+  const all = Object.entries(flushes).map(([reason, { delivered = 0, failed = 0 }]) => ({
+    reason,
+    delivered,
+    failed,
+  }));
   const used = all.filter(({ delivered, failed }) => delivered + failed > 0);
   const total = used.reduce((number, { delivered, failed }) => number + delivered + failed, 0);
   say("flushes", count(total));
@@ -121,43 +154,68 @@ function showFlushes(flushes) {
   if (bar.dataset.shape === shape) return;
   bar.dataset.shape = shape;
   const failed = used.reduce((number, one) => number + one.failed, 0);
-  const parts = used.filter((one) => one.delivered > 0).map((one) => ({ number: one.delivered, name: one.reason }));
+  const parts = used
+    .filter((one) => one.delivered > 0)
+    .map((one) => ({ number: one.delivered, name: one.reason }));
   parts.sort((a, b) => b.number - a.number);
   if (failed > 0) parts.push({ number: failed, name: "failed" });
-  const kind = (part, index) => (part.name === "failed" ? "failed" : `reason-${Math.min(index, 3)}`);
-  bar.replaceChildren(...parts.map((part, index) => {
-    const node = document.createElement("i");
-    node.className = kind(part, index);
-    node.style.flexGrow = part.number;
-    return node;
-  }));
-  at("flush-reasons").replaceChildren(...parts.map((part, index) => {
-    const node = document.createElement("li");
-    node.className = kind(part, index);
-    const number = document.createElement("b");
-    number.textContent = count(part.number);
-    node.append(part.name.replaceAll("_", " "), " ", number);
-    return node;
-  }));
+  const kind = (part, index) =>
+    part.name === "failed" ? "failed" : `reason-${Math.min(index, 3)}`;
+  bar.replaceChildren(
+    ...parts.map((part, index) => {
+      const node = document.createElement("i");
+      node.className = kind(part, index);
+      node.style.flexGrow = part.number;
+      return node;
+    }),
+  );
+  at("flush-reasons").replaceChildren(
+    ...parts.map((part, index) => {
+      const node = document.createElement("li");
+      node.className = kind(part, index);
+      const number = document.createElement("b");
+      number.textContent = count(part.number);
+      node.append(part.name.replaceAll("_", " "), " ", number);
+      return node;
+    }),
+  );
 }
 
 /** The law of conservation as an equation; it is computed here, not taken on trust. */
 function showAccount(metrics) {
   const dropped = sum(metrics.dropped);
-  const { offered = 0, accepted = 0, refused = 0, delivered = 0, quarantined = 0, pending = 0 } = metrics;
-  for (const [name, value] of Object.entries({ accepted, delivered, dropped, quarantined, pending })) {
+  const {
+    offered = 0,
+    accepted = 0,
+    refused = 0,
+    delivered = 0,
+    quarantined = 0,
+    pending = 0,
+  } = metrics;
+  for (const [name, value] of Object.entries({
+    accepted,
+    delivered,
+    dropped,
+    quarantined,
+    pending,
+  })) {
     say(`a-${name}`, count(value));
   }
   at("a-dropped").parentNode.classList.toggle("problem", dropped > 0);
   at("a-quarantined").parentNode.classList.toggle("problem", quarantined > 0);
   at("a-dropped").title = Object.entries(metrics.dropped ?? {})
-    .map(([policy, number]) => `${policy.replaceAll("_", " ")}: ${count(number)}`).join("\n");
+    .map(([policy, number]) => `${policy.replaceAll("_", " ")}: ${count(number)}`)
+    .join("\n");
   const difference = accepted - delivered - dropped - quarantined - pending;
   const holds = difference === 0 && offered === accepted + refused;
   const tile = document.querySelector(".account");
   tile.dataset.holds = String(holds);
-  const offers = refused > 0 ? `${count(offered)} offered, ${count(refused)} refused` : "none refused";
-  say("a-verdict", holds ? `holds · ${offers}` : `off by ${count(difference || offered - accepted - refused)}`);
+  const offers =
+    refused > 0 ? `${count(offered)} offered, ${count(refused)} refused` : "none refused";
+  say(
+    "a-verdict",
+    holds ? `holds · ${offers}` : `off by ${count(difference || offered - accepted - refused)}`,
+  );
 }
 
 function showHealth(health) {
@@ -166,7 +224,7 @@ function showHealth(health) {
   badge.dataset.status = status;
   say("health-text", health ? status : "health unknown");
   say("health-score", health ? String(Math.round(health.score)) : "");
-  badge.setAttribute("aria-label", health ? `Health: ${status}, score ${health.score} of 100` : "Health: unknown");
+  at("health-score").hidden = !health;
   const panel = at("health-panel");
   const shape = JSON.stringify(health);
   if (panel.dataset.shape === shape) return;
@@ -185,16 +243,21 @@ function healthPanel(health) {
   const head = make("p", `${health.status}, ${quantity(health.score)} of 100`, "panel-head");
   if (!health.reasons?.length) return [head, make("p", "Nothing to report: every check passes.")];
   const list = document.createElement("ul");
-  list.append(...health.reasons.map((reason) => {
-    const item = document.createElement("li");
-    item.dataset.code = reason.code;
-    const points = make("b", `−${reason.points}`, "points");
-    points.setAttribute("aria-label", `costs ${reason.points} points`);
-    const words = document.createElement("div");
-    words.append(make("strong", reason.message), ...(reason.hint ? [make("p", reason.hint)] : []));
-    item.append(points, words);
-    return item;
-  }));
+  list.append(
+    ...health.reasons.map((reason) => {
+      const item = document.createElement("li");
+      item.dataset.code = reason.code;
+      const points = make("b", `−${reason.points}`, "points");
+      points.setAttribute("aria-label", `costs ${reason.points} points`);
+      const words = document.createElement("div");
+      words.append(
+        make("strong", reason.message),
+        ...(reason.hint ? [make("p", reason.hint)] : []),
+      );
+      item.append(points, words);
+      return item;
+    }),
+  );
   return [head, list];
 }
 
@@ -206,7 +269,10 @@ function startHealthPanel() {
     badge.setAttribute("aria-expanded", String(open));
   };
   badge.onclick = () => show(panel.hidden);
-  document.addEventListener("pointerdown", (event) => !event.target.closest(".health-anchor") && show(false));
+  document.addEventListener(
+    "pointerdown",
+    (event) => !event.target.closest(".health-anchor") && show(false),
+  );
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape" || panel.hidden) return;
     show(false);
