@@ -3,11 +3,7 @@
 use crate::workspace::TrackedFile;
 
 /// Directories that exist on the author's machine only. Split, so that this file passes itself.
-const MACHINE_DIRECTORIES: &[&str] = &[
-    concat!("/", "work/"),
-    concat!("/", "root/"),
-    concat!("/", "home/"),
-];
+const MACHINE_DIRECTORIES: &[&str] = &[concat!("/", "work/"), concat!("/", "root/")];
 const TEMPORARY_DIRECTORY: &str = concat!("/", "tmp/");
 const UNFINISHED: &[&str] = &[
     concat!("todo", "!("),
