@@ -71,6 +71,10 @@ fn what_is_no_input_is_named() {
 }
 
 #[test]
+#[allow(
+    clippy::needless_update,
+    reason = "without tables there is no other option"
+)]
 fn a_named_format_is_believed_but_not_for_binary_data() {
     let options = OpenOptions {
         format: Some(Format::Ndjson),
