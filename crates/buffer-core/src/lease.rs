@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::ring::{LeasedItems, Shared};
+use crate::ring::LeasedItems;
 
 /// Items on loan from a ring, oldest first.
 ///
@@ -101,6 +101,3 @@ impl<T> std::fmt::Debug for LeaseItems<T> {
             .finish_non_exhaustive()
     }
 }
-
-/// Keeps the ring alive as long as anything is on loan from it.
-pub(crate) type RingShared<T> = Arc<Shared<T>>;

@@ -30,8 +30,8 @@ pub enum Refusal {
     /// The ring was closed.
     #[error("the ring is closed")]
     Closed,
-    /// The item alone weighs more than the ring may hold.
-    #[error("the item is heavier than the whole ring may be")]
+    /// What was pushed is more than the ring can ever hold.
+    #[error("this is more than the whole ring can hold")]
     TooHeavy,
 }
 

@@ -17,6 +17,8 @@ pub struct RingStats {
     pub current_bytes: usize,
     /// Items that wait to be leased.
     pub queued: usize,
+    /// Weight of the items that wait to be leased, in bytes.
+    pub queued_bytes: usize,
     /// Items that are leased and not yet acknowledged.
     pub leased: usize,
     /// Items ever offered.

@@ -21,6 +21,12 @@ impl Watermark {
             Err(RingError::Watermark { high_pct, low_pct })
         }
     }
+
+    /// The mark on the way up, in percent.
+    #[must_use]
+    pub fn high_pct(&self) -> f64 {
+        self.high_pct
+    }
 }
 
 impl Default for Watermark {

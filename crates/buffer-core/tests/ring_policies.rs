@@ -97,6 +97,32 @@ fn try_push_never_displaces_whatever_the_policy() {
 }
 
 #[test]
+fn try_push_all_stores_all_or_nothing() {
+    let ring = Ring::builder(4)
+        .max_bytes(100, |number: &u32| *number as usize)
+        .build()
+        .unwrap();
+    let mut items = vec![1, 2, 3];
+    assert_eq!(ring.try_push_all(&mut items), Ok(()));
+    assert!(items.is_empty());
+    for (items, refusal) in [
+        (vec![4, 5], Refusal::Full),
+        (vec![95], Refusal::Full),
+        (vec![101], Refusal::TooHeavy),
+        (vec![1; 5], Refusal::TooHeavy),
+    ] {
+        let mut offered = items.clone();
+        assert_eq!(ring.try_push_all(&mut offered), Err(refusal), "{items:?}");
+        assert_eq!(offered, items);
+    }
+    let stats = ring.stats();
+    assert_eq!(
+        (stats.total_offered, stats.total_added, stats.total_refused),
+        (12, 3, 9)
+    );
+}
+
+#[test]
 fn law_6_dropped_leases_return_in_order_whatever_order_they_are_dropped_in() {
     for order in [
         [0, 1, 2],

@@ -1,1 +1,41 @@
-//! Source to data service and ring to flush policy to sink, on tokio
+//! Source to data service and ring to flush policy to sink, on tokio.
+//!
+//! - [`Pipeline`]: one buffer, one flush policy and one sink, with the task that drives them.
+//! - [`Intake`]: where a source hands over its records; one per scope.
+//! - [`source`]: NDJSON and CSV readers, and this machine's own metrics.
+//! - [`Stats`]: one consistent account; [`Health`]: a score with reasons.
+//!
+//! This is the one crate with a clock: everything below takes the time as an argument. A record is
+//! stored and shown, or refused: never one without the other.
+
+mod account;
+mod driver;
+mod error;
+mod feeder;
+mod health;
+mod intake;
+mod live;
+mod monitor;
+mod notification;
+mod options;
+mod pipeline;
+#[cfg(feature = "host")]
+mod poller;
+pub mod source;
+mod stats;
+
+pub use error::{IntakeError, PipelineError};
+pub use feeder::{FeedError, FeedProgress, FeedReport, feed};
+pub use health::{Health, HealthReason, HealthStatus};
+pub use intake::{Accepted, Content, Intake};
+pub use live::{LiveData, Reading};
+pub use notification::{Level, Notification};
+pub use options::{BufferOptions, PipelineBuilder};
+pub use pipeline::{Pipeline, Report};
+#[cfg(feature = "host")]
+pub use poller::{Poller, PollerOptions};
+pub use stats::{BufferStats, DroppedStats, LatencyStats, SinkStats, Stats};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,7 +1,7 @@
 //! A sink in memory, with failures on order.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use record::{Position, Record};
 
@@ -25,12 +25,15 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub struct MemoryWriter {
     state: Arc<Mutex<State>>,
+    /// The scopes that this handle and its clones opened.
+    open: Arc<Mutex<OpenScopes>>,
 }
+
+type OpenScopes = BTreeMap<ScopeIndex, (ScopeName, u64)>;
 
 #[derive(Debug, Default)]
 struct State {
     scopes: BTreeMap<ScopeName, OpenScope>,
-    open: BTreeMap<ScopeIndex, (ScopeName, u64)>,
     delivered: Vec<(ScopeName, Position, Record)>,
     quarantined: Vec<(ScopeName, Position, String)>,
     attempts: Vec<BatchId>,
@@ -49,6 +52,15 @@ impl MemoryWriter {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same sink as another process sees it: with its own opened scopes.
+    #[must_use]
+    pub fn other_process(&self) -> Self {
+        Self {
+            state: Arc::clone(&self.state),
+            open: Arc::default(),
+        }
     }
 
     /// The next write fails before it wrote anything.
@@ -91,15 +103,19 @@ impl MemoryWriter {
         self.with(|state| state.attempts.clone())
     }
 
+    fn open(&self) -> MutexGuard<'_, OpenScopes> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn with<R>(&self, act: impl FnOnce(&mut State) -> R) -> R {
         act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl State {
-    fn write(&mut self, batch: &Batch) -> Result<Receipt, WriteError> {
+    fn write(&mut self, open: &OpenScopes, batch: &Batch) -> Result<Receipt, WriteError> {
         for row in batch.rows() {
-            let (name, fence) = self.scope_of(row.scope)?;
+            let (name, fence) = scope_of(open, row.scope)?;
             if self
                 .scopes
                 .get(&name)
@@ -113,7 +129,7 @@ impl State {
         }
         let (mut repeated, mut quarantined) = (0, Vec::new());
         for (index, row) in batch.rows().iter().enumerate() {
-            let (name, _) = self.scope_of(row.scope)?;
+            let (name, _) = scope_of(open, row.scope)?;
             let Some(scope) = self.scopes.get_mut(&name) else {
                 continue;
             };
@@ -138,12 +154,12 @@ impl State {
         }
         Ok(Receipt::new(batch.rows().len(), repeated, quarantined))
     }
+}
 
-    fn scope_of(&self, index: ScopeIndex) -> Result<(ScopeName, u64), WriteError> {
-        self.open.get(&index).cloned().ok_or_else(|| {
-            WriteError::new(ErrorKind::Fatal, format!("scope {} is not open", index.0))
-        })
-    }
+fn scope_of(open: &OpenScopes, index: ScopeIndex) -> Result<(ScopeName, u64), WriteError> {
+    open.get(&index)
+        .cloned()
+        .ok_or_else(|| WriteError::new(ErrorKind::Fatal, format!("scope {} is not open", index.0)))
 }
 
 impl BatchWriter for MemoryWriter {
@@ -156,16 +172,16 @@ impl BatchWriter for MemoryWriter {
         index: ScopeIndex,
         name: &ScopeName,
     ) -> Result<OpenScope, WriteError> {
-        Ok(self.with(|state| {
+        let opened = self.with(|state| {
             let scope = state.scopes.entry(name.clone()).or_insert(OpenScope {
                 watermark: Position::START,
                 fence: 0,
             });
             scope.fence += 1;
-            let opened = *scope;
-            state.open.insert(index, (name.clone(), opened.fence));
-            opened
-        }))
+            *scope
+        });
+        self.open().insert(index, (name.clone(), opened.fence));
+        Ok(opened)
     }
 
     async fn scopes(&self, prefix: &str) -> Result<Vec<(ScopeName, Position)>, WriteError> {
@@ -190,6 +206,7 @@ impl BatchWriter for MemoryWriter {
     }
 
     async fn write(&self, batch: &Batch) -> Result<Receipt, WriteError> {
+        let open = self.open().clone();
         self.with(|state| {
             state.attempts.push(batch.id());
             if state.down {
@@ -197,8 +214,8 @@ impl BatchWriter for MemoryWriter {
             }
             match state.failures.pop_front() {
                 Some(Failure::Before(error)) => Err(error),
-                Some(Failure::After(error)) => state.write(batch).and(Err(error)),
-                None => state.write(batch),
+                Some(Failure::After(error)) => state.write(&open, batch).and(Err(error)),
+                None => state.write(&open, batch),
             }
         })
     }

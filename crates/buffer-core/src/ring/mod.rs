@@ -5,6 +5,7 @@
 //! slow. Evicted items, wakers and listeners are handled after the lock is released.
 
 mod builder;
+mod leased;
 mod producer;
 mod state;
 
@@ -13,15 +14,16 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 pub use builder::RingBuilder;
+pub(crate) use leased::LeasedItems;
 pub use producer::Producer;
 pub use state::Demand;
-use state::{After, Offer, State, Taken};
+use state::{After, Offer, State};
 
 use crate::error::{LeaseError, RingError};
-use crate::lease::{Lease, RingShared};
+use crate::lease::Lease;
 use crate::overflow::{OverflowPolicy, Pushed, PushedMany, Refusal};
 use crate::stats::RingStats;
-use crate::sync::{AtomicBool, Condvar, Guard, Mutex, Ordering};
+use crate::sync::{Condvar, Guard, Mutex};
 use crate::watermark::Crossing;
 
 type Listener = Box<dyn Fn(Crossing) + Send + Sync>;
@@ -100,6 +102,26 @@ impl<T> Ring<T> {
         self.push_vec(items, Some(OverflowPolicy::Reject))
     }
 
+    /// Pushes all items in order if there is room for all of them, or none.
+    ///
+    /// # Errors
+    /// When one of them would be refused; all stay in `items` and count as refused.
+    pub fn try_push_all(&self, items: &mut Vec<T>) -> Result<(), Refusal> {
+        let weights = self.weights(items);
+        let mut state = self.shared.state.lock();
+        if let Some(refusal) = state.refuses_all(items.len(), &weights) {
+            state.count_refused(items.len());
+            return Err(refusal);
+        }
+        for (index, item) in items.drain(..).enumerate() {
+            state.accept(item, weights.get(index).copied().unwrap_or(0));
+        }
+        let after = state.after();
+        drop(state);
+        self.shared.finish(after, Signal::Arrived);
+        Ok(())
+    }
+
     fn push_one(&self, item: T, policy: Option<OverflowPolicy>) -> Pushed<T> {
         let weight = self.weigh(&item);
         let mut out = PushedMany::default();
@@ -125,17 +147,22 @@ impl<T> Ring<T> {
         if items.is_empty() {
             return out;
         }
-        // Weighing is foreign code, so it is done before the lock is taken.
-        let weights: Vec<usize> = match &self.shared.weigher {
-            Some(weigher) => items.iter().map(weigher).collect(),
-            None => Vec::new(),
-        };
+        let weights = self.weights(items);
         let mut rest = items.drain(..);
         let weight_at = |index: usize| weights.get(index).copied().unwrap_or(0);
         let refused = self.push_weighed(&mut rest, weight_at, policy, &mut out);
         let refused: Vec<T> = refused.into_iter().chain(rest).collect();
         items.extend(refused);
         out
+    }
+
+    /// What the items weigh, or nothing where they are not weighed. Weighing is foreign code, so
+    /// it is done before the lock is taken.
+    fn weights(&self, items: &[T]) -> Vec<usize> {
+        match &self.shared.weigher {
+            Some(weigher) => items.iter().map(weigher).collect(),
+            None => Vec::new(),
+        }
     }
 
     fn weigh(&self, item: &T) -> usize {
@@ -393,56 +420,6 @@ impl<T> Shared<T> {
                 let late = !state.closed && !state.has_room_for(weight);
                 return (state, late);
             }
-        }
-    }
-}
-
-/// Leased items and their way home.
-pub(crate) struct LeasedItems<T> {
-    ring: RingShared<T>,
-    taken: Option<Taken<T>>,
-    bytes: usize,
-    acked: AtomicBool,
-}
-
-impl<T> LeasedItems<T> {
-    fn new(ring: RingShared<T>, taken: Taken<T>) -> Self {
-        let bytes = taken.weights.iter().sum();
-        Self {
-            ring,
-            taken: Some(taken),
-            bytes,
-            acked: AtomicBool::new(false),
-        }
-    }
-
-    pub(crate) fn items(&self) -> &[T] {
-        self.taken.as_ref().map_or(&[], |taken| &taken.items)
-    }
-
-    /// Only the one lease calls this, and once, since it consumes itself.
-    pub(crate) fn acknowledge(&self) {
-        let mut state = self.ring.state.lock();
-        state.acknowledge(self.items().len(), self.bytes);
-        let after = state.after();
-        drop(state);
-        // Read by the last owner's drop, which the reference count orders after this.
-        self.acked.store(true, Ordering::Relaxed);
-        self.ring.finish(after, Signal::Room);
-    }
-}
-
-impl<T> Drop for LeasedItems<T> {
-    fn drop(&mut self) {
-        if self.acked.load(Ordering::Relaxed) {
-            return;
-        }
-        if let Some(taken) = self.taken.take() {
-            let mut state = self.ring.state.lock();
-            state.put_back(taken);
-            let after = state.after();
-            drop(state);
-            self.ring.finish(after, Signal::Arrived);
         }
     }
 }

@@ -157,16 +157,42 @@ impl<T> State<T> {
                 OverflowPolicy::DropNewest | OverflowPolicy::Reject => {}
             }
         }
-        self.offered += 1;
-        self.added += 1;
         out.accepted += 1;
         if self.fits(weight) {
-            self.store(item, weight);
+            self.accept(item, weight);
         } else {
+            self.offered += 1;
+            self.added += 1;
             self.dropped.newest += 1;
             out.dropped.push(item);
         }
         Offer::Accepted
+    }
+
+    /// Why so many items of these weights cannot all be stored now, if they cannot.
+    pub(super) fn refuses_all(&self, items: usize, weights: &[usize]) -> Option<Refusal> {
+        let bytes = weights
+            .iter()
+            .fold(0_usize, |sum, weight| sum.saturating_add(*weight));
+        let used_bytes = self.queued_bytes + self.leased_bytes;
+        if self.closed {
+            Some(Refusal::Closed)
+        } else if items > self.capacity.items || bytes > self.capacity.bytes {
+            Some(Refusal::TooHeavy)
+        } else if self.current_size() + items > self.capacity.items
+            || used_bytes + bytes > self.capacity.bytes
+        {
+            Some(Refusal::Full)
+        } else {
+            None
+        }
+    }
+
+    /// Stores an item that is known to fit.
+    pub(super) fn accept(&mut self, item: T, weight: usize) {
+        self.offered += 1;
+        self.added += 1;
+        self.store(item, weight);
     }
 
     /// Counts items that go back to their caller.
@@ -356,6 +382,7 @@ impl<T> State<T> {
             max_size: self.capacity.items,
             current_bytes: self.queued_bytes + self.leased_bytes,
             queued: self.queued,
+            queued_bytes: self.queued_bytes,
             leased: self.leased,
             total_offered: self.offered,
             total_added: self.added,

@@ -1,0 +1,241 @@
+//! The task that empties the buffer: asks the policy, leases a batch, writes it, settles it.
+//!
+//! One batch is in flight at a time, so the order of acceptance is the order of delivery, through
+//! every retry. What a failed batch held goes back to the front of the ring.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use buffer_core::{Demand, Lease, Ring};
+use flush_policy::{Decision, FlushPolicy, Flushed, Load, Reason, Remainder};
+use sinks::{Batch, BatchId, BatchWriter, BoxWriter, ErrorKind, Retry, RetryDecision, RetryPolicy};
+use sinks::{Row, WriteError};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::account::Account;
+
+/// The pipeline's clock: tokio's, so that a test can stop and turn it.
+pub(crate) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+/// What the driver is asked to do from outside.
+pub(crate) struct FlushRequest {
+    /// Gets the number of updates that the flush settled.
+    pub(crate) done: oneshot::Sender<Result<u64, WriteError>>,
+}
+
+pub(crate) struct Driver {
+    pub(crate) ring: Ring<Row>,
+    pub(crate) policy: Box<dyn FlushPolicy>,
+    /// Reaching this much queued makes a flush due: the driver need not wake before.
+    pub(crate) due: Demand,
+    pub(crate) batch_max: Demand,
+    pub(crate) writer: BoxWriter,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) random: fastrand::Rng,
+    pub(crate) account: Arc<Account>,
+    pub(crate) requests: mpsc::Receiver<FlushRequest>,
+    /// Set once, to the moment by which a shutdown has to be done.
+    pub(crate) stop: watch::Receiver<Option<Instant>>,
+    pub(crate) batches: u64,
+    /// What the policy was told is in the queue.
+    pub(crate) told: Demand,
+}
+
+impl Driver {
+    /// Runs until the ring is closed and empty, the shutdown's deadline has come, or the sink is
+    /// lost. What is still in the ring then was not delivered.
+    pub(crate) async fn run(mut self) -> Result<(), WriteError> {
+        loop {
+            let closed = self.ring.is_closed();
+            if closed && (self.ring.stats().queued == 0 || self.is_too_late()) {
+                return Ok(());
+            }
+            let reason = match self.look() {
+                Decision::Flush(reason) => reason,
+                Decision::Wait if closed => Reason::Shutdown,
+                Decision::Wait => {
+                    self.wait().await;
+                    continue;
+                }
+            };
+            match self.flush(reason).await {
+                Ok(_) => {}
+                Err(_) if self.is_too_late() => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Tells the policy what arrived since the last look, and what time it is.
+    fn look(&mut self) -> Decision {
+        let now = now();
+        let stats = self.ring.stats();
+        let items = stats.queued.saturating_sub(self.told.items);
+        if items > 0 {
+            let bytes = stats.queued_bytes.saturating_sub(self.told.bytes);
+            let mut load = Load::new(items, bytes);
+            if self.told.items == 0 {
+                load = load.arrived_at(self.oldest_queued().unwrap_or(now));
+            }
+            self.told = Demand {
+                items: stats.queued,
+                bytes: stats.queued_bytes,
+            };
+            if let Decision::Flush(reason) = self.policy.on_push(now, load) {
+                return Decision::Flush(reason);
+            }
+        }
+        self.policy.on_deadline(now)
+    }
+
+    fn oldest_queued(&self) -> Option<Instant> {
+        self.ring.peek(1).first().map(|row| row.arrival)
+    }
+
+    /// Waits until a look may find something new: enough arrived, a deadline, a request, the end.
+    async fn wait(&mut self) {
+        let demand = match self.told.items {
+            0 => Demand { items: 1, bytes: 1 },
+            items => Demand {
+                items: self.due.items.max(items + 1),
+                bytes: self.due.bytes,
+            },
+        };
+        let ring = self.ring.clone();
+        let arrived = std::future::poll_fn(|context| ring.poll_queued(context, demand));
+        let deadline = self.policy.next_deadline();
+        tokio::select! {
+            () = arrived => {}
+            () = sleep_until(deadline) => {}
+            request = self.requests.recv() => match request {
+                Some(request) => {
+                    let outcome = self.flush_all().await;
+                    // Whoever asked may have stopped waiting.
+                    let _ = request.done.send(outcome);
+                }
+                // Every handle is gone: deliver what is there and end.
+                None => self.ring.close(),
+            },
+        }
+    }
+
+    /// Flushes what is queued now, in as many batches as it takes.
+    async fn flush_all(&mut self) -> Result<u64, WriteError> {
+        let mut left = self.ring.stats().queued as u64;
+        let mut settled = 0;
+        while left > 0 {
+            let count = self.flush(Reason::Manual).await?;
+            if count == 0 {
+                break;
+            }
+            settled += count;
+            left = left.saturating_sub(count);
+        }
+        Ok(settled)
+    }
+
+    /// Delivers one batch and says how many updates it settled. After an error they are back in
+    /// the ring.
+    async fn flush(&mut self, reason: Reason) -> Result<u64, WriteError> {
+        let Some(lease) = self.ring.lease_up_to(self.batch_max) else {
+            self.resync(Flushed::delivered(Remainder::EMPTY));
+            return Ok(0);
+        };
+        let count = lease.len() as u64;
+        let outcome = self.deliver(lease, reason).await;
+        let remainder = self.remainder();
+        self.resync(match outcome {
+            Ok(()) => Flushed::delivered(remainder),
+            Err(_) => Flushed::failed(remainder),
+        });
+        outcome.map(|()| count)
+    }
+
+    fn remainder(&self) -> Remainder {
+        let stats = self.ring.stats();
+        match self.oldest_queued() {
+            Some(oldest) => Remainder::new(stats.queued, stats.queued_bytes, oldest),
+            None => Remainder::EMPTY,
+        }
+    }
+
+    /// Tells the policy how the flush went. What it decides now, the next look decides again.
+    fn resync(&mut self, flushed: Flushed) {
+        let stats = self.ring.stats();
+        self.told = match flushed.remainder() {
+            Remainder::EMPTY => Demand { items: 0, bytes: 0 },
+            _ => Demand {
+                items: stats.queued,
+                bytes: stats.queued_bytes,
+            },
+        };
+        let _ = self.policy.on_flushed(now(), flushed);
+    }
+
+    /// Writes one batch, again and again with the same rows under the same id, until the sink has
+    /// it or it is time to give up.
+    async fn deliver(&mut self, lease: Lease<Row>, reason: Reason) -> Result<(), WriteError> {
+        let rows = lease.share();
+        let oldest = rows.first().map_or_else(now, |row| row.arrival);
+        self.batches += 1;
+        let batch = Batch::new(BatchId(self.batches), rows);
+        let mut retry = Retry::new(self.retry, self.random.u64(..));
+        self.account.attempt(oldest);
+        loop {
+            let began = now();
+            let written = tokio::select! {
+                written = self.writer.write(&batch) => written,
+                () = too_late(&mut self.stop) => Err(WriteError::new(
+                    ErrorKind::Transient,
+                    "the sink did not answer before the deadline of the shutdown",
+                )),
+            };
+            let error = match written {
+                Ok(receipt) => {
+                    self.account.settle(lease, &receipt, reason, began, now());
+                    return Ok(());
+                }
+                Err(error) => error,
+            };
+            self.account.fail(now(), reason, error.to_string());
+            let delay = match retry.on_failure(&error) {
+                RetryDecision::After(delay) if !self.is_too_late() => delay,
+                _ => {
+                    self.account.give_up();
+                    return Err(error);
+                }
+            };
+            tracing::warn!(batch = batch.id().0, ?delay, %error, "batch will be tried again");
+            tokio::select! {
+                () = tokio::time::sleep(delay) => {}
+                () = too_late(&mut self.stop) => {}
+            }
+        }
+    }
+
+    fn is_too_late(&self) -> bool {
+        self.stop.borrow().is_some_and(|deadline| now() >= deadline)
+    }
+}
+
+/// Comes when a shutdown has been asked for and its deadline is over.
+async fn too_late(stop: &mut watch::Receiver<Option<Instant>>) {
+    let deadline = match stop.wait_for(Option::is_some).await {
+        Ok(deadline) => *deadline,
+        // Nobody can ask for a shutdown any more.
+        Err(_) => None,
+    };
+    sleep_until(deadline).await;
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// How long a shutdown takes at most when nobody says.
+pub(crate) const DRAIN_WITHIN: Duration = Duration::from_secs(10);

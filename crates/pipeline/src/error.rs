@@ -1,0 +1,41 @@
+//! Why a pipeline does not start, does not take, or did not deliver.
+
+use buffer_core::{Refusal, RingError};
+use flush_policy::PolicyError;
+use sinks::WriteError;
+
+/// A pipeline cannot be built, or its sink is lost to it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PipelineError {
+    /// The buffer's options contradict each other.
+    #[error("buffer: {0}")]
+    Buffer(#[from] RingError),
+    /// The flush policy's options are impossible.
+    #[error("flush: {0}")]
+    Flush(#[from] PolicyError),
+    /// The sink refuses, and trying again will not help or was tried often enough.
+    #[error("sink: {0}")]
+    Sink(#[from] WriteError),
+    /// More sources than there are numbers for them.
+    #[error("{limit} sources are open, and no more are possible")]
+    TooManyScopes {
+        /// The most that are possible.
+        limit: usize,
+    },
+}
+
+/// Records were not taken; none of them is stored or shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum IntakeError {
+    /// The buffer refuses.
+    #[error("{0}")]
+    Refused(#[from] Refusal),
+    /// The records have more new keys than the data service may still take.
+    #[error("the records have new keys, and {limit} keys is the limit")]
+    KeyLimit {
+        /// The most keys the data service may have.
+        limit: usize,
+    },
+}

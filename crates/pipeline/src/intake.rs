@@ -1,0 +1,287 @@
+//! Where a source hands over its records.
+//!
+//! Each intake belongs to one scope and gives its records their positions. A record goes to the
+//! ring first, which may refuse it, and what the ring took is then shown in the data service; that
+//! step cannot fail, since the keys were registered before. Both happen under the intake's own
+//! lock, so that positions reach the ring in order. No foreign code runs under it.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use buffer_core::{PushedMany, Refusal, Ring};
+use dataservice::KeyId;
+use parking_lot::Mutex;
+use record::{Malformed, Position, Record};
+use sinks::{Row, ScopeIndex, ScopeName};
+
+use crate::account::Account;
+use crate::error::IntakeError;
+use crate::live::{LiveData, Reading};
+use crate::source::Item;
+
+/// A record, or a piece of input that was none and goes to the quarantine.
+pub type Content = Result<Record, Malformed>;
+
+/// What became of records that were handed over.
+#[derive(Debug, Default)]
+#[must_use]
+pub struct Accepted {
+    /// How many were accepted, from the front.
+    pub accepted: usize,
+    /// How many older or newer ones were lost for them, by the buffer's policy.
+    pub dropped: usize,
+    /// Why those behind them were refused, if any were.
+    pub refusal: Option<Refusal>,
+}
+
+/// A source's way into a pipeline; see [`Pipeline::intake`](crate::Pipeline::intake).
+#[derive(Clone)]
+pub struct Intake {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    name: ScopeName,
+    scope: ScopeIndex,
+    watermark: Position,
+    ring: Ring<Row>,
+    live: Option<LiveData>,
+    account: Arc<Account>,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// The highest position ever handed to the ring.
+    last: Position,
+    /// Ids of the keys seen, by source and then tag, so that a known key costs no allocation.
+    ids: HashMap<String, HashMap<String, KeyId>>,
+}
+
+/// A value on its way to the data service, with the position of its row.
+struct Shown {
+    position: Position,
+    id: KeyId,
+    time_us: i64,
+    reading: Reading,
+}
+
+impl Intake {
+    pub(crate) fn new(
+        name: ScopeName,
+        scope: ScopeIndex,
+        watermark: Position,
+        ring: Ring<Row>,
+        live: Option<LiveData>,
+        account: Arc<Account>,
+    ) -> Self {
+        let state = Mutex::new(State {
+            last: watermark,
+            ids: HashMap::new(),
+        });
+        Self {
+            inner: Arc::new(Inner {
+                name,
+                scope,
+                watermark,
+                ring,
+                live,
+                account,
+                state,
+            }),
+        }
+    }
+
+    /// The scope's name.
+    #[must_use]
+    pub fn name(&self) -> &ScopeName {
+        &self.inner.name
+    }
+
+    /// How far the scope was delivered when it was opened: a source that can be read again begins
+    /// after it.
+    #[must_use]
+    pub fn watermark(&self) -> Position {
+        self.inner.watermark
+    }
+
+    /// Hands over records of a source without positions, by the buffer's policy; they get the
+    /// positions after the last one. With a blocking policy this call may wait.
+    ///
+    /// # Errors
+    /// When they have more new keys than may be; then none of them is taken.
+    pub fn push(&self, now: Instant, contents: Vec<Content>) -> Result<Accepted, IntakeError> {
+        self.inner
+            .accept(now, numbered(contents), |ring, rows| ring.push_many(rows))
+    }
+
+    /// Hands over records of a source without positions if there is room for all of them; never
+    /// waits and never displaces.
+    ///
+    /// # Errors
+    /// When there is no room, or they have more new keys than may be; then none of them is taken.
+    pub fn try_push_all(&self, now: Instant, contents: Vec<Content>) -> Result<(), IntakeError> {
+        let accepted = self.inner.accept(now, numbered(contents), |ring, rows| {
+            let count = rows.len();
+            match ring.try_push_all(rows) {
+                Ok(()) => PushedMany {
+                    accepted: count,
+                    ..PushedMany::default()
+                },
+                Err(refusal) => PushedMany {
+                    refusal: Some(refusal),
+                    ..PushedMany::default()
+                },
+            }
+        })?;
+        match accepted.refusal {
+            Some(refusal) => Err(refusal.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Hands over items of a reader, which bring their positions, by the buffer's policy. What is
+    /// refused is lost to this call: a reader reads it again from the watermark.
+    ///
+    /// # Errors
+    /// When they have more new keys than may be; then none of them is taken.
+    pub fn push_items(&self, now: Instant, items: Vec<Item>) -> Result<Accepted, IntakeError> {
+        let items = items
+            .into_iter()
+            .map(|item| (Some(item.position), item.content))
+            .collect();
+        self.inner
+            .accept(now, items, |ring, rows| ring.push_many(rows))
+    }
+}
+
+fn numbered(contents: Vec<Content>) -> Vec<(Option<Position>, Content)> {
+    contents
+        .into_iter()
+        .map(|content| (None, content))
+        .collect()
+}
+
+impl Inner {
+    fn accept(
+        &self,
+        now: Instant,
+        contents: Vec<(Option<Position>, Content)>,
+        push: impl FnOnce(&Ring<Row>, &mut Vec<Row>) -> PushedMany<Row>,
+    ) -> Result<Accepted, IntakeError> {
+        let mut state = self.state.lock();
+        let before = state.last;
+        let (mut rows, shown) = match self.stage(&mut state, now, contents) {
+            Ok(staged) => staged,
+            Err((records, error)) => {
+                state.last = before;
+                drop(state);
+                self.account.refuse_early(records);
+                return Err(error);
+            }
+        };
+        let pushed = push(&self.ring, &mut rows);
+        if let Some(refused) = rows.first() {
+            // Refused rows never were: their positions are given again.
+            state.last = before.max(previous(refused.position));
+        }
+        if let Some(live) = &self.live {
+            let dropped: HashSet<Position> =
+                pushed.dropped.iter().map(|row| row.position).collect();
+            let last = state.last;
+            show(
+                live,
+                shown
+                    .into_iter()
+                    .filter(|shown| shown.position <= last && !dropped.contains(&shown.position)),
+            );
+        }
+        drop(state);
+        let lost = pushed.displaced.len() + pushed.dropped.len();
+        self.account.took(now, pushed.accepted, lost);
+        Ok(Accepted {
+            accepted: pushed.accepted,
+            dropped: lost,
+            refusal: pushed.refusal,
+        })
+    }
+
+    /// Rows for the ring and values for the data service. A record whose key cannot be registered
+    /// stops everything: what cannot be shown must not be stored either.
+    fn stage(
+        &self,
+        state: &mut State,
+        now: Instant,
+        contents: Vec<(Option<Position>, Content)>,
+    ) -> Result<(Vec<Row>, Vec<Shown>), (usize, IntakeError)> {
+        let count = contents.len();
+        let mut rows = Vec::with_capacity(count);
+        let mut shown = Vec::with_capacity(if self.live.is_some() { count } else { 0 });
+        for (position, content) in contents {
+            let position = position.unwrap_or_else(|| state.last.next());
+            state.last = state.last.max(position);
+            if let (Some(live), Ok(record)) = (&self.live, &content) {
+                let id = state.id_of(live, record).map_err(|error| (count, error))?;
+                let reading = Reading {
+                    value: record.value.clone(),
+                    quality: record.quality,
+                };
+                shown.push(Shown {
+                    position,
+                    id,
+                    time_us: record.timestamp.micros(),
+                    reading,
+                });
+            }
+            rows.push(Row {
+                scope: self.scope,
+                position,
+                arrival: now,
+                content,
+            });
+        }
+        Ok((rows, shown))
+    }
+}
+
+impl State {
+    fn id_of(&mut self, live: &LiveData, record: &Record) -> Result<KeyId, IntakeError> {
+        let (source, tag) = (record.source.as_str(), record.tag.as_str());
+        if let Some(id) = self.ids.get(source).and_then(|tags| tags.get(tag)) {
+            return Ok(*id);
+        }
+        let id = live
+            .register(record.key())
+            .map_err(|error| IntakeError::KeyLimit { limit: error.limit })?;
+        self.ids
+            .entry(source.to_owned())
+            .or_default()
+            .insert(tag.to_owned(), id);
+        Ok(id)
+    }
+}
+
+/// Makes the values visible in one commit.
+fn show(live: &LiveData, values: impl Iterator<Item = Shown>) {
+    let mut transaction = live.begin();
+    for Shown {
+        id,
+        time_us,
+        reading,
+        ..
+    } in values
+    {
+        // The ids are registered, so the only refusal is a full transaction.
+        if let Err(full) = transaction.put(id, time_us, reading) {
+            std::mem::replace(&mut transaction, live.begin()).commit();
+            let _ = transaction.put(id, time_us, full.value);
+        }
+    }
+    if !transaction.is_empty() {
+        transaction.commit();
+    }
+}
+
+fn previous(position: Position) -> Position {
+    Position::new(position.number().saturating_sub(1))
+}

@@ -1,0 +1,293 @@
+//! The handle to a running pipeline.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use buffer_core::{Demand, Ring};
+use sinks::{BatchWriter, BoxWriter, ErrorKind, Row, ScopeIndex, ScopeName, WriteError};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+use crate::account::Account;
+use crate::driver::{DRAIN_WITHIN, Driver, FlushRequest, now};
+use crate::monitor::{LastCrossing, Monitor};
+use crate::options::PipelineBuilder;
+use crate::stats::Moment;
+use crate::{Health, Intake, LiveData, Notification, PipelineError, Stats};
+
+/// Notifications that a listener may fall behind before it misses some.
+const NOTIFICATIONS_MAX: usize = 64;
+/// Flush requests that may wait.
+const REQUESTS_MAX: usize = 16;
+
+/// A running pipeline: one buffer, one flush policy, one sink. A clone is another handle.
+///
+/// ```
+/// use std::time::Instant;
+/// use pipeline::Pipeline;
+/// use record::{Record, Timestamp, Value};
+/// use sinks::{BoxWriter, MemoryWriter, ScopeName};
+///
+/// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runs");
+/// # runtime.block_on(async {
+/// let sink = MemoryWriter::new();
+/// let pipeline = Pipeline::builder(BoxWriter::new(sink.clone())).start()?;
+/// let intake = pipeline.intake(&ScopeName::new("example/normal")).await?;
+/// let record = Record::new("PLC01", "D100", Value::F64(21.5), Timestamp::default()).expect("valid");
+/// let accepted = intake.push(Instant::now(), vec![Ok(record)]).expect("room for one");
+/// assert_eq!(accepted.accepted, 1);
+/// let report = pipeline.shutdown(None).await;
+/// assert_eq!((report.stats.delivered, report.stats.pending), (1, 0));
+/// assert_eq!(sink.delivered().len(), 1);
+/// # Ok::<(), pipeline::PipelineError>(()) }).expect("delivered");
+/// ```
+#[derive(Clone)]
+pub struct Pipeline {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    ring: Ring<Row>,
+    writer: BoxWriter,
+    live: Option<LiveData>,
+    account: Arc<Account>,
+    started: Instant,
+    scopes: tokio::sync::Mutex<u16>,
+    requests: mpsc::Sender<FlushRequest>,
+    stop: watch::Sender<Option<Instant>>,
+    ended: watch::Receiver<Option<Ended>>,
+    monitor: JoinHandle<()>,
+    notifications: broadcast::Sender<Notification>,
+    alert_threshold_pct: f64,
+}
+
+/// How the driver ended: with the error that made it give up, or without.
+type Ended = Result<(), WriteError>;
+
+/// How a pipeline ended.
+#[derive(Debug)]
+pub struct Report {
+    /// The last account; `pending` is what was not delivered.
+    pub stats: Stats,
+    /// What was accepted and not delivered, oldest first.
+    pub undelivered: Vec<Row>,
+    /// Why delivery ended early, if it did.
+    pub error: Option<WriteError>,
+}
+
+impl Pipeline {
+    /// A pipeline into this sink, with more choices.
+    pub fn builder(writer: BoxWriter) -> PipelineBuilder {
+        PipelineBuilder::new(writer)
+    }
+
+    pub(crate) fn start(options: PipelineBuilder) -> Result<Self, PipelineError> {
+        let policy = options.flush.bytes(options.flush_bytes).build()?;
+        let crossing = LastCrossing::default();
+        let listener = Arc::clone(&crossing);
+        let ring = Ring::builder(options.buffer.max_size)
+            .max_bytes(options.buffer.max_bytes, Row::size_bytes)
+            .policy(options.buffer.policy)
+            .watermark(options.buffer.watermark)
+            .on_crossing(move |crossing| {
+                let mut last = listener.lock();
+                if last.is_none_or(|last| last.number < crossing.number) {
+                    *last = Some(crossing);
+                }
+            })
+            .build()?;
+        let account = Arc::new(Account::new());
+        let (requests, inbox) = mpsc::channel(REQUESTS_MAX);
+        let (stop, stopping) = watch::channel(None);
+        let (end, ended) = watch::channel(None);
+        let (notifications, _) = broadcast::channel(NOTIFICATIONS_MAX);
+        let driver = Driver {
+            ring: ring.clone(),
+            policy,
+            due: Demand {
+                items: options.flush.items_min().unwrap_or(usize::MAX),
+                bytes: options.flush_bytes,
+            },
+            batch_max: options.batch_max,
+            writer: options.writer.clone(),
+            retry: options.retry,
+            random: fastrand::Rng::with_seed(options.seed),
+            account: Arc::clone(&account),
+            requests: inbox,
+            stop: stopping,
+            batches: 0,
+            told: Demand { items: 0, bytes: 0 },
+        };
+        let driven = ring.clone();
+        tokio::spawn(async move {
+            let outcome = driver.run().await;
+            // Whoever still pushes is refused from now on, and knows.
+            driven.close();
+            let _ = end.send(Some(outcome));
+        });
+        let monitor = Monitor {
+            ring: ring.clone(),
+            account: Arc::clone(&account),
+            live: options.live.clone(),
+            crossing,
+            notifications: notifications.clone(),
+        };
+        Ok(Self {
+            inner: Arc::new(Inner {
+                ring,
+                writer: options.writer,
+                live: options.live,
+                account,
+                started: now(),
+                scopes: tokio::sync::Mutex::new(0),
+                requests,
+                stop,
+                ended,
+                monitor: tokio::spawn(monitor.run()),
+                notifications,
+                alert_threshold_pct: options.buffer.watermark.high_pct(),
+            }),
+        })
+    }
+
+    /// Opens a scope in the sink and gives a source its way in.
+    ///
+    /// # Errors
+    /// When the sink refuses, or too many scopes are open.
+    pub async fn intake(&self, name: &ScopeName) -> Result<Intake, PipelineError> {
+        let inner = &self.inner;
+        let mut scopes = inner.scopes.lock().await;
+        let index = ScopeIndex(*scopes);
+        let next = scopes.checked_add(1).ok_or(PipelineError::TooManyScopes {
+            limit: usize::from(u16::MAX),
+        })?;
+        let opened = inner.writer.open_scope(index, name).await?;
+        *scopes = next;
+        Ok(Intake::new(
+            name.clone(),
+            index,
+            opened.watermark,
+            inner.ring.clone(),
+            inner.live.clone(),
+            Arc::clone(&inner.account),
+        ))
+    }
+
+    /// The data service in which accepted records are shown, if there is one.
+    #[must_use]
+    pub fn live(&self) -> Option<&LiveData> {
+        self.inner.live.as_ref()
+    }
+
+    /// One consistent account.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let inner = &self.inner;
+        let (counts, ring) = inner.account.snapshot(&inner.ring);
+        let moment = Moment {
+            now: now(),
+            started: inner.started,
+            oldest_queued: inner.ring.peek(1).first().map(|row| row.arrival),
+            sink: inner.writer.name(),
+        };
+        Stats::new(&counts, &ring, &moment)
+    }
+
+    /// How the pipeline is doing.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        let stopped = self.stopped();
+        Health::judge(
+            &self.stats(),
+            self.inner.alert_threshold_pct,
+            stopped.as_deref(),
+        )
+    }
+
+    /// Why nothing is delivered any more, if that is so.
+    #[must_use]
+    pub fn stopped(&self) -> Option<String> {
+        match &*self.inner.ended.borrow() {
+            Some(Err(error)) => Some(error.to_string()),
+            Some(Ok(())) => Some("the pipeline was shut down".to_owned()),
+            None if self.inner.ended.has_changed().is_err() => {
+                Some("the task that delivers has panicked".to_owned())
+            }
+            None => None,
+        }
+    }
+
+    /// Waits until nothing is delivered any more, because of a shutdown or an error.
+    pub async fn wait_stopped(&self) {
+        // An error means that the driver is gone, which is what is waited for.
+        let _ = self.inner.ended.clone().wait_for(Option::is_some).await;
+    }
+
+    /// Messages for people, from now on.
+    #[must_use]
+    pub fn notifications(&self) -> broadcast::Receiver<Notification> {
+        self.inner.notifications.subscribe()
+    }
+
+    /// Flushes what is buffered now and says how many updates that settled.
+    ///
+    /// # Errors
+    /// When the sink fails; the updates stay in the buffer.
+    pub async fn flush(&self) -> Result<u64, PipelineError> {
+        let stopped = |pipeline: &Self| {
+            let why = pipeline
+                .stopped()
+                .unwrap_or_else(|| "the pipeline has ended".to_owned());
+            WriteError::new(ErrorKind::Fatal, why)
+        };
+        let (done, outcome) = oneshot::channel();
+        let request = FlushRequest { done };
+        self.inner
+            .requests
+            .send(request)
+            .await
+            .map_err(|_| stopped(self))?;
+        Ok(outcome.await.map_err(|_| stopped(self))??)
+    }
+
+    /// Takes nothing more, delivers what is buffered, and closes the sink. What is not delivered
+    /// within the time, 10 s unless said, is handed back.
+    ///
+    /// # Cancellation
+    /// The shutdown goes on; calling again waits for it.
+    pub async fn shutdown(&self, within: impl Into<Option<Duration>>) -> Report {
+        let inner = &self.inner;
+        inner.ring.close();
+        let deadline = now().checked_add(within.into().unwrap_or(DRAIN_WITHIN));
+        inner.stop.send_replace(deadline);
+        self.wait_stopped().await;
+        inner.monitor.abort();
+        let closed = tokio::time::timeout(CLOSE_WITHIN, inner.writer.close()).await;
+        if let Ok(Err(error)) = closed {
+            tracing::warn!(%error, "the sink was not closed cleanly");
+        }
+        let error = match &*inner.ended.borrow() {
+            Some(outcome) => outcome.clone().err(),
+            None => Some(WriteError::new(
+                ErrorKind::Fatal,
+                "the task that delivers has panicked",
+            )),
+        };
+        Report {
+            stats: self.stats(),
+            undelivered: inner.ring.peek(usize::MAX),
+            error,
+        }
+    }
+}
+
+/// How long closing the sink may take.
+const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+
+impl std::fmt::Debug for Pipeline {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Pipeline")
+            .field("ring", &self.inner.ring)
+            .finish_non_exhaustive()
+    }
+}

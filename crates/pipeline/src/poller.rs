@@ -1,0 +1,152 @@
+//! The thread that polls this host at a steady rate.
+//!
+//! Polls keep to a grid of the interval: one that takes too long leaves polls out, it does not
+//! shift or bunch up those that follow. Each poll is one transaction.
+
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use parking_lot::Mutex;
+use record::Timestamp;
+
+use crate::intake::Intake;
+use crate::source::{HostConfig, HostSource};
+
+/// How often this host is polled.
+#[derive(Clone, Debug)]
+pub struct PollerOptions {
+    /// From poll to poll.
+    pub interval: Duration,
+    /// What is polled.
+    pub host: HostConfig,
+}
+
+impl Default for PollerOptions {
+    /// Ten polls per second.
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_millis(100),
+            host: HostConfig::default(),
+        }
+    }
+}
+
+/// A running poll of this host; ends when it is stopped or dropped.
+#[derive(Debug)]
+pub struct Poller {
+    stop: Option<mpsc::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+    error: Arc<Mutex<Option<String>>>,
+}
+
+impl Poller {
+    /// Starts polling into `intake`.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(options: PollerOptions, intake: Intake) -> std::io::Result<Self> {
+        let (stop, stopped) = mpsc::channel();
+        let error = Arc::new(Mutex::new(None));
+        let seen = Arc::clone(&error);
+        let thread = std::thread::Builder::new()
+            .name("host-poller".into())
+            .spawn(move || {
+                if let Err(reason) = poll(options, &intake, &stopped) {
+                    tracing::warn!(%reason, "polling this host has ended");
+                    *seen.lock() = Some(reason.to_string());
+                }
+            })?;
+        Ok(Self {
+            stop: Some(stop),
+            thread: Some(thread),
+            error,
+        })
+    }
+
+    /// Why polling ended by itself, if it did.
+    #[must_use]
+    pub fn error(&self) -> Option<String> {
+        self.error.lock().clone()
+    }
+
+    /// Ends the poll and waits for the one under way.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread was printed by it; there is nothing left to end.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Poller {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn poll(
+    options: PollerOptions,
+    intake: &Intake,
+    stopped: &mpsc::Receiver<()>,
+) -> Result<(), crate::IntakeError> {
+    let mut host = HostSource::new(options.host);
+    let mut due = Instant::now();
+    loop {
+        let now = Instant::now();
+        let records = host.poll(now, Timestamp::from_system(SystemTime::now()));
+        let accepted = intake.push(now, records.into_iter().map(Ok).collect())?;
+        // A refusal for want of room is counted and shown; only a closed buffer ends the poll.
+        if accepted.refusal == Some(buffer_core::Refusal::Closed) {
+            return Ok(());
+        }
+        due = next_on_grid(due, options.interval, Instant::now());
+        match stopped.recv_timeout(due.saturating_duration_since(Instant::now())) {
+            Err(RecvTimeoutError::Timeout) => {}
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        }
+    }
+}
+
+/// The next moment of the grid that is still to come; those that were missed are left out.
+fn next_on_grid(due: Instant, interval: Duration, now: Instant) -> Instant {
+    let next = due + interval;
+    if next > now {
+        return next;
+    }
+    let late = now.saturating_duration_since(next).as_nanos();
+    let missed = late / interval.as_nanos().max(1) + 1;
+    next + interval.saturating_mul(u32::try_from(missed).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_poll_leaves_polls_out_and_keeps_the_grid() {
+        let start = Instant::now();
+        let ms = Duration::from_millis;
+        let table = [
+            (0, 100),
+            (99, 100),
+            (100, 200),
+            (150, 200),
+            (950, 1000),
+            (1000, 1100),
+        ];
+        for (now, expected) in table {
+            assert_eq!(
+                next_on_grid(start, ms(100), start + ms(now)) - start,
+                ms(expected),
+                "at {now} ms"
+            );
+        }
+    }
+}

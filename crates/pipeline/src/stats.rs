@@ -1,0 +1,199 @@
+//! What a pipeline says of itself, in the names that every interface uses.
+
+use std::time::Instant;
+
+use buffer_core::RingStats;
+use flush_policy::FlushCounts;
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+use crate::account::Counts;
+
+/// One consistent account of a pipeline. In each,
+/// `offered = accepted + refused` and
+/// `accepted = delivered + dropped.total() + quarantined + pending`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Stats {
+    /// Seconds since the pipeline started.
+    pub uptime_s: f64,
+    /// Updates that sources offered.
+    pub offered: u64,
+    /// Updates that were accepted.
+    pub accepted: u64,
+    /// Updates that were refused: neither stored nor shown, and their source was told.
+    pub refused: u64,
+    /// Updates accepted per second over the last ten seconds.
+    pub updates_per_second: f64,
+    /// Updates that are in the sink.
+    pub delivered: u64,
+    /// Updates that were accepted and lost, by policy.
+    pub dropped: DroppedStats,
+    /// Updates that are in the sink's quarantine.
+    pub quarantined: u64,
+    /// Updates in the buffer and under way to the sink.
+    pub pending: u64,
+    /// The buffer.
+    pub buffer: BufferStats,
+    /// Flushes by reason and outcome.
+    pub flushes: FlushCounts,
+    /// The sink.
+    pub sink: SinkStats,
+    /// From acceptance to delivery.
+    pub latency_ms: LatencyStats,
+}
+
+/// Updates that were accepted and lost, by policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct DroppedStats {
+    /// Displaced by newer ones.
+    pub drop_oldest: u64,
+    /// Dropped on arrival.
+    pub drop_newest: u64,
+    /// Evicted because the buffer was made smaller.
+    pub resize: u64,
+}
+
+impl DroppedStats {
+    /// All of them.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.drop_oldest + self.drop_newest + self.resize
+    }
+}
+
+/// How full the buffer is, and what it lost.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct BufferStats {
+    /// Updates in the buffer, those under way to the sink included.
+    pub current_size: usize,
+    /// Updates it can hold.
+    pub max_size: usize,
+    /// The fill in percent.
+    pub utilization_pct: f64,
+    /// Updates lost because it was full.
+    pub overflow_count: u64,
+    /// The same in percent of those accepted.
+    pub overflow_rate_pct: f64,
+    /// Updates lost per second over the last ten seconds.
+    pub overflow_per_s: f64,
+    /// Bytes in the buffer.
+    pub current_bytes: usize,
+    /// Updates ever accepted.
+    pub total_added: u64,
+    /// Updates ever delivered or quarantined.
+    pub total_acked: u64,
+    /// For how long the oldest update has been waiting, in seconds; 0 when there is none.
+    pub oldest_age_s: f64,
+}
+
+/// How the sink is doing.
+#[derive(Clone, Debug, Serialize)]
+pub struct SinkStats {
+    /// Its kind.
+    pub name: &'static str,
+    /// Rows written per second over the last ten seconds.
+    pub rows_per_s: f64,
+    /// Batches written.
+    pub batches: u64,
+    /// Failed attempts, after each of which the same batch was tried again or given back.
+    pub retries: u64,
+    /// Rows that an earlier attempt had written already, because its answer was lost.
+    pub repeated: u64,
+    /// For how long every attempt has failed, in seconds; 0 when the last one worked.
+    pub failing_for_s: f64,
+    /// The last error, kept after recovery.
+    pub last_error: Option<String>,
+    /// How long writing a batch takes.
+    pub write_ms: LatencyStats,
+}
+
+/// A distribution of times, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct LatencyStats {
+    /// Half are shorter.
+    pub p50: f64,
+    /// 95 of 100 are shorter.
+    pub p95: f64,
+    /// 99 of 100 are shorter.
+    pub p99: f64,
+    /// The longest.
+    pub max: f64,
+}
+
+impl LatencyStats {
+    fn of(histogram_us: &Histogram<u64>) -> Self {
+        let at = |quantile| histogram_us.value_at_quantile(quantile) as f64 / 1000.0;
+        if histogram_us.is_empty() {
+            return Self {
+                p50: 0.0,
+                p95: 0.0,
+                p99: 0.0,
+                max: 0.0,
+            };
+        }
+        Self {
+            p50: at(0.5),
+            p95: at(0.95),
+            p99: at(0.99),
+            max: histogram_us.max() as f64 / 1000.0,
+        }
+    }
+}
+
+/// What goes into an account beside the counts.
+pub(crate) struct Moment {
+    pub(crate) now: Instant,
+    pub(crate) started: Instant,
+    pub(crate) oldest_queued: Option<Instant>,
+    pub(crate) sink: &'static str,
+}
+
+impl Stats {
+    pub(crate) fn new(counts: &Counts, ring: &RingStats, moment: &Moment) -> Self {
+        let since = |start: Instant| moment.now.saturating_duration_since(start).as_secs_f64();
+        let oldest = counts
+            .in_flight_since
+            .into_iter()
+            .chain(moment.oldest_queued)
+            .min();
+        Self {
+            uptime_s: since(moment.started),
+            offered: ring.total_offered + counts.refused_early,
+            accepted: ring.total_added,
+            refused: ring.total_refused + counts.refused_early,
+            updates_per_second: counts.accepted_rate.per_s(moment.now),
+            delivered: counts.delivered,
+            dropped: DroppedStats {
+                drop_oldest: ring.dropped.oldest,
+                drop_newest: ring.dropped.newest,
+                resize: ring.dropped.resized,
+            },
+            quarantined: counts.quarantined,
+            pending: ring.current_size as u64,
+            buffer: BufferStats {
+                current_size: ring.current_size,
+                max_size: ring.max_size,
+                utilization_pct: ring.utilization_pct(),
+                overflow_count: ring.overflow_count(),
+                overflow_rate_pct: ring.overflow_rate_pct(),
+                overflow_per_s: counts.dropped_rate.per_s(moment.now),
+                current_bytes: ring.current_bytes,
+                total_added: ring.total_added,
+                total_acked: ring.total_acked,
+                oldest_age_s: oldest.filter(|_| ring.current_size > 0).map_or(0.0, since),
+            },
+            flushes: counts.flushes,
+            sink: SinkStats {
+                name: moment.sink,
+                rows_per_s: counts.delivered_rate.per_s(moment.now),
+                batches: counts.batches,
+                retries: counts.retries,
+                repeated: counts.repeated,
+                failing_for_s: counts.failing_since.map_or(0.0, since),
+                last_error: counts.last_error.clone(),
+                write_ms: LatencyStats::of(&counts.write_us),
+            },
+            latency_ms: LatencyStats::of(&counts.latency_us),
+        }
+    }
+}
