@@ -1,1 +1,31 @@
-//! REST, WebSocket and the live page over a running pipeline
+//! REST, WebSocket and the live page over a running pipeline.
+//!
+//! - [`Gateway`]: binds, serves, and shuts down in a bounded time.
+//! - REST: `/api/buffer/status`, `/api/health`, `/api/metrics`, `/metrics`, `/api/keys`,
+//!   `/api/history/{source}/{tag}`, `/api/ingest`, `/api/flush`.
+//! - WebSocket `/ws`: subscribe by glob, a snapshot, then updates; each client is a cursor on the
+//!   data service, so one that is slow gets the newest state and costs no memory.
+//! - The page at `/`, with its chart library, from the binary itself.
+//!
+//! What comes from outside is checked first: the `Host` and the exact `Origin`, sizes, counts and
+//! patterns. There are no tokens yet: bind to loopback, or put a proxy that asks in front.
+
+mod assets;
+mod error;
+mod guard;
+mod history;
+mod ingest;
+mod options;
+mod prometheus;
+mod rest;
+mod server;
+mod state;
+mod ws;
+
+pub use error::BindError;
+pub use options::GatewayOptions;
+pub use server::Gateway;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -111,8 +111,7 @@ impl Intake {
     /// # Errors
     /// When they have more new keys than may be; then none of them is taken.
     pub fn push(&self, now: Instant, contents: Vec<Content>) -> Result<Accepted, IntakeError> {
-        self.inner
-            .accept(now, numbered(contents), |ring, rows| ring.push_many(rows))
+        self.inner.accept(now, numbered(contents), Ring::push_many)
     }
 
     /// Hands over records of a source without positions if there is room for all of them; never
@@ -150,8 +149,7 @@ impl Intake {
             .into_iter()
             .map(|item| (Some(item.position), item.content))
             .collect();
-        self.inner
-            .accept(now, items, |ring, rows| ring.push_many(rows))
+        self.inner.accept(now, items, Ring::push_many)
     }
 }
 

@@ -24,6 +24,7 @@ mod poller;
 pub mod source;
 mod stats;
 
+pub use buffer_core::{OverflowPolicy, Refusal, Watermark};
 pub use error::{IntakeError, PipelineError};
 pub use feeder::{FeedError, FeedProgress, FeedReport, feed};
 pub use health::{Health, HealthReason, HealthStatus};

@@ -1,0 +1,196 @@
+//! Who may talk to the gateway: a check of `Host` and of the exact `Origin`.
+//!
+//! A page of a foreign site can make a browser send requests here. The browser then names that
+//! site as the `Origin`, and a request that opens a WebSocket or changes state is refused unless
+//! the origin is the gateway's own or an allowed one. A site that points its own name at this
+//! address is refused by the `Host` header. Programs other than browsers send no `Origin` and may.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use crate::error::Refused;
+use crate::state::App;
+
+/// What the gateway answers to.
+#[derive(Clone, Debug)]
+pub(crate) struct Guard {
+    listen: SocketAddr,
+    /// Allowed origins, lower case, without a trailing slash.
+    origins: Vec<String>,
+}
+
+impl Guard {
+    pub(crate) fn new(listen: SocketAddr, allowed_origins: &[String]) -> Self {
+        let origins = allowed_origins
+            .iter()
+            .map(|origin| origin.trim_end_matches('/').to_ascii_lowercase())
+            .collect();
+        Self { listen, origins }
+    }
+
+    /// Whether `host`, as in the `Host` header, means this gateway.
+    fn knows_host(&self, host: &str) -> bool {
+        let host = host.to_ascii_lowercase();
+        if self
+            .origins
+            .iter()
+            .any(|origin| origin.split_once("://").is_some_and(|(_, h)| h == host))
+        {
+            return true;
+        }
+        let (name, port) = match host.rsplit_once(':') {
+            Some((name, port)) if !name.is_empty() && !port.ends_with(']') => (name, port),
+            _ => (host.as_str(), "80"),
+        };
+        if port.parse() != Ok(self.listen.port()) {
+            return false;
+        }
+        if name == "localhost" {
+            return self.answers_loopback();
+        }
+        match name
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .parse::<IpAddr>()
+        {
+            Ok(address) if address.is_loopback() => self.answers_loopback(),
+            Ok(address) => self.listen.ip().is_unspecified() || address == self.listen.ip(),
+            Err(_) => false,
+        }
+    }
+
+    fn answers_loopback(&self) -> bool {
+        self.listen.ip().is_loopback() || self.listen.ip().is_unspecified()
+    }
+
+    /// Whether a page of this origin may connect and change state.
+    fn knows_origin(&self, origin: &str) -> bool {
+        let origin = origin.to_ascii_lowercase();
+        let own = origin
+            .strip_prefix("http://")
+            .is_some_and(|host| self.knows_host(host));
+        own || self.origins.contains(&origin)
+    }
+
+    fn check(&self, method: &Method, headers: &HeaderMap) -> Result<(), Refused> {
+        let forbid = |what: &str, found: &HeaderValue| {
+            let found = String::from_utf8_lossy(found.as_bytes()).into_owned();
+            Refused::new(
+                StatusCode::FORBIDDEN,
+                format!("{what} {found:?} is not allowed; see [gateway] allowed_origins"),
+            )
+        };
+        if let Some(host) = headers.get(header::HOST)
+            && !host.to_str().is_ok_and(|host| self.knows_host(host))
+        {
+            return Err(forbid("host", host));
+        }
+        let opens_socket = headers.contains_key(header::UPGRADE);
+        let changes_state = !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
+        if (opens_socket || changes_state)
+            && let Some(origin) = headers.get(header::ORIGIN)
+            && !origin
+                .to_str()
+                .is_ok_and(|origin| self.knows_origin(origin))
+        {
+            return Err(forbid("origin", origin));
+        }
+        Ok(())
+    }
+}
+
+/// What every answer carries, so that a page can load nothing but its own files.
+const HEADERS: [(header::HeaderName, &str); 4] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+         img-src 'self' data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
+         frame-ancestors 'none'",
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "no-referrer"),
+];
+
+/// The outermost layer: refuses strangers, and gives every answer its headers.
+pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
+    let mut response = match app.guard.check(request.method(), request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(refused) => refused.into_response(),
+    };
+    for (name, value) in HEADERS {
+        response
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guard(listen: &str) -> Guard {
+        Guard::new(
+            listen.parse().unwrap(),
+            &["https://plant.example/".to_owned()],
+        )
+    }
+
+    #[test]
+    fn only_hosts_that_mean_this_gateway_are_known() {
+        let local = guard("127.0.0.1:8000");
+        for host in [
+            "127.0.0.1:8000",
+            "localhost:8000",
+            "LOCALHOST:8000",
+            "[::1]:8000",
+            "plant.example",
+        ] {
+            assert!(local.knows_host(host), "{host}");
+        }
+        for host in [
+            "127.0.0.1",
+            "localhost",
+            "evil.example:8000",
+            "localhost.evil.example:8000",
+            "127.0.0.1:8001",
+            "10.0.0.1:8000",
+            "",
+            ":8000",
+            "[::1]",
+        ] {
+            assert!(!local.knows_host(host), "{host}");
+        }
+        let open = guard("0.0.0.0:8000");
+        assert!(open.knows_host("10.0.0.1:8000") && open.knows_host("localhost:8000"));
+        assert!(!open.knows_host("evil.example:8000"));
+    }
+
+    #[test]
+    fn origins_are_compared_exactly() {
+        let local = guard("127.0.0.1:8000");
+        for origin in [
+            "http://127.0.0.1:8000",
+            "http://localhost:8000",
+            "https://plant.example",
+        ] {
+            assert!(local.knows_origin(origin), "{origin}");
+        }
+        for origin in [
+            "null",
+            "http://evil.example",
+            "https://127.0.0.1:8000",
+            "http://127.0.0.1:80001",
+            "http://127.0.0.1:8000.evil.example",
+            "https://plant.example.evil",
+            "http://plant.exampl",
+        ] {
+            assert!(!local.knows_origin(origin), "{origin}");
+        }
+    }
+}

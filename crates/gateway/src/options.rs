@@ -1,0 +1,29 @@
+//! The choices a gateway is built from.
+
+use std::time::Duration;
+
+/// What a gateway lets in, and how much of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GatewayOptions {
+    /// Origins, such as `https://plant.example`, whose pages may connect and change state, beside
+    /// the gateway's own. Compared exactly.
+    pub allowed_origins: Vec<String>,
+    /// Bytes that the body of a request may have.
+    pub body_bytes_max: usize,
+    /// WebSocket clients at a time.
+    pub websockets_max: usize,
+    /// How far in the future the timestamp of an ingested record may lie.
+    pub future_max: Duration,
+}
+
+impl Default for GatewayOptions {
+    /// No foreign origins, bodies of 8 MiB, 1,000 clients, timestamps up to a day ahead.
+    fn default() -> Self {
+        Self {
+            allowed_origins: Vec::new(),
+            body_bytes_max: 8 << 20,
+            websockets_max: 1000,
+            future_max: Duration::from_secs(24 * 60 * 60),
+        }
+    }
+}

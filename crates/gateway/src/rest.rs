@@ -1,0 +1,148 @@
+//! The plain questions: how full, how well, what, which keys; and the order to flush.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use pipeline::{BufferStats, HealthStatus, Reading, Stats};
+use record::Key;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::error::Refused;
+use crate::prometheus;
+use crate::state::App;
+use crate::ws::Globs;
+
+/// How long a flush on request may take.
+const FLUSH_WITHIN: Duration = Duration::from_secs(10);
+
+/// `GET /api/buffer/status`
+pub(crate) async fn buffer_status(State(app): State<App>) -> Json<BufferStats> {
+    Json(app.pipeline.stats().buffer)
+}
+
+/// `GET /api/health`: 200 while something useful is done, 503 when the state is critical.
+pub(crate) async fn health(State(app): State<App>) -> Response {
+    let health = app.pipeline.health();
+    let status = match health.status {
+        HealthStatus::Critical => StatusCode::SERVICE_UNAVAILABLE,
+        HealthStatus::Healthy | HealthStatus::Degraded => StatusCode::OK,
+    };
+    (status, Json(health)).into_response()
+}
+
+/// Everything a gateway counts, as one JSON object.
+#[derive(Serialize)]
+pub(crate) struct Metrics {
+    instance: String,
+    #[serde(flatten)]
+    pub(crate) stats: Stats,
+    pub(crate) keys: usize,
+    pub(crate) websocket_connections: usize,
+}
+
+impl Metrics {
+    fn of(app: &App) -> Self {
+        Self {
+            instance: app.live.instance().to_string(),
+            stats: app.pipeline.stats(),
+            keys: app.live.keys_len(),
+            websocket_connections: app.websockets.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// `GET /api/metrics`
+pub(crate) async fn metrics(State(app): State<App>) -> Json<Metrics> {
+    Json(Metrics::of(&app))
+}
+
+/// `GET /metrics`, in the text format of Prometheus.
+pub(crate) async fn prometheus_metrics(State(app): State<App>) -> Response {
+    let health = app.pipeline.health();
+    let text = prometheus::render(&Metrics::of(&app), health.score);
+    (
+        [(
+            header::CONTENT_TYPE,
+            "text/plain; version=0.0.4; charset=utf-8",
+        )],
+        text,
+    )
+        .into_response()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct KeysQuery {
+    /// A glob over `source/tag`.
+    r#match: Option<String>,
+}
+
+#[derive(Serialize)]
+struct KeyState {
+    #[serde(flatten)]
+    key: Key,
+    /// Absent until the key has a value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timestamp: Option<i64>,
+    #[serde(flatten)]
+    reading: Option<Reading>,
+}
+
+/// `GET /api/keys?match=GLOB`: every key with its newest value.
+pub(crate) async fn keys(
+    State(app): State<App>,
+    query: Result<Query<KeysQuery>, axum::extract::rejection::QueryRejection>,
+) -> Result<Response, Refused> {
+    let Query(query) = query.map_err(|error| Refused::bad_request(error.body_text()))?;
+    let globs = match &query.r#match {
+        Some(pattern) => Some(
+            Globs::new(std::slice::from_ref(pattern))
+                .map_err(|error| Refused::bad_request(error.to_string()))?,
+        ),
+        None => None,
+    };
+    let keys: Vec<KeyState> = app
+        .live
+        .keys_from(dataservice::KeyId::FIRST)
+        .into_iter()
+        .filter(|(_, key)| globs.as_ref().is_none_or(|globs| globs.matches(key)))
+        .map(|(id, key)| {
+            let newest = app.live.read(id, dataservice::Requirement::Latest);
+            let newest = newest.and_then(dataservice::View::into_latest);
+            let (timestamp, reading) = newest.map(|sample| (sample.time_us, sample.value)).unzip();
+            KeyState {
+                key,
+                timestamp,
+                reading,
+            }
+        })
+        .collect();
+    Ok(Json(json!({ "count": keys.len(), "keys": keys })).into_response())
+}
+
+/// `POST /api/flush`: delivers what is buffered now, and says how many updates that were.
+pub(crate) async fn flush(State(app): State<App>) -> Result<Response, Refused> {
+    let unavailable =
+        |message: String| Refused::new(StatusCode::SERVICE_UNAVAILABLE, message).retry_after_s(1);
+    match tokio::time::timeout(FLUSH_WITHIN, app.pipeline.flush()).await {
+        Ok(Ok(flushed)) => Ok(Json(json!({ "flushed": flushed })).into_response()),
+        Ok(Err(error)) => Err(unavailable(error.to_string())),
+        Err(_) => Err(unavailable(format!(
+            "the sink did not take everything within {} s; it is still tried",
+            FLUSH_WITHIN.as_secs()
+        ))),
+    }
+}
+
+/// Everything else.
+pub(crate) async fn not_found(uri: axum::http::Uri) -> Refused {
+    Refused::new(
+        StatusCode::NOT_FOUND,
+        format!("there is nothing at {:?}", uri.path()),
+    )
+}

@@ -1,0 +1,170 @@
+//! Binding, serving and closing.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::{get, post};
+use pipeline::{Intake, LiveData, Pipeline};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::error::BindError;
+use crate::guard::{Guard, guard};
+use crate::options::GatewayOptions;
+use crate::state::{App, Shared};
+use crate::{assets, history, ingest, rest, ws};
+
+/// How long open connections may take to end once the gateway closes.
+const CLOSE_WITHIN: Duration = Duration::from_secs(3);
+/// How often sessions are told of new keys.
+const KEYS_EVERY: Duration = Duration::from_millis(200);
+
+/// A gateway that is bound and not yet serving.
+///
+/// ```
+/// use gateway::{Gateway, GatewayOptions};
+/// use pipeline::{LiveData, Pipeline};
+/// use sinks::{BoxWriter, MemoryWriter, ScopeName};
+///
+/// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+/// # runtime.block_on(async {
+/// let pipeline = Pipeline::builder(BoxWriter::new(MemoryWriter::new()))
+///     .live(LiveData::new())
+///     .start()?;
+/// let ingest = pipeline.intake(&ScopeName::new("http/normal")).await?;
+/// let listen = "127.0.0.1:0".parse()?;
+/// let gateway = Gateway::bind(listen, GatewayOptions::default(), pipeline.clone(), ingest).await?;
+/// println!("listening on http://{}", gateway.local_addr());
+/// gateway.serve(async { /* until something says stop */ }).await?;
+/// pipeline.shutdown(None).await;
+/// # Ok::<(), Box<dyn std::error::Error>>(()) })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Gateway {
+    listener: TcpListener,
+    local: SocketAddr,
+    app: App,
+    keys: watch::Sender<usize>,
+    closing: watch::Sender<bool>,
+}
+
+impl Gateway {
+    /// Binds to `listen`; port 0 picks a free one. `ingest` takes what is posted.
+    ///
+    /// # Errors
+    /// When the address is in use or cannot be bound.
+    pub async fn bind(
+        listen: SocketAddr,
+        options: GatewayOptions,
+        pipeline: Pipeline,
+        ingest: Intake,
+    ) -> Result<Self, BindError> {
+        let fail = |source: std::io::Error| match source.kind() {
+            std::io::ErrorKind::AddrInUse => BindError::InUse { listen },
+            _ => BindError::Io { listen, source },
+        };
+        let listener = TcpListener::bind(listen).await.map_err(fail)?;
+        let local = listener.local_addr().map_err(fail)?;
+        let (keys, keys_seen) = watch::channel(0);
+        let (closing, is_closing) = watch::channel(false);
+        let live = pipeline.live().cloned().unwrap_or_else(LiveData::new);
+        let app = App::new(Shared {
+            guard: Guard::new(local, &options.allowed_origins),
+            options,
+            pipeline,
+            live,
+            ingest,
+            websockets: AtomicUsize::new(0),
+            connections: AtomicU64::new(0),
+            keys: keys_seen,
+            closing: is_closing,
+        });
+        Ok(Self {
+            listener,
+            local,
+            app,
+            keys,
+            closing,
+        })
+    }
+
+    /// The address that was bound.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Serves until `stop` comes, then closes: clients are told, and connections that do not end
+    /// within 3 s are cut off.
+    ///
+    /// # Errors
+    /// When the system no longer accepts connections.
+    pub async fn serve(
+        self,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> std::io::Result<()> {
+        let Self {
+            listener,
+            app,
+            keys,
+            closing,
+            ..
+        } = self;
+        let watcher = tokio::spawn(watch_keys(app.live.clone(), keys));
+        let (stopped, mut stopping) = watch::channel(false);
+        let server = axum::serve(listener, router(app)).with_graceful_shutdown(async move {
+            stop.await;
+            closing.send_replace(true);
+            stopped.send_replace(true);
+        });
+        let patience = async {
+            // An error means that the server has ended, which the other branch sees.
+            let _ = stopping.wait_for(|stopped| *stopped).await;
+            tokio::time::sleep(CLOSE_WITHIN).await;
+        };
+        let served = tokio::select! {
+            served = server => served,
+            () = patience => Ok(()),
+        };
+        watcher.abort();
+        served
+    }
+}
+
+impl std::fmt::Debug for Gateway {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Gateway")
+            .field("local", &self.local)
+            .finish_non_exhaustive()
+    }
+}
+
+async fn watch_keys(live: LiveData, keys: watch::Sender<usize>) {
+    let mut pulse = tokio::time::interval(KEYS_EVERY);
+    loop {
+        pulse.tick().await;
+        let count = live.keys_len();
+        keys.send_if_modified(|known| std::mem::replace(known, count) != count);
+    }
+}
+
+fn router(app: App) -> Router {
+    Router::new()
+        .route("/", get(assets::page))
+        .route("/assets/{name}", get(assets::file))
+        .route("/api/buffer/status", get(rest::buffer_status))
+        .route("/api/health", get(rest::health))
+        .route("/api/metrics", get(rest::metrics))
+        .route("/metrics", get(rest::prometheus_metrics))
+        .route("/api/keys", get(rest::keys))
+        .route("/api/history/{source}/{tag}", get(history::history))
+        .route("/api/ingest", post(ingest::ingest))
+        .route("/api/flush", post(rest::flush))
+        .route("/ws", get(ws::connect))
+        .fallback(rest::not_found)
+        .layer(axum::middleware::from_fn_with_state(app.clone(), guard))
+        .with_state(app)
+}

@@ -1,0 +1,50 @@
+//! What all requests share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::time::SystemTime;
+
+use pipeline::{Intake, LiveData, Pipeline};
+use record::Timestamp;
+use tokio::sync::watch;
+
+use crate::guard::Guard;
+use crate::options::GatewayOptions;
+
+/// What all requests share; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct App(Arc<Shared>);
+
+pub(crate) struct Shared {
+    pub(crate) options: GatewayOptions,
+    pub(crate) guard: Guard,
+    pub(crate) pipeline: Pipeline,
+    /// What the pages read; a gateway over a pipeline without live data shows no keys.
+    pub(crate) live: LiveData,
+    pub(crate) ingest: Intake,
+    pub(crate) websockets: AtomicUsize,
+    pub(crate) connections: AtomicU64,
+    /// How many keys there are; sessions look for new ones that they match when it changes.
+    pub(crate) keys: watch::Receiver<usize>,
+    /// Turns true when the gateway closes.
+    pub(crate) closing: watch::Receiver<bool>,
+}
+
+impl App {
+    pub(crate) fn new(shared: Shared) -> Self {
+        Self(Arc::new(shared))
+    }
+}
+
+impl std::ops::Deref for App {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+/// The wall clock, as data for people.
+pub(crate) fn wall_time() -> Timestamp {
+    Timestamp::from_system(SystemTime::now())
+}

@@ -1,0 +1,146 @@
+//! A gateway over a pipeline into memory, on a free port.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(dead_code, reason = "each test uses a part")]
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use gateway::{Gateway, GatewayOptions};
+use pipeline::{BufferOptions, Intake, LiveData, Pipeline};
+use record::{Record, Timestamp, Value};
+use serde_json::Value as Json;
+use sinks::{BoxWriter, MemoryWriter, RetryPolicy, ScopeName};
+use tokio::sync::oneshot;
+
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) pipeline: Pipeline,
+    pub(crate) intake: Intake,
+    pub(crate) sink: MemoryWriter,
+    stop: Option<oneshot::Sender<()>>,
+    served: tokio::task::JoinHandle<std::io::Result<()>>,
+}
+
+impl Server {
+    pub(crate) async fn start() -> Self {
+        Self::with(BufferOptions::default(), GatewayOptions::default()).await
+    }
+
+    pub(crate) async fn with(buffer: BufferOptions, options: GatewayOptions) -> Self {
+        let sink = MemoryWriter::new();
+        let live = LiveData::builder()
+            .depth_default(100)
+            .keys_max(50)
+            .build()
+            .unwrap();
+        let pipeline = Pipeline::builder(BoxWriter::new(sink.clone()))
+            .buffer(buffer)
+            .flush(500, Duration::from_millis(20))
+            .retry(RetryPolicy::default().unlimited())
+            .live(live)
+            .start()
+            .unwrap();
+        let intake = pipeline
+            .intake(&ScopeName::new("plc/normal"))
+            .await
+            .unwrap();
+        let ingest = pipeline
+            .intake(&ScopeName::new("http/normal"))
+            .await
+            .unwrap();
+        let listen = "127.0.0.1:0".parse().unwrap();
+        let gateway = Gateway::bind(listen, options, pipeline.clone(), ingest)
+            .await
+            .unwrap();
+        let address = gateway.local_addr();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let served = tokio::spawn(gateway.serve(async {
+            let _ = stopped.await;
+        }));
+        Self {
+            address,
+            pipeline,
+            intake,
+            sink,
+            stop: Some(stop),
+            served,
+        }
+    }
+
+    pub(crate) fn put(&self, tag: &str, value: impl Into<Value>, micros: i64) {
+        let timestamp = Timestamp::from_micros(micros).unwrap();
+        let record = Record::new("PLC01", tag, value.into(), timestamp).unwrap();
+        assert_eq!(
+            self.intake
+                .push(Instant::now(), vec![Ok(record)])
+                .unwrap()
+                .accepted,
+            1
+        );
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, "", &[]).await
+    }
+
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        body: impl Into<Vec<u8>>,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        let mut request = ureq::http::Request::builder()
+            .method(method)
+            .uri(format!("http://{}{path}", self.address));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(body.into()).unwrap();
+        tokio::task::spawn_blocking(move || {
+            let agent: ureq::Agent = ureq::Agent::config_builder()
+                .http_status_as_error(false)
+                .allow_non_standard_methods(true)
+                .timeout_global(Some(Duration::from_secs(20)))
+                .build()
+                .into();
+            let agent = agent.run(request).unwrap();
+            let (parts, mut body) = agent.into_parts();
+            let headers = parts.headers;
+            let text = body.with_config().limit(50 << 20).read_to_string().unwrap();
+            Answer {
+                status: parts.status.as_u16(),
+                headers,
+                text,
+            }
+        })
+        .await
+        .unwrap()
+    }
+
+    pub(crate) async fn stop(mut self) {
+        drop(self.stop.take());
+        self.served.await.unwrap().unwrap();
+        self.pipeline.shutdown(None).await;
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: ureq::http::HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Json {
+        serde_json::from_str(&self.text).unwrap()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
+    }
+}

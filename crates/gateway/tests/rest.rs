@@ -1,0 +1,410 @@
+//! The REST interface, asked over a real socket.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::time::Duration;
+
+use common::Server;
+use gateway::{BindError, Gateway, GatewayOptions};
+use pipeline::{BufferOptions, OverflowPolicy};
+use serde_json::{Value as Json, json};
+use sinks::ScopeName;
+
+fn assert_balanced(metrics: &Json) {
+    let number = |name: &str| metrics[name].as_u64().unwrap();
+    let dropped: u64 = metrics["dropped"]
+        .as_object()
+        .unwrap()
+        .values()
+        .map(|n| n.as_u64().unwrap())
+        .sum();
+    assert_eq!(
+        number("offered"),
+        number("accepted") + number("refused"),
+        "{metrics}"
+    );
+    assert_eq!(
+        number("accepted"),
+        number("delivered") + dropped + number("quarantined") + number("pending"),
+        "{metrics}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn law_1_every_answer_of_metrics_balances_also_under_load() {
+    let server = Server::start().await;
+    let intake = server.intake.clone();
+    let load = tokio::task::spawn_blocking(move || {
+        for number in 0..3000 {
+            let record = record::Record::new("PLC01", "D1", number.into(), Default::default());
+            let contents = vec![
+                Ok(record.unwrap()),
+                Err(record::Malformed::new("bad", b"x")),
+            ];
+            let _ = intake.push(std::time::Instant::now(), contents).unwrap();
+        }
+    });
+    for _ in 0..50 {
+        assert_balanced(&server.get("/api/metrics").await.json());
+    }
+    load.await.unwrap();
+    server.send("POST", "/api/flush", "", &[]).await;
+    let metrics = server.get("/api/metrics").await.json();
+    assert_balanced(&metrics);
+    assert_eq!(
+        (
+            metrics["delivered"].as_u64(),
+            metrics["quarantined"].as_u64()
+        ),
+        (Some(3000), Some(3000))
+    );
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn buffer_status_health_and_prometheus_have_their_fixed_names() {
+    let server = Server::start().await;
+    server.sink.go_down();
+    server.put("D1", 1.5, 1_000_000);
+    let status = server.get("/api/buffer/status").await.json();
+    assert_eq!(
+        (status["current_size"].as_u64(), status["max_size"].as_u64()),
+        (Some(1), Some(10_000))
+    );
+    for name in [
+        "utilization_pct",
+        "overflow_count",
+        "overflow_rate_pct",
+        "oldest_age_s",
+    ] {
+        assert!(status[name].is_number(), "{name} in {status}");
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let health = server.get("/api/health").await;
+    assert_eq!(health.status, 200, "{health:?}");
+    let health = health.json();
+    assert_eq!(
+        (&health["status"], health["score"].as_u64()),
+        (&json!("degraded"), Some(60))
+    );
+    assert_eq!(health["reasons"][0]["code"], "sink_failing");
+    assert!(health["reasons"][0]["hint"].as_str().unwrap().len() > 10);
+    let text = server.get("/metrics").await.text;
+    for line in [
+        "forebay_accepted_total 1",
+        "forebay_dropped_total{policy=\"drop_oldest\"} 0",
+        "forebay_pending 1",
+        "forebay_health_score 60",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} in {text}");
+    }
+    server.sink.recover();
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_pipeline_is_critical_and_takes_nothing() {
+    let server = Server::start().await;
+    server.pipeline.shutdown(None).await;
+    let health = server.get("/api/health").await;
+    assert_eq!(
+        (health.status, &health.json()["status"]),
+        (503, &json!("critical"))
+    );
+    let line = r#"{"source":"s","tag":"t","value":1}"#;
+    assert_eq!(
+        server.send("POST", "/api/ingest", line, &[]).await.status,
+        503
+    );
+    assert_eq!(server.send("POST", "/api/flush", "", &[]).await.status, 503);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn history_is_asked_for_by_count_or_by_seconds() {
+    let server = Server::start().await;
+    for second in 0..50 {
+        server.put("a b/c%", second as f64, second * 1_000_000);
+    }
+    let points = |answer: &common::Answer| answer.json()["points"].as_array().unwrap().len();
+    let path = "/api/history/PLC01/a%20b%2Fc%25";
+    let answer = server.get(&format!("{path}?count=3")).await;
+    assert_eq!(
+        answer.json(),
+        json!({"source": "PLC01", "tag": "a b/c%", "points": [
+            {"timestamp": 47_000_000, "value": 47.0, "quality": "good"},
+            {"timestamp": 48_000_000, "value": 48.0, "quality": "good"},
+            {"timestamp": 49_000_000, "value": 49.0, "quality": "good"},
+        ]})
+    );
+    assert_eq!(points(&server.get(path).await), 50);
+    let last_ten = points(&server.get(&format!("{path}?seconds=10")).await);
+    assert!(
+        (10..=11).contains(&last_ten),
+        "{last_ten} points in ten seconds"
+    );
+    for (query, message) in [
+        ("count=0", "`count` is 0, expected 1 to 100000"),
+        (
+            "count=1&seconds=1",
+            "give either `count` or `seconds`, not both",
+        ),
+        (
+            "seconds=-1",
+            "`seconds` is -1, expected more than 0 and at most 31622400",
+        ),
+        (
+            "seconds=NaN",
+            "`seconds` is NaN, expected more than 0 and at most 31622400",
+        ),
+    ] {
+        let answer = server.get(&format!("{path}?{query}")).await;
+        assert_eq!(
+            (answer.status, &answer.json()["error"]),
+            (400, &json!(message)),
+            "{query}"
+        );
+    }
+    assert_eq!(server.get(&format!("{path}?cuont=1")).await.status, 400);
+    let answer = server.get("/api/history/PLC01/none").await;
+    assert_eq!(
+        (answer.status, &answer.json()["error"]),
+        (404, &json!("there is no key \"PLC01/none\""))
+    );
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_listed_with_their_newest_value_and_filtered_by_glob() {
+    let server = Server::start().await;
+    server.put("cpu.1", 1.0, 1);
+    server.put("cpu.2", 2.0, 2);
+    server.put("memory", 3.0, 3);
+    let all = server.get("/api/keys").await.json();
+    assert_eq!(all["count"], 3);
+    assert_eq!(
+        all["keys"][2],
+        json!({"source": "PLC01", "tag": "memory", "timestamp": 3, "value": 3.0, "quality": "good"})
+    );
+    assert_eq!(
+        server.get("/api/keys?match=*/cpu.*").await.json()["count"],
+        2
+    );
+    let bad = server.get("/api/keys?match=%5Bx").await;
+    assert_eq!(bad.status, 400, "{bad:?}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ingest_takes_ndjson_and_arrays_and_names_what_is_malformed() {
+    let server = Server::start().await;
+    let body = "{\"source\":\"a\",\"tag\":\"t\",\"value\":1}\n\nrubbish\r\n{\"source\":\"a\",\"tag\":\"t\"}\n{\"plc_code\":\"a\",\"tag_address\":\"u\",\"tag_value\":\"x\",\"quality\":\"BAD\"}";
+    let answer = server.send("POST", "/api/ingest", body, &[]).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(
+        answer.json(),
+        json!({"accepted": 2, "malformed_count": 2, "malformed": [
+            {"line": 3, "reason": "invalid JSON at column 1: expected value"},
+            {"line": 4, "reason": "field `value` is missing"},
+        ]})
+    );
+    let array = r#" [{"source":"a","tag":"t","value":{"x":[1]}}, 7] "#;
+    let answer = server.send("POST", "/api/ingest", array, &[]).await.json();
+    assert_eq!(
+        (&answer["accepted"], &answer["malformed"][0]["line"]),
+        (&json!(1), &json!(2))
+    );
+    server.send("POST", "/api/flush", "", &[]).await;
+    assert_eq!(
+        (
+            server.sink.delivered().len(),
+            server.sink.quarantined().len()
+        ),
+        (3, 3)
+    );
+    let history = server.get("/api/history/a/t").await.json();
+    assert_eq!(history["points"][1]["value"], json!({"x": [1]}));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_bodies_are_refused_whole_and_nothing_is_stored() {
+    let options = GatewayOptions {
+        body_bytes_max: 10_000,
+        ..GatewayOptions::default()
+    };
+    let server = Server::with(BufferOptions::default(), options).await;
+    let future = r#"{"source":"s","tag":"t","value":1,"timestamp":"2999-01-01T00:00:00Z"}"#;
+    let cases: [(&[u8], u16); 8] = [
+        (b"", 400),
+        (b"rubbish", 400),
+        (b"[1, 2", 400),
+        (b"\xff\xfe\x00", 400),
+        (br#"{"source":"s","tag":"t","value":NaN}"#, 400),
+        (br#"{"source":"s","tag":"t","value":1e999}"#, 400),
+        (future.as_bytes(), 400),
+        (&[b' '; 10_001], 413),
+    ];
+    for (body, status) in cases {
+        let answer = server.send("POST", "/api/ingest", body, &[]).await;
+        assert_eq!(
+            answer.status,
+            status,
+            "{:?}: {answer:?}",
+            String::from_utf8_lossy(body)
+        );
+        assert!(!answer.json()["error"].as_str().unwrap().is_empty());
+    }
+    let metrics = server.get("/api/metrics").await.json();
+    assert_eq!(metrics["accepted"], 0);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn law_2_a_full_buffer_answers_429_and_takes_none_or_all() {
+    let buffer = BufferOptions {
+        max_size: 10,
+        policy: OverflowPolicy::DropOldest,
+        ..BufferOptions::default()
+    };
+    let server = Server::with(buffer, GatewayOptions::default()).await;
+    server.sink.go_down();
+    let lines = |count| "{\"source\":\"s\",\"tag\":\"t\",\"value\":1}\n".repeat(count);
+    let post = async |count| server.send("POST", "/api/ingest", lines(count), &[]).await;
+    assert_eq!(post(8).await.status, 200);
+    let full = post(3).await;
+    assert_eq!(
+        (full.status, full.header("retry-after")),
+        (429, "1"),
+        "{full:?}"
+    );
+    assert_eq!(full.json()["error"], "nothing was taken: the ring is full");
+    assert_eq!(post(11).await.status, 413, "it would never fit");
+    let metrics = server.get("/api/metrics").await.json();
+    assert_eq!(
+        (metrics["accepted"].as_u64(), metrics["refused"].as_u64()),
+        (Some(8), Some(14))
+    );
+    assert_eq!(
+        metrics["dropped"]["drop_oldest"], 0,
+        "a post never displaces"
+    );
+    server.sink.recover();
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_post_with_too_many_new_keys_is_refused_whole() {
+    let server = Server::start().await;
+    let body: String = (0..51)
+        .map(|number| format!("{{\"source\":\"s\",\"tag\":\"t{number}\",\"value\":1}}\n"))
+        .collect();
+    let answer = server.send("POST", "/api/ingest", body, &[]).await;
+    assert_eq!(answer.status, 422);
+    assert_eq!(
+        answer.json()["error"],
+        "nothing was taken: the records have new keys, and 50 keys is the limit"
+    );
+    assert_eq!(server.get("/api/metrics").await.json()["accepted"], 0);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_strangers_cannot_change_state_and_strange_hosts_are_refused() {
+    let server = Server::start().await;
+    let line = r#"{"source":"s","tag":"t","value":1}"#;
+    let own = format!("http://{}", server.address);
+    for (path, origin, status) in [
+        ("/api/ingest", own.as_str(), 200),
+        ("/api/ingest", "http://evil.example", 403),
+        ("/api/ingest", "null", 403),
+        ("/api/flush", "http://evil.example", 403),
+        ("/api/flush", own.as_str(), 200),
+    ] {
+        let answer = server.send("POST", path, line, &[("origin", origin)]).await;
+        assert_eq!(answer.status, status, "{path} from {origin}: {answer:?}");
+    }
+    let answer = server
+        .send("GET", "/api/keys", "", &[("host", "evil.example")])
+        .await;
+    assert_eq!(answer.status, 403);
+    let page = server.get("/").await;
+    assert_eq!(page.status, 200);
+    assert!(
+        page.header("content-security-policy")
+            .contains("script-src 'self'")
+    );
+    assert_eq!(page.header("x-content-type-options"), "nosniff");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_and_every_file_that_it_names_are_served() {
+    let server = Server::start().await;
+    let page = server.get("/").await.text;
+    let mut wanted: Vec<String> = page
+        .split('"')
+        .filter(|part| part.starts_with("/assets/"))
+        .map(str::to_owned)
+        .collect();
+    assert!(wanted.len() >= 3, "{wanted:?}");
+    let mut seen = std::collections::BTreeSet::new();
+    while let Some(path) = wanted.pop() {
+        if !seen.insert(path.clone()) {
+            continue;
+        }
+        let answer = server.get(&path).await;
+        assert_eq!(answer.status, 200, "{path}");
+        if path.ends_with(".js") {
+            assert!(
+                answer.header("content-type").starts_with("text/javascript"),
+                "{path}"
+            );
+        }
+        if !path.contains("plotly") {
+            let imports = answer.text.split("from \"./").skip(1);
+            let names = imports.filter_map(|rest| rest.split('"').next());
+            wanted.extend(names.map(|name| format!("/assets/{name}")));
+        }
+    }
+    assert!(seen.len() > 10, "{seen:?}");
+    let plain = server.send(
+        "GET",
+        "/assets/plotly.min.js",
+        "",
+        &[("accept-encoding", "identity")],
+    );
+    let plain = plain.await;
+    assert!(
+        plain.text.starts_with("/**\n* plotly.js v3"),
+        "{}",
+        &plain.text[..40]
+    );
+    assert_eq!(server.get("/assets/../Cargo.toml").await.status, 404);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_in_use_is_said_with_the_way_out() {
+    let server = Server::start().await;
+    let ingest = server
+        .pipeline
+        .intake(&ScopeName::new("other"))
+        .await
+        .unwrap();
+    let again = Gateway::bind(
+        server.address,
+        GatewayOptions::default(),
+        server.pipeline.clone(),
+        ingest,
+    );
+    let error = again.await.unwrap_err();
+    assert!(matches!(error, BindError::InUse { .. }));
+    assert!(
+        error.to_string().ends_with("such as --listen 127.0.0.1:0"),
+        "{error}"
+    );
+    server.stop().await;
+}
