@@ -11,6 +11,7 @@ use flate2::read::GzDecoder;
 use crate::error::Refused;
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
+const STYLE: &str = "text/css; charset=utf-8";
 
 macro_rules! files {
     ($($name:literal: $kind:expr),* $(,)?) => {
@@ -20,17 +21,20 @@ macro_rules! files {
 
 const FILES: &[(&str, &str, &[u8])] = files! {
     "app.js": SCRIPT,
+    "base.css": STYLE,
     "chart.js": SCRIPT,
+    "charts.css": STYLE,
     "charts.js": SCRIPT,
     "connection.js": SCRIPT,
     "format.js": SCRIPT,
+    "narrow.css": STYLE,
     "notifications.js": SCRIPT,
     "plot.js": SCRIPT,
     "search.js": SCRIPT,
     "selection.js": SCRIPT,
     "series.js": SCRIPT,
-    "style.css": "text/css; charset=utf-8",
     "theme.js": SCRIPT,
+    "tiles.css": STYLE,
     "tiles.js": SCRIPT,
 };
 
