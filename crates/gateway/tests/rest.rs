@@ -200,7 +200,14 @@ async fn keys_are_listed_with_their_newest_value_and_filtered_by_glob() {
 #[tokio::test(flavor = "multi_thread")]
 async fn ingest_takes_ndjson_and_arrays_and_names_what_is_malformed() {
     let server = Server::start().await;
-    let body = "{\"source\":\"a\",\"tag\":\"t\",\"value\":1}\n\nrubbish\r\n{\"source\":\"a\",\"tag\":\"t\"}\n{\"plc_code\":\"a\",\"tag_address\":\"u\",\"tag_value\":\"x\",\"quality\":\"BAD\"}";
+    let body = [
+        r#"{"source":"a","tag":"t","value":1}"#,
+        "",
+        "rubbish\r",
+        r#"{"source":"a","tag":"t"}"#,
+        r#"{"plc_code":"a","tag_address":"u","tag_value":"x","quality":"BAD"}"#,
+    ]
+    .join("\n");
     let answer = server.send("POST", "/api/ingest", body, &[]).await;
     assert_eq!(answer.status, 200);
     assert_eq!(

@@ -2,66 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod common;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use buffer_core::OverflowPolicy;
+use common::{AGE, assert_balanced, builder, intake, now, numbers, push, record, records};
 use flush_policy::Reason;
-use pipeline::{BufferOptions, Content, Intake, LiveData, Pipeline, PipelineBuilder, Stats};
-use record::{Key, Malformed, Name, Record, Timestamp, Value};
-use sinks::{BoxWriter, MemoryWriter, RetryPolicy, ScopeName};
-
-const AGE: Duration = Duration::from_millis(500);
-
-fn record(tag: &str, number: i64) -> Content {
-    Ok(Record::new("PLC01", tag, Value::I64(number), Timestamp::default()).unwrap())
-}
-
-fn records(numbers: std::ops::Range<i64>) -> Vec<Content> {
-    numbers.map(|number| record("D100", number)).collect()
-}
-
-fn builder(sink: &MemoryWriter) -> PipelineBuilder {
-    Pipeline::builder(BoxWriter::new(sink.clone()))
-        .flush(100, AGE)
-        .retry(RetryPolicy::default().unlimited())
-}
-
-async fn intake(pipeline: &Pipeline) -> Intake {
-    pipeline
-        .intake(&ScopeName::new("plc/normal"))
-        .await
-        .unwrap()
-}
-
-fn now() -> std::time::Instant {
-    tokio::time::Instant::now().into_std()
-}
-
-fn push(intake: &Intake, contents: Vec<Content>) -> usize {
-    intake.push(now(), contents).unwrap().accepted
-}
-
-fn numbers(sink: &MemoryWriter) -> Vec<i64> {
-    let number = |record: Record| match record.value {
-        Value::I64(number) => number,
-        other => panic!("not a whole number: {other:?}"),
-    };
-    sink.delivered()
-        .into_iter()
-        .map(|(_, _, record)| number(record))
-        .collect()
-}
-
-fn assert_balanced(stats: &Stats) {
-    assert_eq!(stats.offered, stats.accepted + stats.refused, "{stats:?}");
-    assert_eq!(
-        stats.accepted,
-        stats.delivered + stats.dropped.total() + stats.quarantined + stats.pending,
-        "{stats:?}"
-    );
-}
+use pipeline::{BufferOptions, Content, LiveData, OverflowPolicy};
+use record::{Key, Malformed, Name, Value};
+use sinks::{MemoryWriter, RetryPolicy, ScopeName};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn law_1_every_snapshot_balances_under_load_failures_and_overflow() {
@@ -347,124 +298,4 @@ async fn a_record_is_stored_and_shown_or_refused_never_one_without_the_other() {
 
 fn records_of(tag: &str, numbers: std::ops::Range<i64>) -> Vec<Content> {
     numbers.map(|number| record(tag, number)).collect()
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_shutdown_drains_through_failures_and_refuses_what_comes_later() {
-    let sink = MemoryWriter::new();
-    let pipeline = builder(&sink).start().unwrap();
-    let intake = intake(&pipeline).await;
-    sink.go_down();
-    push(&intake, records(0..950));
-    let later = sink.clone();
-    tokio::spawn(async move {
-        tokio::time::sleep(Duration::from_secs(3)).await;
-        later.recover();
-    });
-    let report = pipeline.shutdown(Duration::from_secs(60)).await;
-    assert!(report.error.is_none(), "{:?}", report.error);
-    assert_eq!((report.stats.delivered, report.stats.pending), (950, 0));
-    assert_eq!(numbers(&sink), (0..950).collect::<Vec<_>>());
-    let late = intake.push(now(), records(0..1)).unwrap();
-    assert_eq!(
-        (late.accepted, late.refusal),
-        (0, Some(buffer_core::Refusal::Closed))
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_shutdown_past_its_deadline_hands_back_what_was_not_delivered_in_order() {
-    let sink = MemoryWriter::new();
-    let pipeline = builder(&sink).start().unwrap();
-    let intake = intake(&pipeline).await;
-    push(&intake, records(0..100));
-    tokio::time::sleep(Duration::from_millis(1)).await;
-    sink.go_down();
-    push(&intake, records(100..350));
-    let begun = tokio::time::Instant::now();
-    let report = pipeline.shutdown(Duration::from_secs(2)).await;
-    assert!(
-        begun.elapsed() <= Duration::from_millis(2100),
-        "took {:?}",
-        begun.elapsed()
-    );
-    assert_balanced(&report.stats);
-    assert_eq!((report.stats.delivered, report.stats.pending), (100, 250));
-    let left: Vec<u64> = report
-        .undelivered
-        .iter()
-        .map(|row| row.position.number())
-        .collect();
-    assert_eq!(left, (101..=350).collect::<Vec<_>>());
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_flush_on_request_says_how_many_updates_it_settled() {
-    let sink = MemoryWriter::new();
-    let pipeline = builder(&sink).flush(100, None).start().unwrap();
-    let intake = intake(&pipeline).await;
-    push(&intake, records(0..42));
-    tokio::time::sleep(Duration::from_secs(3600)).await;
-    assert_eq!(sink.delivered().len(), 0, "the timer is off");
-    assert_eq!(pipeline.flush().await.unwrap(), 42);
-    assert_eq!(sink.delivered().len(), 42);
-    assert_eq!(pipeline.flush().await.unwrap(), 0);
-    assert_eq!(pipeline.stats().flushes.of(Reason::Manual).delivered, 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn law_8_a_stale_pipeline_stops_hands_back_and_says_why() {
-    let sink = MemoryWriter::new();
-    let stale = builder(&sink).start().unwrap();
-    let first = intake(&stale).await;
-    let fresh = builder(&sink.other_process()).start().unwrap();
-    let second = intake(&fresh).await;
-    push(&first, records(0..10));
-    stale.wait_stopped().await;
-    assert!(
-        stale
-            .stopped()
-            .unwrap()
-            .contains("opened by another writer")
-    );
-    assert_eq!(stale.health().score, 0);
-    let report = stale.shutdown(None).await;
-    assert_eq!(report.undelivered.len(), 10);
-    push(&second, records(50..60));
-    assert_eq!(fresh.shutdown(None).await.stats.delivered, 10);
-    assert_eq!(numbers(&sink), (50..60).collect::<Vec<_>>());
-}
-
-#[tokio::test(start_paused = true)]
-async fn people_hear_of_a_failing_sink_and_of_an_overflow_once_not_per_record() {
-    let sink = MemoryWriter::new();
-    let options = BufferOptions {
-        max_size: 100,
-        ..BufferOptions::default()
-    };
-    let pipeline = builder(&sink).buffer(options).start().unwrap();
-    let intake = intake(&pipeline).await;
-    let mut heard = pipeline.notifications();
-    sink.go_down();
-    for number in 0..500 {
-        push(&intake, records(number..number + 1));
-    }
-    tokio::time::sleep(Duration::from_secs(5)).await;
-    sink.recover();
-    tokio::time::sleep(Duration::from_secs(10)).await;
-    let mut messages = Vec::new();
-    while let Ok(notification) = heard.try_recv() {
-        messages.push(notification.message);
-    }
-    assert_eq!(
-        messages,
-        [
-            "400 records were dropped because the buffer is full",
-            "the buffer is filling up: 80 % (80 of 100)",
-            "the sink fails: the sink is down",
-            "the buffer has emptied to 0 % (0 of 100)",
-            "the sink works again",
-        ]
-    );
-    assert_eq!(pipeline.health().status, pipeline::HealthStatus::Healthy);
 }

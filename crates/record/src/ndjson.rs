@@ -21,7 +21,8 @@ pub const LINE_BYTES_MAX: usize = 1 << 20;
 ///
 /// ```
 /// use record::{FutureLimit, Timestamp, Value, ndjson};
-/// let limit = FutureLimit::new(Timestamp::from_micros(0)?, std::time::Duration::from_secs(86_400));
+/// let now = Timestamp::from_micros(0)?;
+/// let limit = FutureLimit::new(now, std::time::Duration::from_secs(86_400));
 /// let line = br#"{"timestamp": 0, "source": "PLC01", "tag": "D100", "value": 1234.5}"#;
 /// assert_eq!(ndjson::parse(line, &limit)?.value, Value::F64(1234.5));
 /// let error = ndjson::parse(br#"{"source": "PLC01", "tag": "D100"}"#, &limit).unwrap_err();

@@ -170,7 +170,11 @@ proptest! {
     }
 
     #[test]
-    fn what_is_written_is_read_back(source in "[^\\p{Cc}]{1,40}", tag in "[^\\p{Cc}]{1,40}", number in any::<f64>()) {
+    fn what_is_written_is_read_back(
+        source in "[^\\p{Cc}]{1,40}",
+        tag in "[^\\p{Cc}]{1,40}",
+        number in any::<f64>(),
+    ) {
         prop_assume!(number.is_finite());
         let line = serde_json::json!({"source": source, "tag": tag, "value": number}).to_string();
         let record = parse(&line).unwrap();
