@@ -147,24 +147,20 @@ impl Intake {
     pub fn push_items(&self, now: Instant, items: Vec<Item>) -> Result<Accepted, IntakeError> {
         let items = items
             .into_iter()
-            .map(|item| (Some(item.position), item.content))
-            .collect();
+            .map(|item| (Some(item.position), item.content));
         self.inner.accept(now, items, Ring::push_many)
     }
 }
 
-fn numbered(contents: Vec<Content>) -> Vec<(Option<Position>, Content)> {
-    contents
-        .into_iter()
-        .map(|content| (None, content))
-        .collect()
+fn numbered(contents: Vec<Content>) -> impl ExactSizeIterator<Item = (Option<Position>, Content)> {
+    contents.into_iter().map(|content| (None, content))
 }
 
 impl Inner {
     fn accept(
         &self,
         now: Instant,
-        contents: Vec<(Option<Position>, Content)>,
+        contents: impl ExactSizeIterator<Item = (Option<Position>, Content)>,
         push: impl FnOnce(&Ring<Row>, &mut Vec<Row>) -> PushedMany<Row>,
     ) -> Result<Accepted, IntakeError> {
         let mut state = self.state.lock();
@@ -210,7 +206,7 @@ impl Inner {
         &self,
         state: &mut State,
         now: Instant,
-        contents: Vec<(Option<Position>, Content)>,
+        contents: impl ExactSizeIterator<Item = (Option<Position>, Content)>,
     ) -> Result<(Vec<Row>, Vec<Shown>), (usize, IntakeError)> {
         let count = contents.len();
         let mut rows = Vec::with_capacity(count);

@@ -294,7 +294,8 @@ impl<T> Ring<T> {
         count
     }
 
-    /// Copies of the oldest queued items, up to `max`.
+    /// Copies of the oldest queued items, up to `max`. They are cloned under the lock, so a clone
+    /// must not call back into the ring.
     #[must_use]
     pub fn peek(&self, max: usize) -> Vec<T>
     where
