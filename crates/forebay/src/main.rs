@@ -1,1 +1,7 @@
-fn main() {}
+//! The program `forebay`: see `forebay --help`.
+
+mod program;
+
+fn main() -> std::process::ExitCode {
+    program::main()
+}

@@ -1,0 +1,62 @@
+//! The bar on a terminal; elsewhere there is none.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use pipeline::source::Input;
+use pipeline::{FeedProgress, Pipeline};
+
+use crate::program::output::grouped;
+
+/// How often it is drawn.
+pub(crate) const INTERVAL: Duration = Duration::from_millis(100);
+
+/// How far an ingest has come, for people.
+pub(crate) struct Bar(ProgressBar);
+
+impl Bar {
+    /// A bar where the length of the input is known, a count of its bytes where it is not.
+    pub(crate) fn new(input: &Input) -> Self {
+        if !std::io::stderr().is_terminal() {
+            return Self(ProgressBar::hidden());
+        }
+        let length = match input {
+            Input::File(path) => std::fs::metadata(path)
+                .ok()
+                .filter(std::fs::Metadata::is_file)
+                .map(|metadata| metadata.len()),
+            Input::Stdin => None,
+        };
+        let template = match length {
+            Some(_) => "{bar:32} {bytes}/{total_bytes}  {msg}  {eta}",
+            None => "{spinner} {bytes}  {msg}",
+        };
+        let bar = ProgressBar::with_draw_target(length, ProgressDrawTarget::stderr());
+        let style = ProgressStyle::with_template(template).expect("the template is valid");
+        Self(bar.with_style(style.progress_chars("█▉▊▋▌▍▎▏ ")))
+    }
+
+    /// Draws how far it has come.
+    pub(crate) fn show(&self, progress: FeedProgress, pipeline: &Pipeline) {
+        if self.0.is_hidden() {
+            return;
+        }
+        let stats = pipeline.stats();
+        let mut message = format!("{} rows/s", grouped(stats.sink.rows_per_s as u64));
+        if stats.quarantined > 0 {
+            message.push_str(&format!(", {} quarantined", grouped(stats.quarantined)));
+        }
+        if stats.sink.failing_for_s > 0.0 {
+            message.push_str(", the database fails");
+        }
+        self.0.set_position(progress.bytes);
+        self.0.set_message(message);
+        self.0.tick();
+    }
+
+    /// Takes it away.
+    pub(crate) fn clear(&self) {
+        self.0.finish_and_clear();
+    }
+}
