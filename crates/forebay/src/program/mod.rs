@@ -33,7 +33,7 @@ pub(crate) fn main() -> ExitCode {
         Command::CheckConfig { file } => check_config::check_config(&file),
     };
     outcome.unwrap_or_else(|error| {
-        output::complain(&format!("{error:#}"));
+        output::complain(&output::with_causes(&error));
         ExitCode::FAILURE
     })
 }

@@ -18,6 +18,19 @@ pub(crate) fn complain(message: &str) {
     note(&format!("forebay: {message}"));
 }
 
+/// An error with its causes, as far as it does not tell them itself.
+pub(crate) fn with_causes(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
 /// A count with separators, such as `1,234,567`.
 pub(crate) fn grouped(count: u64) -> String {
     let digits = count.to_string();
@@ -34,6 +47,14 @@ pub(crate) fn grouped(count: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cause_that_was_told_is_not_told_again() {
+        let error = anyhow::anyhow!("no room")
+            .context("disk: no room")
+            .context("cannot write");
+        assert_eq!(with_causes(&error), "cannot write: disk: no room");
+    }
 
     #[test]
     fn counts_are_grouped_by_thousands() {

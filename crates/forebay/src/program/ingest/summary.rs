@@ -10,7 +10,7 @@ use record::Position;
 use serde::Serialize;
 use sinks::{ErrorKind, ScopeName};
 
-use crate::program::output::{complain, grouped, note, say};
+use crate::program::output::{complain, grouped, note, say, with_causes};
 use crate::program::signals::Signal;
 
 /// Why nothing more was read.
@@ -150,7 +150,7 @@ impl Summary {
                 ));
             }
             (Some(error), _) => format!("{error}."),
-            (None, Ending::Failed(error)) => format!("{error:#}."),
+            (None, Ending::Failed(error)) => format!("{}.", with_causes(error)),
             (None, Ending::Signal(_)) => "stopped by a signal.".to_owned(),
             (None, Ending::Read) if self.undelivered() > 0 => {
                 "the database did not take everything in time.".to_owned()

@@ -8,7 +8,7 @@ use pipeline::Report;
 use sinks::ErrorKind;
 
 use super::undelivered::Kept;
-use crate::program::output::{complain, grouped, say};
+use crate::program::output::{complain, grouped, say, with_causes};
 use crate::program::signals::Signal;
 use crate::program::storage::{DATA_DIRECTORY, database_in};
 
@@ -69,8 +69,9 @@ impl Summary {
                 ));
             }
             Some(Err(error)) => complain(&format!(
-                "{} records are lost: {error:#}",
-                grouped(stats.pending)
+                "{} records are lost: {}",
+                grouped(stats.pending),
+                with_causes(error)
             )),
             None => {}
         }
