@@ -26,8 +26,7 @@ impl OutcomeCounts {
 /// Flushes by [`Reason`] and [`Outcome`].
 ///
 /// A failed flush is never counted as a delivered one, so a timer that only fails cannot look
-/// healthy. With the feature `serde` it is written as a map from every reason to its counts, and
-/// `total`.
+/// healthy. With the feature `serde` it is written as a map from every reason to its counts.
 ///
 /// ```
 /// use flush_policy::{FlushCounts, Outcome, Reason};
@@ -81,11 +80,10 @@ impl serde::Serialize for FlushCounts {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeMap;
 
-        let mut map = serializer.serialize_map(Some(REASONS + 1))?;
+        let mut map = serializer.serialize_map(Some(REASONS))?;
         for (reason, counts) in self.iter() {
             map.serialize_entry(reason.as_str(), &counts)?;
         }
-        map.serialize_entry("total", &self.total())?;
         map.end()
     }
 }

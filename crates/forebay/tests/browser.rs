@@ -230,10 +230,7 @@ async fn the_page_shows_live_charts_finds_tags_and_regains_a_lost_server() {
         .await;
 
     // A tag that nobody knew when the page was opened is found and charted.
-    let lines = (1..=50)
-        .map(|number| format!("{{\"source\":\"PLC01\",\"tag\":\"D100\",\"value\":{number}}}\n"))
-        .collect::<String>();
-    post(&address, lines).await;
+    post(&address, readings()).await;
     let search = Locator::Css("[data-testid=tag-search]");
     page.client
         .find(search)
@@ -286,6 +283,25 @@ async fn the_page_shows_live_charts_finds_tags_and_regains_a_lost_server() {
     page.until_charts_advance().await;
     page.photograph("regained").await;
     page.client.close().await.unwrap();
+}
+
+/// Ten readings per second of a vessel that fills and empties, over the last minute.
+fn readings() -> String {
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
+    let line = |tenth: i32| {
+        let micros = now.as_micros() - 100_000 * u128::from(tenth.unsigned_abs());
+        let level = 50.0 + 30.0 * (f64::from(tenth) / 60.0).sin();
+        let reading = json!({
+            "timestamp": u64::try_from(micros).unwrap(),
+            "source": "PLC01",
+            "tag": "D100",
+            "value": level,
+        });
+        format!("{reading}\n")
+    };
+    (-600..=0).map(line).collect()
 }
 
 async fn post(address: &str, body: String) {

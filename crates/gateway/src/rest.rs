@@ -102,7 +102,7 @@ pub(crate) async fn keys(
     let globs = match &query.r#match {
         Some(pattern) => Some(
             Globs::new(std::slice::from_ref(pattern))
-                .map_err(|error| Refused::bad_request(error.to_string()))?,
+                .map_err(|error| Refused::bad_request(format!("`match`: {error}")))?,
         ),
         None => None,
     };

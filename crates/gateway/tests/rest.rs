@@ -60,6 +60,23 @@ async fn law_1_every_answer_of_metrics_balances_also_under_load() {
         ),
         (Some(3000), Some(3000))
     );
+    let flushes = metrics["flushes"].as_object().unwrap();
+    let reasons: Vec<&str> = flushes.keys().map(String::as_str).collect();
+    assert_eq!(
+        reasons,
+        [
+            "age", "bytes", "capacity", "interval", "manual", "shutdown", "size"
+        ]
+    );
+    let delivered: u64 = flushes
+        .values()
+        .map(|outcome| outcome["delivered"].as_u64().unwrap())
+        .sum();
+    assert_eq!(
+        Some(delivered),
+        metrics["sink"]["batches"].as_u64(),
+        "{metrics}"
+    );
     server.stop().await;
 }
 

@@ -1,10 +1,14 @@
 //! The handle to a running pipeline.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use buffer_core::{Demand, Ring};
-use sinks::{BatchWriter, BoxWriter, ErrorKind, Row, ScopeIndex, ScopeName, WriteError};
+use flush_policy::Reason;
+use record::Position;
+use sinks::{BatchWriter, BoxWriter, ErrorKind, Quarantined, Receipt, Row};
+use sinks::{ScopeIndex, ScopeName, WriteError};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -53,7 +57,8 @@ struct Inner {
     live: Option<LiveData>,
     account: Arc<Account>,
     started: Instant,
-    scopes: tokio::sync::Mutex<u16>,
+    /// The scopes in the order in which they were opened, which is that of their indices.
+    scopes: tokio::sync::Mutex<Vec<ScopeName>>,
     requests: mpsc::Sender<FlushRequest>,
     stop: watch::Sender<Option<Instant>>,
     ended: watch::Receiver<Option<Ended>>,
@@ -140,7 +145,7 @@ impl Pipeline {
                 live: options.live,
                 account,
                 started: now(),
-                scopes: tokio::sync::Mutex::new(0),
+                scopes: tokio::sync::Mutex::default(),
                 requests,
                 stop,
                 ended,
@@ -158,12 +163,13 @@ impl Pipeline {
     pub async fn intake(&self, name: &ScopeName) -> Result<Intake, PipelineError> {
         let inner = &self.inner;
         let mut scopes = inner.scopes.lock().await;
-        let index = ScopeIndex(*scopes);
-        let next = scopes.checked_add(1).ok_or(PipelineError::TooManyScopes {
-            limit: usize::from(u16::MAX),
+        let index = u16::try_from(scopes.len()).map(ScopeIndex).map_err(|_| {
+            PipelineError::TooManyScopes {
+                limit: usize::from(u16::MAX) + 1,
+            }
         })?;
         let opened = inner.writer.open_scope(index, name).await?;
-        *scopes = next;
+        scopes.push(name.clone());
         Ok(Intake::new(
             name.clone(),
             index,
@@ -263,6 +269,11 @@ impl Pipeline {
         inner.stop.send_replace(deadline);
         self.wait_stopped().await;
         inner.monitor.abort();
+        if !inner.ring.is_empty() {
+            // A write that was cut off may have gone through since. It is asked about behind it,
+            // so that nothing is both in the sink and handed back.
+            let _ = tokio::time::timeout(CLOSE_WITHIN, self.settle_late_write()).await;
+        }
         let closed = tokio::time::timeout(CLOSE_WITHIN, inner.writer.close()).await;
         if let Ok(Err(error)) = closed {
             tracing::warn!(%error, "the sink was not closed cleanly");
@@ -279,6 +290,39 @@ impl Pipeline {
             undelivered: inner.ring.peek(usize::MAX),
             error,
         }
+    }
+}
+
+impl Pipeline {
+    /// Settles what the ledger says is delivered though nobody waited for the answer.
+    async fn settle_late_write(&self) -> Result<(), WriteError> {
+        let inner = &self.inner;
+        let marks: HashMap<ScopeName, Position> =
+            inner.writer.scopes("").await?.into_iter().collect();
+        let scopes = inner.scopes.lock().await;
+        let is_settled = |row: &Row| {
+            let name = scopes.get(usize::from(row.scope.0));
+            name.and_then(|name| marks.get(name))
+                .is_some_and(|mark| row.position <= *mark)
+        };
+        let queued = inner.ring.peek(usize::MAX);
+        // A batch is written whole, and only the oldest was under way.
+        let count = queued.iter().take_while(|row| is_settled(row)).count();
+        let Some(lease) = inner.ring.lease(count) else {
+            return Ok(());
+        };
+        let quarantined = lease.iter().enumerate().filter_map(|(row, content)| {
+            let malformed = content.content.as_ref().err()?;
+            Some(Quarantined {
+                row,
+                reason: malformed.reason().to_owned(),
+            })
+        });
+        let receipt = Receipt::new(lease.len(), lease.len(), quarantined.collect());
+        inner
+            .account
+            .settle(lease, &receipt, Reason::Shutdown, now(), now());
+        Ok(())
     }
 }
 

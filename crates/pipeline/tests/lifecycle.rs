@@ -58,6 +58,28 @@ async fn a_shutdown_past_its_deadline_hands_back_what_was_not_delivered_in_order
 }
 
 #[tokio::test(start_paused = true)]
+async fn law_8_a_write_that_outlasts_the_shutdown_is_not_both_delivered_and_handed_back() {
+    let sink = MemoryWriter::new();
+    let pipeline = builder(&sink).start().unwrap();
+    let intake = intake(&pipeline).await;
+    sink.answer_late(Duration::from_secs(60));
+    let mut contents = records(0..99);
+    contents.push(Err(record::Malformed::new("line 100: rubbish", b"rubbish")));
+    contents.extend(records(100..130));
+    push(&intake, contents);
+    let report = pipeline.shutdown(Duration::from_secs(2)).await;
+    assert_balanced(&report.stats);
+    assert_eq!((report.stats.delivered, report.stats.quarantined), (99, 1));
+    let left: Vec<u64> = report
+        .undelivered
+        .iter()
+        .map(|row| row.position.number())
+        .collect();
+    assert_eq!(left, (101..=130).collect::<Vec<_>>());
+    assert_eq!(sink.delivered().len(), 99);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_flush_on_request_says_how_many_updates_it_settled() {
     let sink = MemoryWriter::new();
     let pipeline = builder(&sink).flush(100, None).start().unwrap();

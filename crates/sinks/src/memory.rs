@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use record::{Position, Record};
 
@@ -45,6 +46,7 @@ struct State {
 enum Failure {
     Before(WriteError),
     After(WriteError),
+    Late(Duration),
 }
 
 impl MemoryWriter {
@@ -73,6 +75,11 @@ impl MemoryWriter {
     pub fn fail_after_write(&self) {
         let error = WriteError::new(ErrorKind::Transient, "the answer to the commit was lost");
         self.with(|state| state.failures.push_back(Failure::After(error)));
+    }
+
+    /// The next write succeeds, but its answer takes so long.
+    pub fn answer_late(&self, delay: Duration) {
+        self.with(|state| state.failures.push_back(Failure::Late(delay)));
     }
 
     /// Every write fails until [`recover`](Self::recover).
@@ -207,7 +214,8 @@ impl BatchWriter for MemoryWriter {
 
     async fn write(&self, batch: &Batch) -> Result<Receipt, WriteError> {
         let open = self.open().clone();
-        self.with(|state| {
+        let mut delay = Duration::ZERO;
+        let written = self.with(|state| {
             state.attempts.push(batch.id());
             if state.down {
                 return Err(WriteError::new(ErrorKind::Transient, "the sink is down"));
@@ -215,9 +223,17 @@ impl BatchWriter for MemoryWriter {
             match state.failures.pop_front() {
                 Some(Failure::Before(error)) => Err(error),
                 Some(Failure::After(error)) => state.write(&open, batch).and(Err(error)),
+                Some(Failure::Late(late)) => {
+                    delay = late;
+                    state.write(&open, batch)
+                }
                 None => state.write(&open, batch),
             }
-        })
+        });
+        if delay > Duration::ZERO {
+            tokio::time::sleep(delay).await;
+        }
+        written
     }
 
     async fn close(&self) -> Result<(), WriteError> {

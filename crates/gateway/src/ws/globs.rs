@@ -10,11 +10,11 @@ pub(crate) const PATTERN_BYTES_MAX: usize = 1024;
 /// Why patterns are refused.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum GlobError {
-    #[error("`keys` has {count} patterns, expected 1 to {PATTERNS_MAX}")]
+    #[error("there are {count} patterns, expected 1 to {PATTERNS_MAX}")]
     Count { count: usize },
     #[error("a pattern has {length} bytes, the limit is {PATTERN_BYTES_MAX}")]
     TooLong { length: usize },
-    #[error("`keys`: {0}")]
+    #[error("{0}")]
     Invalid(#[from] globset::Error),
 }
 

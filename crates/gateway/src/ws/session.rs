@@ -114,7 +114,8 @@ impl Session {
             let message = format!("`min_interval_ms` is more than {INTERVAL_MS_MAX}");
             return Err(Refused("bad_interval", message));
         }
-        let globs = Globs::new(patterns).map_err(|error| Refused("bad_keys", error.to_string()))?;
+        let globs = Globs::new(patterns)
+            .map_err(|error| Refused("bad_keys", format!("`keys`: {error}")))?;
         let subscription = self
             .live
             .subscribe(Spec::new())
