@@ -19,14 +19,16 @@
 //! use forebay::record::{Record, Timestamp, Value};
 //! use forebay::sinks::{BoxWriter, MemoryWriter, ScopeName};
 //!
-//! # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runs");
+//! # let mut runtime = tokio::runtime::Builder::new_current_thread();
+//! # let runtime = runtime.enable_all().build().expect("runs");
 //! # runtime.block_on(async {
 //! let sink = MemoryWriter::new();
 //! let pipeline = Pipeline::builder(BoxWriter::new(sink.clone()))
 //!     .flush(500, Duration::from_millis(500))
 //!     .start()?;
 //! let intake = pipeline.intake(&ScopeName::new("plc/normal")).await?;
-//! let reading = Record::new("PLC01", "D100", Value::F64(21.5), Timestamp::default()).expect("valid");
+//! let now = Timestamp::default();
+//! let reading = Record::new("PLC01", "D100", Value::F64(21.5), now).expect("valid names");
 //! let accepted = intake.push(Instant::now(), vec![Ok(reading)]).expect("a known key");
 //! assert_eq!(accepted.accepted, 1);
 //! let report = pipeline.shutdown(Duration::from_secs(5)).await;

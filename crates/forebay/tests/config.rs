@@ -268,7 +268,7 @@ fn what_is_impossible_together_is_named_together() {
 
 #[test]
 fn everything_that_is_wrong_is_said_at_once_in_the_order_of_the_file() {
-    let text = "[log]\nlevel = 1\n[buffer]\nmax_size = 0\nsize = 3\n";
+    let text = "[log]\nlevel = 1\n[buffer]\nmax_size = 0\n[retry]\nsize = 3\n";
     let variables = [
         ("FOREBAY_FLUSH__SIZE", "many"),
         ("FOREBAY_REQUIRE_SERVICES", "1"),
@@ -278,7 +278,7 @@ fn everything_that_is_wrong_is_said_at_once_in_the_order_of_the_file() {
     forebay: 4 mistakes in the configuration
       f.toml:2: log.level is 1, expected "off", "error", "warn", "info", "debug" or "trace"
       f.toml:4: buffer.max_size is 0, expected a whole number from 1 to 100000000
-      f.toml:5: buffer.size is no setting, [buffer] has max_size, max_bytes, alert_threshold_pct, recover_threshold_pct, policy, block_timeout
+      f.toml:6: retry.size is no setting, [retry] has base, max
       FOREBAY_FLUSH__SIZE: flush.size is "many", expected a whole number from 1 to 1000000
     "#);
 }

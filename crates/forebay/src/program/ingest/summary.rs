@@ -112,9 +112,10 @@ impl Summary {
     fn text(&self) -> String {
         let stats = &self.report.stats;
         let mut text = format!(
-            "{}: {} rows delivered in {:.1} s ({} rows/s)",
+            "{}: {} {} delivered in {:.1} s ({} rows/s)",
             self.input,
             grouped(stats.delivered),
+            if stats.delivered == 1 { "row" } else { "rows" },
             self.elapsed.as_secs_f64(),
             grouped(self.rows_per_s() as u64),
         );
