@@ -176,7 +176,10 @@ fn a_port_in_use_is_named_and_whoever_has_it_goes_on() {
 fn a_database_that_another_run_took_over_is_left_to_it() {
     let folder = tempfile::tempdir().unwrap();
     let (first, address) = Running::serve(&mut run(folder.path(), QUIET, &[]));
-    let (second, _) = Running::serve(&mut run(folder.path(), QUIET, &[]));
+    let (second, other) = Running::serve(&mut run(folder.path(), QUIET, &[]));
+    // Both count their positions from the same place.
+    post(&other, &common::lines(101..=105));
+    until("the rows", || delivered(folder.path()) == 5);
     post(&address, &common::lines(1..=3));
     let outcome = first.end().check(1, &["another process took over"]);
     assert!(summary(&outcome).contains("3 undelivered"), "{outcome:?}");

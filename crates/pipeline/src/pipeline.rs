@@ -57,8 +57,8 @@ struct Inner {
     live: Option<LiveData>,
     account: Arc<Account>,
     started: Instant,
-    /// The scopes in the order in which they were opened, which is that of their indices.
-    scopes: tokio::sync::Mutex<Vec<ScopeName>>,
+    /// How many scopes were opened.
+    scopes: tokio::sync::Mutex<u16>,
     requests: mpsc::Sender<FlushRequest>,
     stop: watch::Sender<Option<Instant>>,
     ended: watch::Receiver<Option<Ended>>,
@@ -145,7 +145,7 @@ impl Pipeline {
                 live: options.live,
                 account,
                 started: now(),
-                scopes: tokio::sync::Mutex::default(),
+                scopes: tokio::sync::Mutex::new(0),
                 requests,
                 stop,
                 ended,
@@ -163,13 +163,12 @@ impl Pipeline {
     pub async fn intake(&self, name: &ScopeName) -> Result<Intake, PipelineError> {
         let inner = &self.inner;
         let mut scopes = inner.scopes.lock().await;
-        let index = u16::try_from(scopes.len()).map(ScopeIndex).map_err(|_| {
-            PipelineError::TooManyScopes {
-                limit: usize::from(u16::MAX) + 1,
-            }
+        let index = ScopeIndex(*scopes);
+        let next = scopes.checked_add(1).ok_or(PipelineError::TooManyScopes {
+            limit: usize::from(u16::MAX),
         })?;
         let opened = inner.writer.open_scope(index, name).await?;
-        scopes.push(name.clone());
+        *scopes = next;
         Ok(Intake::new(
             name.clone(),
             index,
@@ -297,15 +296,20 @@ impl Pipeline {
     /// Settles what the ledger says is delivered though nobody waited for the answer.
     async fn settle_late_write(&self) -> Result<(), WriteError> {
         let inner = &self.inner;
-        let marks: HashMap<ScopeName, Position> =
-            inner.writer.scopes("").await?.into_iter().collect();
-        let scopes = inner.scopes.lock().await;
+        let queued = inner.ring.peek(usize::MAX);
+        let mut marks: HashMap<ScopeIndex, Position> = HashMap::new();
+        for row in &queued {
+            if !marks.contains_key(&row.scope) {
+                // A scope that was taken over counts from somebody else's rows, so it says
+                // nothing about ours: the error leaves everything handed back.
+                marks.insert(row.scope, inner.writer.watermark(row.scope).await?);
+            }
+        }
         let is_settled = |row: &Row| {
-            let name = scopes.get(usize::from(row.scope.0));
-            name.and_then(|name| marks.get(name))
+            marks
+                .get(&row.scope)
                 .is_some_and(|mark| row.position <= *mark)
         };
-        let queued = inner.ring.peek(usize::MAX);
         // A batch is written whole, and only the oldest was under way.
         let count = queued.iter().take_while(|row| is_settled(row)).count();
         let Some(lease) = inner.ring.lease(count) else {

@@ -117,6 +117,23 @@ async fn law_8_a_stale_pipeline_stops_hands_back_and_says_why() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn law_1_rows_of_another_writer_are_not_taken_for_our_own_after_a_take_over() {
+    let sink = MemoryWriter::new();
+    let stale = builder(&sink).start().unwrap();
+    let first = intake(&stale).await;
+    let fresh = builder(&sink.other_process()).start().unwrap();
+    let second = intake(&fresh).await;
+    // Both count from the same watermark, so these have the positions that ours will get.
+    push(&second, records(50..60));
+    assert_eq!(fresh.flush().await.unwrap(), 10);
+    push(&first, records(0..3));
+    stale.wait_stopped().await;
+    let report = stale.shutdown(None).await;
+    assert_balanced(&report.stats);
+    assert_eq!((report.stats.delivered, report.undelivered.len()), (0, 3));
+}
+
+#[tokio::test(start_paused = true)]
 async fn people_hear_of_a_failing_sink_and_of_an_overflow_once_not_per_record() {
     let sink = MemoryWriter::new();
     let options = BufferOptions {

@@ -120,19 +120,23 @@ impl MemoryWriter {
 }
 
 impl State {
-    fn write(&mut self, open: &OpenScopes, batch: &Batch) -> Result<Receipt, WriteError> {
-        for row in batch.rows() {
-            let (name, fence) = scope_of(open, row.scope)?;
-            if self
-                .scopes
-                .get(&name)
-                .is_none_or(|scope| scope.fence != fence)
-            {
-                return Err(WriteError::new(
+    /// The scope, if this writer still holds it.
+    fn held(&self, open: &OpenScopes, index: ScopeIndex) -> Result<&OpenScope, WriteError> {
+        let (name, fence) = scope_of(open, index)?;
+        self.scopes
+            .get(&name)
+            .filter(|scope| scope.fence == fence)
+            .ok_or_else(|| {
+                WriteError::new(
                     ErrorKind::Fenced,
                     format!("scope `{name}` was opened by another writer"),
-                ));
-            }
+                )
+            })
+    }
+
+    fn write(&mut self, open: &OpenScopes, batch: &Batch) -> Result<Receipt, WriteError> {
+        for row in batch.rows() {
+            self.held(open, row.scope)?;
         }
         let (mut repeated, mut quarantined) = (0, Vec::new());
         for (index, row) in batch.rows().iter().enumerate() {
@@ -189,6 +193,11 @@ impl BatchWriter for MemoryWriter {
         });
         self.open().insert(index, (name.clone(), opened.fence));
         Ok(opened)
+    }
+
+    async fn watermark(&self, index: ScopeIndex) -> Result<Position, WriteError> {
+        let open = self.open().clone();
+        self.with(|state| state.held(&open, index).map(|scope| scope.watermark))
     }
 
     async fn scopes(&self, prefix: &str) -> Result<Vec<(ScopeName, Position)>, WriteError> {
