@@ -32,7 +32,8 @@ const REQUESTS_MAX: usize = 16;
 /// use record::{Record, Timestamp, Value};
 /// use sinks::{BoxWriter, MemoryWriter, ScopeName};
 ///
-/// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runs");
+/// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+/// # let runtime = runtime.expect("runs");
 /// # runtime.block_on(async {
 /// let sink = MemoryWriter::new();
 /// let pipeline = Pipeline::builder(BoxWriter::new(sink.clone())).start()?;
