@@ -32,16 +32,20 @@ impl Guard {
         Self { listen, origins }
     }
 
-    /// Whether `host`, as in the `Host` header, means this gateway.
+    /// Whether `host`, as in the `Host` header, means this gateway: by its address, or as the
+    /// name in an allowed origin, under which a proxy passes requests on.
     fn knows_host(&self, host: &str) -> bool {
+        let named = |origin: &String| {
+            origin
+                .split_once("://")
+                .is_some_and(|(_, name)| name.eq_ignore_ascii_case(host))
+        };
+        self.is_own_address(host) || self.origins.iter().any(named)
+    }
+
+    /// Whether `host` is an address, or `localhost`, at which this gateway listens.
+    fn is_own_address(&self, host: &str) -> bool {
         let host = host.to_ascii_lowercase();
-        if self
-            .origins
-            .iter()
-            .any(|origin| origin.split_once("://").is_some_and(|(_, h)| h == host))
-        {
-            return true;
-        }
         let (name, port) = match host.rsplit_once(':') {
             Some((name, port)) if !name.is_empty() && !port.ends_with(']') => (name, port),
             _ => (host.as_str(), "80"),
@@ -67,12 +71,12 @@ impl Guard {
         self.listen.ip().is_loopback() || self.listen.ip().is_unspecified()
     }
 
-    /// Whether a page of this origin may connect and change state.
-    fn knows_origin(&self, origin: &str) -> bool {
+    /// Whether a page of this origin may connect and change state: one that came from the very
+    /// address that the request is for, or one of an allowed origin.
+    fn knows_origin(&self, origin: &str, host: &str) -> bool {
         let origin = origin.to_ascii_lowercase();
-        let own = origin
-            .strip_prefix("http://")
-            .is_some_and(|host| self.knows_host(host));
+        let own = self.is_own_address(host)
+            && origin.strip_prefix("http://") == Some(host.to_ascii_lowercase().as_str());
         own || self.origins.contains(&origin)
     }
 
@@ -84,18 +88,20 @@ impl Guard {
                 format!("{what} {found:?} is not allowed; see [gateway] allowed_origins"),
             )
         };
-        if let Some(host) = headers.get(header::HOST)
+        let host = headers.get(header::HOST);
+        if let Some(host) = host
             && !host.to_str().is_ok_and(|host| self.knows_host(host))
         {
             return Err(forbid("host", host));
         }
+        let host = host.and_then(|host| host.to_str().ok()).unwrap_or_default();
         let opens_socket = headers.contains_key(header::UPGRADE);
         let changes_state = !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
         if (opens_socket || changes_state)
             && let Some(origin) = headers.get(header::ORIGIN)
             && !origin
                 .to_str()
-                .is_ok_and(|origin| self.knows_origin(origin))
+                .is_ok_and(|origin| self.knows_origin(origin, host))
         {
             return Err(forbid("origin", origin));
         }
@@ -174,23 +180,30 @@ mod tests {
     #[test]
     fn origins_are_compared_exactly() {
         let local = guard("127.0.0.1:8000");
-        for origin in [
-            "http://127.0.0.1:8000",
-            "http://localhost:8000",
-            "https://plant.example",
+        for (origin, host) in [
+            ("http://127.0.0.1:8000", "127.0.0.1:8000"),
+            ("HTTP://LOCALHOST:8000", "localhost:8000"),
+            ("https://plant.example", "127.0.0.1:8000"),
+            ("https://plant.example", "plant.example"),
         ] {
-            assert!(local.knows_origin(origin), "{origin}");
+            assert!(local.knows_origin(origin, host), "{origin} at {host}");
         }
-        for origin in [
-            "null",
-            "http://evil.example",
-            "https://127.0.0.1:8000",
-            "http://127.0.0.1:80001",
-            "http://127.0.0.1:8000.evil.example",
-            "https://plant.example.evil",
-            "http://plant.exampl",
+        for (origin, host) in [
+            ("null", "127.0.0.1:8000"),
+            ("http://evil.example", "127.0.0.1:8000"),
+            ("http://localhost:8000", "127.0.0.1:8000"),
+            ("https://127.0.0.1:8000", "127.0.0.1:8000"),
+            ("http://127.0.0.1:80001", "127.0.0.1:8000"),
+            ("http://127.0.0.1:8000.evil.example", "127.0.0.1:8000"),
+            ("https://plant.example.evil", "plant.example"),
+            ("http://plant.example", "plant.example"),
+            ("http://127.0.0.1:8000", ""),
         ] {
-            assert!(!local.knows_origin(origin), "{origin}");
+            assert!(!local.knows_origin(origin, host), "{origin} at {host}");
         }
+        // A page of another machine is not our own because we listen everywhere.
+        let open = guard("0.0.0.0:8000");
+        assert!(!open.knows_origin("http://10.9.9.9:8000", "10.0.0.1:8000"));
+        assert!(open.knows_origin("http://10.0.0.1:8000", "10.0.0.1:8000"));
     }
 }

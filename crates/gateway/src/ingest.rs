@@ -45,8 +45,12 @@ pub(crate) async fn ingest(State(app): State<App>, body: Body) -> Result<Respons
             format!("the body has more than {limit} bytes, or it broke off; send it in parts"),
         )
     })?;
-    // Parsing megabytes would hold up the other connections.
-    let taken = tokio::task::spawn_blocking(move || take(&app, &body)).await;
+    // Parsing megabytes would hold up the other connections, and many at once would take much
+    // memory.
+    let place = app.parsing.acquire().await;
+    let parsing = app.clone();
+    let taken = tokio::task::spawn_blocking(move || take(&parsing, &body)).await;
+    drop(place);
     taken.map_err(|error| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?
 }
 
@@ -54,7 +58,15 @@ fn take(app: &App, body: &[u8]) -> Result<Response, Refused> {
     let limit = FutureLimit::new(wall_time(), app.options.future_max);
     let mut answer = Answer::default();
     let mut contents = Vec::new();
+    // More than the buffer can ever hold is refused before it takes up memory.
+    let records_max = app.pipeline.stats().buffer.max_size;
     let mut add = |number: usize, text: &[u8]| {
+        if contents.len() == records_max {
+            return Err(Refused::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                format!("nothing was taken: the body has more than {records_max} records"),
+            ));
+        }
         let content: Content = ndjson::parse(text, &limit).map_err(|error| {
             answer.malformed_count += 1;
             if answer.malformed.len() < NAMED_MAX {
@@ -66,17 +78,18 @@ fn take(app: &App, body: &[u8]) -> Result<Response, Refused> {
             Malformed::new(format!("line {number}: {error}"), text)
         });
         contents.push(content);
+        Ok(())
     };
     if body.trim_ascii_start().starts_with(b"[") {
         let elements: Vec<&RawValue> = serde_json::from_slice(body)
             .map_err(|error| Refused::bad_request(format!("the array is no JSON: {error}")))?;
         for (index, element) in elements.iter().enumerate() {
-            add(index + 1, element.get().as_bytes());
+            add(index + 1, element.get().as_bytes())?;
         }
     } else {
         for (index, line) in body.split(|byte| *byte == b'\n').enumerate() {
             if !line.trim_ascii().is_empty() {
-                add(index + 1, line.trim_ascii());
+                add(index + 1, line.trim_ascii())?;
             }
         }
     }

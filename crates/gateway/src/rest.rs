@@ -93,6 +93,12 @@ struct KeyState {
     reading: Option<Reading>,
 }
 
+#[derive(Serialize)]
+struct Keys {
+    count: usize,
+    keys: Vec<KeyState>,
+}
+
 /// `GET /api/keys?match=GLOB`: every key with its newest value.
 pub(crate) async fn keys(
     State(app): State<App>,
@@ -122,7 +128,11 @@ pub(crate) async fn keys(
             }
         })
         .collect();
-    Ok(Json(json!({ "count": keys.len(), "keys": keys })).into_response())
+    Ok(Json(Keys {
+        count: keys.len(),
+        keys,
+    })
+    .into_response())
 }
 
 /// `POST /api/flush`: delivers what is buffered now, and says how many updates that were.

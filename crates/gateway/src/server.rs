@@ -9,7 +9,7 @@ use axum::Router;
 use axum::routing::{get, post};
 use pipeline::{Intake, LiveData, Pipeline};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::error::BindError;
 use crate::guard::{Guard, guard};
@@ -19,6 +19,8 @@ use crate::{assets, history, ingest, rest, ws};
 
 /// How long open connections may take to end once the gateway closes.
 const CLOSE_WITHIN: Duration = Duration::from_secs(3);
+/// Bodies that are parsed at the same time.
+const PARSING_MAX: usize = 2;
 /// How often sessions are told of new keys.
 const KEYS_EVERY: Duration = Duration::from_millis(200);
 
@@ -77,6 +79,7 @@ impl Gateway {
             pipeline,
             live,
             ingest,
+            parsing: Semaphore::new(PARSING_MAX),
             websockets: AtomicUsize::new(0),
             connections: AtomicU64::new(0),
             keys: keys_seen,

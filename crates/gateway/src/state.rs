@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use pipeline::{Intake, LiveData, Pipeline};
 use record::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::guard::Guard;
 use crate::options::GatewayOptions;
@@ -22,6 +22,8 @@ pub(crate) struct Shared {
     /// What the pages read; a gateway over a pipeline without live data shows no keys.
     pub(crate) live: LiveData,
     pub(crate) ingest: Intake,
+    /// Places for bodies that are parsed at the same time.
+    pub(crate) parsing: Semaphore,
     pub(crate) websockets: AtomicUsize,
     pub(crate) connections: AtomicU64,
     /// How many keys there are; sessions look for new ones that they match when it changes.

@@ -320,6 +320,38 @@ async fn law_2_a_full_buffer_answers_429_and_takes_none_or_all() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn law_10_a_strange_json_value_does_not_break_the_list_of_keys() {
+    let server = Server::start().await;
+    let deep = format!("{}{}", "[".repeat(120), "]".repeat(120));
+    for value in ["[1e999]", "{\"a\":\n\r\n1}", &deep] {
+        let body = format!("[{{\"source\":\"s\",\"tag\":\"t\",\"value\":{value}}}]");
+        assert_eq!(
+            server.send("POST", "/api/ingest", body, &[]).await.status,
+            200
+        );
+        let keys = server.get("/api/keys").await;
+        assert_eq!(keys.status, 200);
+        assert!(keys.text.contains("\"tag\":\"t\""), "{}", keys.text);
+        assert_eq!(server.get("/api/history/s/t").await.status, 200);
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn law_2_a_body_of_more_records_than_the_buffer_holds_is_refused_early() {
+    let server = Server::start().await;
+    let answer = server
+        .send("POST", "/api/ingest", "1\n".repeat(2_000_000), &[])
+        .await;
+    assert_eq!(answer.status, 413);
+    assert_eq!(
+        answer.json()["error"],
+        "nothing was taken: the body has more than 10000 records"
+    );
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_post_with_too_many_new_keys_is_refused_whole() {
     let server = Server::start().await;
     let body: String = (0..51)

@@ -6,8 +6,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use buffer_core::{Demand, Lease, Ring};
+use buffer_core::{Demand, Lease, Ring, RingStats};
 use flush_policy::{Decision, FlushPolicy, Flushed, Load, Reason, Remainder};
+use parking_lot::Mutex;
 use sinks::{Batch, BatchId, BatchWriter, BoxWriter, ErrorKind, Retry, RetryDecision, RetryPolicy};
 use sinks::{Row, WriteError};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -41,6 +42,8 @@ pub(crate) struct Driver {
     pub(crate) batches: u64,
     /// What the policy was told is in the queue.
     pub(crate) told: Demand,
+    /// The batch whose write was not waited for to the end.
+    pub(crate) abandoned: Arc<Mutex<Option<Batch>>>,
 }
 
 impl Driver {
@@ -48,8 +51,12 @@ impl Driver {
     /// lost. What is still in the ring then was not delivered.
     pub(crate) async fn run(mut self) -> Result<(), WriteError> {
         loop {
+            // Also while flushes follow each other without a pause.
+            while let Ok(request) = self.requests.try_recv() {
+                self.obey(request).await;
+            }
             let closed = self.ring.is_closed();
-            if closed && (self.ring.stats().queued == 0 || self.is_too_late()) {
+            if closed && (self.ring.is_empty() || self.is_too_late()) {
                 return Ok(());
             }
             let reason = match self.look() {
@@ -72,22 +79,35 @@ impl Driver {
     fn look(&mut self) -> Decision {
         let now = now();
         let stats = self.ring.stats();
-        let items = stats.queued.saturating_sub(self.told.items);
-        if items > 0 {
-            let bytes = stats.queued_bytes.saturating_sub(self.told.bytes);
-            let mut load = Load::new(items, bytes);
+        let grew = stats.queued > self.told.items && stats.queued_bytes >= self.told.bytes;
+        if grew {
+            let items = stats.queued - self.told.items;
+            let mut load = Load::new(items, stats.queued_bytes - self.told.bytes);
             if self.told.items == 0 {
                 load = load.arrived_at(self.oldest_queued().unwrap_or(now));
             }
-            self.told = Demand {
+            self.tell(&stats);
+            // The deadline's answer below includes this one.
+            let _ = self.policy.on_push(now, load);
+        } else if self.told
+            != (Demand {
                 items: stats.queued,
                 bytes: stats.queued_bytes,
-            };
-            if let Decision::Flush(reason) = self.policy.on_push(now, load) {
-                return Decision::Flush(reason);
-            }
+            })
+        {
+            // Older records were displaced: the policy starts again from what is there.
+            let remainder = self.remainder(&stats);
+            self.tell(&stats);
+            let _ = self.policy.on_flushed(now, Flushed::failed(remainder));
         }
         self.policy.on_deadline(now)
+    }
+
+    fn tell(&mut self, stats: &RingStats) {
+        self.told = Demand {
+            items: stats.queued,
+            bytes: stats.queued_bytes,
+        };
     }
 
     fn oldest_queued(&self) -> Option<Instant> {
@@ -110,15 +130,19 @@ impl Driver {
             () = arrived => {}
             () = sleep_until(deadline) => {}
             request = self.requests.recv() => match request {
-                Some(request) => {
-                    let outcome = self.flush_all().await;
-                    // Whoever asked may have stopped waiting.
-                    let _ = request.done.send(outcome);
-                }
+                Some(request) => self.obey(request).await,
                 // Every handle is gone: deliver what is there and end.
                 None => self.ring.close(),
             },
         }
+    }
+
+    async fn obey(&mut self, request: FlushRequest) {
+        if request.done.is_closed() {
+            return; // Whoever asked has stopped waiting.
+        }
+        let outcome = self.flush_all().await;
+        let _ = request.done.send(outcome);
     }
 
     /// Flushes what is queued now, in as many batches as it takes.
@@ -139,22 +163,33 @@ impl Driver {
     /// Delivers one batch and says how many updates it settled. After an error they are back in
     /// the ring.
     async fn flush(&mut self, reason: Reason) -> Result<u64, WriteError> {
+        self.until_nothing_is_held().await?;
         let Some(lease) = self.ring.lease_up_to(self.batch_max) else {
-            self.resync(Flushed::delivered(Remainder::EMPTY));
+            self.resync(Flushed::delivered);
             return Ok(0);
         };
         let count = lease.len() as u64;
         let outcome = self.deliver(lease, reason).await;
-        let remainder = self.remainder();
-        self.resync(match outcome {
-            Ok(()) => Flushed::delivered(remainder),
-            Err(_) => Flushed::failed(remainder),
-        });
+        match outcome {
+            Ok(()) => self.resync(Flushed::delivered),
+            Err(_) => self.resync(Flushed::failed),
+        }
         outcome.map(|()| count)
     }
 
-    fn remainder(&self) -> Remainder {
-        let stats = self.ring.stats();
+    /// A sink that failed may hold on to the rows of that batch. Newer ones must not overtake
+    /// them, or the watermark would cover rows that were never written.
+    async fn until_nothing_is_held(&mut self) -> Result<(), WriteError> {
+        while self.ring.stats().leased > 0 {
+            if self.is_too_late() {
+                return Err(no_answer());
+            }
+            tokio::time::sleep(HELD_PULSE).await;
+        }
+        Ok(())
+    }
+
+    fn remainder(&self, stats: &RingStats) -> Remainder {
         match self.oldest_queued() {
             Some(oldest) => Remainder::new(stats.queued, stats.queued_bytes, oldest),
             None => Remainder::EMPTY,
@@ -162,16 +197,11 @@ impl Driver {
     }
 
     /// Tells the policy how the flush went. What it decides now, the next look decides again.
-    fn resync(&mut self, flushed: Flushed) {
+    fn resync(&mut self, flushed: impl FnOnce(Remainder) -> Flushed) {
         let stats = self.ring.stats();
-        self.told = match flushed.remainder() {
-            Remainder::EMPTY => Demand { items: 0, bytes: 0 },
-            _ => Demand {
-                items: stats.queued,
-                bytes: stats.queued_bytes,
-            },
-        };
-        let _ = self.policy.on_flushed(now(), flushed);
+        let remainder = self.remainder(&stats);
+        self.tell(&stats);
+        let _ = self.policy.on_flushed(now(), flushed(remainder));
     }
 
     /// Writes one batch, again and again with the same rows under the same id, until the sink has
@@ -186,11 +216,13 @@ impl Driver {
         loop {
             let began = now();
             let written = tokio::select! {
+                biased;
                 written = self.writer.write(&batch) => written,
-                () = too_late(&mut self.stop) => Err(WriteError::new(
-                    ErrorKind::Transient,
-                    "the sink did not answer before the deadline of the shutdown",
-                )),
+                () = too_late(&mut self.stop) => {
+                    // The sink may still write it: the shutdown asks.
+                    *self.abandoned.lock() = Some(batch.clone());
+                    Err(no_answer())
+                }
             };
             let error = match written {
                 Ok(receipt) => {
@@ -210,7 +242,10 @@ impl Driver {
             tracing::warn!(batch = batch.id().0, ?delay, %error, "batch will be tried again");
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
-                () = too_late(&mut self.stop) => {}
+                () = too_late(&mut self.stop) => {
+                    self.account.give_up();
+                    return Err(error);
+                }
             }
         }
     }
@@ -220,14 +255,25 @@ impl Driver {
     }
 }
 
-/// Comes when a shutdown has been asked for and its deadline is over.
+fn no_answer() -> WriteError {
+    WriteError::new(
+        ErrorKind::Transient,
+        "the sink did not answer before the deadline of the shutdown",
+    )
+}
+
+/// Comes when a shutdown has been asked for and its deadline, which may be moved, is over.
 async fn too_late(stop: &mut watch::Receiver<Option<Instant>>) {
-    let deadline = match stop.wait_for(Option::is_some).await {
-        Ok(deadline) => *deadline,
-        // Nobody can ask for a shutdown any more.
-        Err(_) => None,
-    };
-    sleep_until(deadline).await;
+    loop {
+        let deadline = *stop.borrow_and_update();
+        tokio::select! {
+            () = sleep_until(deadline) => return,
+            changed = stop.changed() => if changed.is_err() {
+                // Nobody can ask for a shutdown any more.
+                return sleep_until(deadline).await;
+            },
+        }
+    }
 }
 
 async fn sleep_until(deadline: Option<Instant>) {
@@ -239,3 +285,5 @@ async fn sleep_until(deadline: Option<Instant>) {
 
 /// How long a shutdown takes at most when nobody says.
 pub(crate) const DRAIN_WITHIN: Duration = Duration::from_secs(10);
+/// How often it is looked whether a sink has let go of a failed batch.
+const HELD_PULSE: Duration = Duration::from_millis(5);

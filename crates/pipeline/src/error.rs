@@ -17,6 +17,12 @@ pub enum PipelineError {
     /// The sink refuses, and trying again will not help or was tried often enough.
     #[error("sink: {0}")]
     Sink(#[from] WriteError),
+    /// The scope has an intake already, which a second one would shut out.
+    #[error("the scope `{name}` has an intake already")]
+    ScopeOpen {
+        /// The scope's name.
+        name: String,
+    },
     /// More sources than there are numbers for them.
     #[error("{limit} sources are open, and no more are possible")]
     TooManyScopes {

@@ -3,7 +3,8 @@
 //! Each intake belongs to one scope and gives its records their positions. A record goes to the
 //! ring first, which may refuse it, and what the ring took is then shown in the data service; that
 //! step cannot fail, since the keys were registered before. Both happen under the intake's own
-//! lock, so that positions reach the ring in order. No foreign code runs under it.
+//! lock, so that positions reach the ring in order; a push that blocks for room holds it. The
+//! wakers of the data service's subscribers run under it too: they must not push here.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -105,6 +106,13 @@ impl Intake {
         self.inner.watermark
     }
 
+    /// Whether this record's key is one that can be shown: known, or with room for it.
+    #[must_use]
+    pub fn can_show(&self, record: &Record) -> bool {
+        let live = self.inner.live.as_ref();
+        live.is_none_or(|live| self.inner.state.lock().id_of(live, record).is_ok())
+    }
+
     /// Hands over records of a source without positions, by the buffer's policy; they get the
     /// positions after the last one. With a blocking policy this call may wait.
     ///
@@ -120,6 +128,12 @@ impl Intake {
     /// # Errors
     /// When there is no room, or they have more new keys than may be; then none of them is taken.
     pub fn try_push_all(&self, now: Instant, contents: Vec<Content>) -> Result<(), IntakeError> {
+        // Before their keys are registered: a full buffer must not fill the table of keys.
+        let ring = self.inner.ring.stats();
+        if ring.current_size + contents.len() > ring.max_size.max(contents.len()) {
+            self.inner.account.refuse_early(contents.len());
+            return Err(Refusal::Full.into());
+        }
         let accepted = self.inner.accept(now, numbered(contents), |ring, rows| {
             let count = rows.len();
             match ring.try_push_all(rows) {

@@ -62,7 +62,7 @@ impl PipelineBuilder {
                 items: 500,
                 bytes: BATCH_BYTES_MAX,
             },
-            retry: RetryPolicy::default(),
+            retry: RetryPolicy::default().unlimited(),
             seed: 0,
         }
     }
@@ -87,7 +87,8 @@ impl PipelineBuilder {
         self
     }
 
-    /// How often and how patiently a failed batch is tried again.
+    /// How often and how patiently a failed batch is tried again; without end unless said. When it
+    /// gives up, the pipeline ends and hands back what it holds.
     pub fn retry(mut self, retry: RetryPolicy) -> Self {
         self.retry = retry;
         self

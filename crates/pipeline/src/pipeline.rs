@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use buffer_core::{Demand, Ring};
 use flush_policy::Reason;
+use parking_lot::Mutex;
 use record::Position;
-use sinks::{BatchWriter, BoxWriter, ErrorKind, Quarantined, Receipt, Row};
+use sinks::{Batch, BatchWriter, BoxWriter, ErrorKind, Quarantined, Receipt, Row};
 use sinks::{ScopeIndex, ScopeName, WriteError};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -58,11 +59,13 @@ struct Inner {
     live: Option<LiveData>,
     account: Arc<Account>,
     started: Instant,
-    /// How many scopes were opened.
-    scopes: tokio::sync::Mutex<u16>,
+    /// The scopes that were opened, in the order of their indices.
+    scopes: tokio::sync::Mutex<Vec<ScopeName>>,
     requests: mpsc::Sender<FlushRequest>,
     stop: watch::Sender<Option<Instant>>,
     ended: watch::Receiver<Option<Ended>>,
+    /// The batch whose write the driver did not wait for to the end.
+    abandoned: Arc<Mutex<Option<Batch>>>,
     monitor: JoinHandle<()>,
     notifications: broadcast::Sender<Notification>,
     alert_threshold_pct: f64,
@@ -78,7 +81,7 @@ pub struct Report {
     pub stats: Stats,
     /// What was accepted and not delivered, oldest first.
     pub undelivered: Vec<Row>,
-    /// Why delivery ended early, if it did.
+    /// The error of the sink that ended delivery; `None` when only time ran out.
     pub error: Option<WriteError>,
 }
 
@@ -89,7 +92,13 @@ impl Pipeline {
     }
 
     pub(crate) fn start(options: PipelineBuilder) -> Result<Self, PipelineError> {
-        let policy = options.flush.bytes(options.flush_bytes).build()?;
+        // A flush that could only come once the buffer is more than full would never come.
+        let size = options
+            .flush
+            .items_min()
+            .map(|items| items.min(options.buffer.max_size));
+        let bytes = options.flush_bytes.min(options.buffer.max_bytes);
+        let policy = options.flush.size(size).bytes(bytes).build()?;
         let crossing = LastCrossing::default();
         let listener = Arc::clone(&crossing);
         let ring = Ring::builder(options.buffer.max_size)
@@ -107,13 +116,14 @@ impl Pipeline {
         let (requests, inbox) = mpsc::channel(REQUESTS_MAX);
         let (stop, stopping) = watch::channel(None);
         let (end, ended) = watch::channel(None);
+        let abandoned = Arc::new(Mutex::new(None));
         let (notifications, _) = broadcast::channel(NOTIFICATIONS_MAX);
         let driver = Driver {
             ring: ring.clone(),
             policy,
             due: Demand {
-                items: options.flush.items_min().unwrap_or(usize::MAX),
-                bytes: options.flush_bytes,
+                items: size.unwrap_or(usize::MAX),
+                bytes,
             },
             batch_max: options.batch_max,
             writer: options.writer.clone(),
@@ -124,12 +134,13 @@ impl Pipeline {
             stop: stopping,
             batches: 0,
             told: Demand { items: 0, bytes: 0 },
+            abandoned: Arc::clone(&abandoned),
         };
-        let driven = ring.clone();
+        // Whoever still pushes once it has ended is refused, and knows; also after a panic.
+        let closing = CloseOnDrop(ring.clone());
         tokio::spawn(async move {
+            let _closing = closing;
             let outcome = driver.run().await;
-            // Whoever still pushes is refused from now on, and knows.
-            driven.close();
             let _ = end.send(Some(outcome));
         });
         let monitor = Monitor {
@@ -146,10 +157,11 @@ impl Pipeline {
                 live: options.live,
                 account,
                 started: now(),
-                scopes: tokio::sync::Mutex::new(0),
+                scopes: tokio::sync::Mutex::default(),
                 requests,
                 stop,
                 ended,
+                abandoned,
                 monitor: tokio::spawn(monitor.run()),
                 notifications,
                 alert_threshold_pct: options.buffer.watermark.high_pct(),
@@ -164,12 +176,18 @@ impl Pipeline {
     pub async fn intake(&self, name: &ScopeName) -> Result<Intake, PipelineError> {
         let inner = &self.inner;
         let mut scopes = inner.scopes.lock().await;
-        let index = ScopeIndex(*scopes);
-        let next = scopes.checked_add(1).ok_or(PipelineError::TooManyScopes {
-            limit: usize::from(u16::MAX),
+        if scopes.contains(name) {
+            return Err(PipelineError::ScopeOpen {
+                name: name.to_string(),
+            });
+        }
+        let index = u16::try_from(scopes.len()).map(ScopeIndex).map_err(|_| {
+            PipelineError::TooManyScopes {
+                limit: usize::from(u16::MAX) + 1,
+            }
         })?;
         let opened = inner.writer.open_scope(index, name).await?;
-        *scopes = next;
+        scopes.push(name.clone());
         Ok(Intake::new(
             name.clone(),
             index,
@@ -269,10 +287,19 @@ impl Pipeline {
         inner.stop.send_replace(deadline);
         self.wait_stopped().await;
         inner.monitor.abort();
+        let mut undelivered = Vec::new();
         if !inner.ring.is_empty() {
             // A write that was cut off may have gone through since. It is asked about behind it,
             // so that nothing is both in the sink and handed back.
-            let _ = tokio::time::timeout(CLOSE_WITHIN, self.settle_late_write()).await;
+            let settled = tokio::time::timeout(CLOSE_WITHIN, self.settle_late_write()).await;
+            if settled.is_err() {
+                tracing::error!("the sink does not say whether it wrote the last batch");
+            }
+            // What the sink still holds on to has not come back to the ring.
+            if let Some(batch) = inner.abandoned.lock().take() {
+                undelivered.extend_from_slice(batch.rows());
+            }
+            undelivered.extend(inner.ring.peek(usize::MAX));
         }
         let closed = tokio::time::timeout(CLOSE_WITHIN, inner.writer.close()).await;
         if let Ok(Err(error)) = closed {
@@ -287,23 +314,29 @@ impl Pipeline {
         };
         Report {
             stats: self.stats(),
-            undelivered: inner.ring.peek(usize::MAX),
+            undelivered,
             error,
         }
     }
 }
 
 impl Pipeline {
-    /// Settles what the ledger says is delivered though nobody waited for the answer.
-    async fn settle_late_write(&self) -> Result<(), WriteError> {
+    /// Settles what the ledger says is delivered though nobody waited for the answer. Afterwards
+    /// nothing is abandoned: what was not delivered is back in the ring.
+    async fn settle_late_write(&self) {
         let inner = &self.inner;
-        let queued = inner.ring.peek(usize::MAX);
+        let Some(batch) = inner.abandoned.lock().clone() else {
+            return;
+        };
         let mut marks: HashMap<ScopeIndex, Position> = HashMap::new();
-        for row in &queued {
+        for row in batch.rows() {
             if !marks.contains_key(&row.scope) {
-                // A scope that was taken over counts from somebody else's rows, so it says
-                // nothing about ours: the error leaves everything handed back.
-                marks.insert(row.scope, inner.writer.watermark(row.scope).await?);
+                match inner.writer.watermark(row.scope).await {
+                    Ok(mark) => marks.insert(row.scope, mark),
+                    // A scope that was taken over counts somebody else's rows, so it says nothing
+                    // about ours: all of them are handed back.
+                    Err(_) => break,
+                };
             }
         }
         let is_settled = |row: &Row| {
@@ -311,10 +344,17 @@ impl Pipeline {
                 .get(&row.scope)
                 .is_some_and(|mark| row.position <= *mark)
         };
-        // A batch is written whole, and only the oldest was under way.
-        let count = queued.iter().take_while(|row| is_settled(row)).count();
-        let Some(lease) = inner.ring.lease(count) else {
-            return Ok(());
+        let written = batch.rows().iter().all(is_settled);
+        let count = batch.rows().len();
+        *inner.abandoned.lock() = None;
+        drop(batch);
+        // The sink has answered behind the write, so it holds the rows no longer.
+        while inner.ring.stats().leased > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        // A batch is written whole or not at all.
+        let Some(lease) = inner.ring.lease(count).filter(|_| written) else {
+            return;
         };
         let quarantined = lease.iter().enumerate().filter_map(|(row, content)| {
             let malformed = content.content.as_ref().err()?;
@@ -327,7 +367,21 @@ impl Pipeline {
         inner
             .account
             .settle(lease, &receipt, Reason::Shutdown, now(), now());
-        Ok(())
+    }
+}
+
+/// Closes a ring when the task that empties it is gone, however it went.
+struct CloseOnDrop(Ring<Row>);
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.monitor.abort();
     }
 }
 

@@ -91,6 +91,9 @@ impl Drop for Poller {
     }
 }
 
+/// Polls closer together than this would only measure the polling.
+const INTERVAL_MIN: Duration = Duration::from_millis(1);
+
 fn poll(
     options: PollerOptions,
     intake: &Intake,
@@ -98,15 +101,25 @@ fn poll(
 ) -> Result<(), crate::IntakeError> {
     let mut host = HostSource::new(options.host);
     let mut due = Instant::now();
+    let mut warned = false;
     loop {
         let now = Instant::now();
-        let records = host.poll(now, Timestamp::from_system(SystemTime::now()));
+        let mut records = host.poll(now, Timestamp::from_system(SystemTime::now()));
+        let polled = records.len();
+        // A new key for which there is no room costs only itself.
+        records.retain(|record| intake.can_show(record));
+        if records.len() < polled && !std::mem::replace(&mut warned, true) {
+            tracing::warn!(
+                left_out = polled - records.len(),
+                "readings of this host are left out: [history] max_keys is reached"
+            );
+        }
         let accepted = intake.push(now, records.into_iter().map(Ok).collect())?;
         // A refusal for want of room is counted and shown; only a closed buffer ends the poll.
         if accepted.refusal == Some(buffer_core::Refusal::Closed) {
             return Ok(());
         }
-        due = next_on_grid(due, options.interval, Instant::now());
+        due = next_on_grid(due, options.interval.max(INTERVAL_MIN), Instant::now());
         match stopped.recv_timeout(due.saturating_duration_since(Instant::now())) {
             Err(RecvTimeoutError::Timeout) => {}
             Ok(()) | Err(RecvTimeoutError::Disconnected) => return Ok(()),

@@ -64,10 +64,18 @@ async fn law_1_every_snapshot_balances_under_load_failures_and_overflow() {
         assert_balanced(&pipeline.stats());
     }
     done.store(true, Ordering::Relaxed);
-    let offered: u64 = threads
+    let mut offered: u64 = threads
         .into_iter()
         .map(|thread| thread.join().unwrap())
         .sum();
+    // However the threads were scheduled, the buffer does overflow and an answer does get lost.
+    sink.go_down();
+    sink.fail_after_write();
+    let last = pipeline.intake(&ScopeName::new("last")).await.unwrap();
+    let _ = last.push(now(), records(0..100)).unwrap();
+    offered += 100;
+    assert_balanced(&pipeline.stats());
+    sink.recover();
     let report = pipeline.shutdown(Duration::from_secs(30)).await;
     assert_balanced(&report.stats);
     assert_eq!(report.stats.offered, offered);

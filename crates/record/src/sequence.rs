@@ -1,13 +1,11 @@
 //! Where a record stands in its source.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// The place of a record in its source: a line of a file, a sequence number of a stream, or a
 /// count at acceptance where the source has none. The first is 1; positions of one source only
 /// grow, and need not be dense.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct Position(u64);
 

@@ -61,11 +61,15 @@ impl Value {
         Text::new(text).map(Self::Text)
     }
 
-    /// A JSON value, kept as its text. The caller vouches that `text` is valid JSON.
+    /// A JSON value, kept as its text on one line. The caller vouches that `text` is valid JSON.
     ///
     /// # Errors
     /// When it has more than [`VALUE_BYTES_MAX`] bytes.
     pub fn json(text: &str) -> Result<Self, RecordError> {
+        if text.contains(['\n', '\r']) {
+            // Inside of JSON strings line breaks are escaped, so these only lay the text out.
+            return Text::new(&text.replace(['\n', '\r'], " ")).map(Self::Json);
+        }
         Text::new(text).map(Self::Json)
     }
 

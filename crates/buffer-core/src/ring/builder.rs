@@ -79,7 +79,12 @@ impl<T> RingBuilder<T> {
             items: self.capacity,
             bytes: self.max_bytes,
         };
-        let state = State::new(room, self.policy, Gauge::new(self.watermark));
+        let state = State::new(
+            room,
+            self.weigher.is_some(),
+            self.policy,
+            Gauge::new(self.watermark),
+        );
         Ok(Ring {
             shared: Arc::new(Shared {
                 state: Mutex::new(state),

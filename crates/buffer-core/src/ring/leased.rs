@@ -33,10 +33,14 @@ impl<T> LeasedItems<T> {
     pub(crate) fn acknowledge(&self) {
         let mut state = self.ring.state.lock();
         state.acknowledge(self.items().len(), self.bytes);
-        let after = state.after();
+        let (after, closed) = (state.after(), state.closed);
         drop(state);
         // Read by the last owner's drop, which the reference count orders after this.
         self.acked.store(true, Ordering::Relaxed);
+        if closed {
+            // Whoever waits for items may learn that none will come back.
+            self.ring.arrived.notify_all();
+        }
         self.ring.finish(after, Signal::Room);
     }
 }

@@ -264,12 +264,12 @@ impl<T> Ring<T> {
                     taken,
                 )));
             }
-            if state.closed {
+            if state.closed && state.current_size() == 0 {
                 return Err(LeaseError::Closed);
             }
             let (again, timed_out) = self.shared.arrived.wait_until(state, deadline);
             state = again;
-            if timed_out && state.queued() == 0 {
+            if timed_out && (state.queued() == 0 || max == 0) {
                 return Err(LeaseError::Empty);
             }
         }

@@ -63,6 +63,7 @@ pub(super) struct State<T> {
     pub(super) capacity: Room,
     pub(super) policy: OverflowPolicy,
     pub(super) closed: bool,
+    weighed: bool,
     /// Runs that came back, by the number of their first item.
     returned: BTreeMap<u64, Run<T>>,
     queue: Run<T>,
@@ -90,11 +91,12 @@ pub(super) struct After {
 }
 
 impl<T> State<T> {
-    pub(super) fn new(capacity: Room, policy: OverflowPolicy, gauge: Gauge) -> Self {
+    pub(super) fn new(capacity: Room, weighed: bool, policy: OverflowPolicy, gauge: Gauge) -> Self {
         Self {
             capacity,
             policy,
             closed: false,
+            weighed,
             returned: BTreeMap::new(),
             queue: Run::default(),
             queue_first: 0,
@@ -122,8 +124,11 @@ impl<T> State<T> {
     }
 
     fn fits(&self, weight: usize) -> bool {
-        self.current_size() < self.capacity.items
-            && self.queued_bytes + self.leased_bytes + weight <= self.capacity.bytes
+        self.current_size() < self.capacity.items && self.bytes_with(weight) <= self.capacity.bytes
+    }
+
+    fn bytes_with(&self, weight: usize) -> usize {
+        (self.queued_bytes + self.leased_bytes).saturating_add(weight)
     }
 
     pub(super) fn has_room_for(&self, weight: usize) -> bool {
@@ -174,13 +179,12 @@ impl<T> State<T> {
         let bytes = weights
             .iter()
             .fold(0_usize, |sum, weight| sum.saturating_add(*weight));
-        let used_bytes = self.queued_bytes + self.leased_bytes;
         if self.closed {
             Some(Refusal::Closed)
         } else if items > self.capacity.items || bytes > self.capacity.bytes {
             Some(Refusal::TooHeavy)
         } else if self.current_size() + items > self.capacity.items
-            || used_bytes + bytes > self.capacity.bytes
+            || self.bytes_with(bytes) > self.capacity.bytes
         {
             Some(Refusal::Full)
         } else {
@@ -210,9 +214,9 @@ impl<T> State<T> {
         self.queued_bytes += weight;
     }
 
-    /// Without a byte limit every weight is 0 and none is kept.
+    /// Without a weigher every weight is 0 and none is kept.
     fn weighs(&self) -> bool {
-        self.capacity.bytes != usize::MAX
+        self.weighed
     }
 
     fn evict_for(&mut self, weight: usize, displaced: &mut Vec<T>) {

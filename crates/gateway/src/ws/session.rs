@@ -17,6 +17,8 @@ use crate::state::wall_time;
 const SUBSCRIPTIONS_MAX: usize = 32;
 const ID_BYTES_MAX: usize = 64;
 const WINDOW_MAX: usize = 10_000;
+/// Values that one frame of windows may have, over all its keys.
+const WINDOW_VALUES_MAX: usize = 200_000;
 const INTERVAL_MS_MAX: u64 = 60_000;
 
 /// A client's subscriptions.
@@ -31,6 +33,8 @@ struct Subscribed {
     min_interval: Duration,
     subscription: Subscription<Reading>,
     keys: HashMap<KeyId, Key>,
+    /// Whether a key was left out because the windows would be too much for one frame.
+    keys_left_out: bool,
     /// The first key that was not yet looked at.
     next_key: KeyId,
     /// Nothing is sent before this moment.
@@ -126,10 +130,19 @@ impl Session {
             min_interval,
             subscription,
             keys: HashMap::new(),
+            keys_left_out: false,
             next_key: KeyId::FIRST,
             not_before: None,
         };
         subscribed.find_keys(&self.live);
+        if let Extract::Window { count } = extract
+            && subscribed.keys_left_out
+        {
+            let message = format!(
+                "windows of {count} values of so many keys are more than {WINDOW_VALUES_MAX} values"
+            );
+            return Err(Refused("bad_extract", message));
+        }
         Ok(subscribed)
     }
 
@@ -176,6 +189,12 @@ impl Subscribed {
         for (id, key) in live.keys_from(self.next_key) {
             self.next_key = id.next();
             if !self.globs.matches(&key) {
+                continue;
+            }
+            if let Extract::Window { count } = self.extract
+                && (self.keys.len() + 1) * count > WINDOW_VALUES_MAX
+            {
+                self.keys_left_out = true;
                 continue;
             }
             let added = match self.extract {

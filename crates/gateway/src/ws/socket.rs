@@ -16,6 +16,8 @@ use crate::state::{App, wall_time};
 
 /// Bytes that a message of a client may have.
 const MESSAGE_BYTES_MAX: usize = 256 << 10;
+/// What each client costs while it is idle; the library's own choice is 128 KiB.
+const READ_BUFFER_BYTES: usize = 4 << 10;
 /// A client that does not read for so long is cut off.
 const SEND_WITHIN: Duration = Duration::from_secs(10);
 /// How often a silent client is asked whether it is there, and how long it may stay silent.
@@ -40,6 +42,7 @@ pub(crate) async fn connect(
         .into_response();
     };
     upgrade
+        .read_buffer_size(READ_BUFFER_BYTES)
         .max_message_size(MESSAGE_BYTES_MAX)
         .max_frame_size(MESSAGE_BYTES_MAX)
         .on_upgrade(move |socket| async move { serve(socket, &place.0).await })
