@@ -45,7 +45,7 @@ fn blocking_producers_lose_nothing_and_each_keeps_its_order() {
     while next.iter().sum::<u64>() < EACH * PRODUCERS as u64 {
         let lease = ring.lease_timeout(50, PATIENCE).unwrap();
         round += 1;
-        if round % 5 == 0 {
+        if round.is_multiple_of(5) {
             continue; // A failed delivery: the lease puts its items back.
         }
         for (producer, number) in lease.iter() {

@@ -1,6 +1,7 @@
 //! The handle to a running pipeline.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -287,20 +288,22 @@ impl Pipeline {
         inner.stop.send_replace(deadline);
         self.wait_stopped().await;
         inner.monitor.abort();
+        let abandoned = inner.abandoned.lock().take();
         let mut undelivered = Vec::new();
-        if !inner.ring.is_empty() {
+        if let Some(batch) = abandoned {
             // A write that was cut off may have gone through since. It is asked about behind it,
             // so that nothing is both in the sink and handed back.
-            let settled = tokio::time::timeout(CLOSE_WITHIN, self.settle_late_write()).await;
+            let rows = batch.rows().to_vec();
+            let settled = tokio::time::timeout(CLOSE_WITHIN, self.settle_late_write(batch)).await;
             if settled.is_err() {
                 tracing::error!("the sink does not say whether it wrote the last batch");
             }
-            // What the sink still holds on to has not come back to the ring.
-            if let Some(batch) = inner.abandoned.lock().take() {
-                undelivered.extend_from_slice(batch.rows());
+            if inner.ring.stats().leased > 0 {
+                // The sink still holds on to them, so they have not come back to the ring.
+                undelivered = rows;
             }
-            undelivered.extend(inner.ring.peek(usize::MAX));
         }
+        undelivered.extend(inner.ring.peek(usize::MAX));
         let closed = tokio::time::timeout(CLOSE_WITHIN, inner.writer.close()).await;
         if let Ok(Err(error)) = closed {
             tracing::warn!(%error, "the sink was not closed cleanly");
@@ -321,18 +324,15 @@ impl Pipeline {
 }
 
 impl Pipeline {
-    /// Settles what the ledger says is delivered though nobody waited for the answer. Afterwards
-    /// nothing is abandoned: what was not delivered is back in the ring.
-    async fn settle_late_write(&self) {
+    /// Settles an abandoned batch that is delivered by what the ledger says. Otherwise its rows
+    /// are back in the ring afterwards.
+    async fn settle_late_write(&self, batch: Batch) {
         let inner = &self.inner;
-        let Some(batch) = inner.abandoned.lock().clone() else {
-            return;
-        };
         let mut marks: HashMap<ScopeIndex, Position> = HashMap::new();
         for row in batch.rows() {
-            if !marks.contains_key(&row.scope) {
+            if let Entry::Vacant(unknown) = marks.entry(row.scope) {
                 match inner.writer.watermark(row.scope).await {
-                    Ok(mark) => marks.insert(row.scope, mark),
+                    Ok(mark) => unknown.insert(mark),
                     // A scope that was taken over counts somebody else's rows, so it says nothing
                     // about ours: all of them are handed back.
                     Err(_) => break,
@@ -346,9 +346,8 @@ impl Pipeline {
         };
         let written = batch.rows().iter().all(is_settled);
         let count = batch.rows().len();
-        *inner.abandoned.lock() = None;
         drop(batch);
-        // The sink has answered behind the write, so it holds the rows no longer.
+        // A sink that works in order has let go of the rows before it answered.
         while inner.ring.stats().leased > 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }

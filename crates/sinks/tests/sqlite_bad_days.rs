@@ -94,36 +94,6 @@ fn a_file_that_stays_locked_at_start_is_said_so() {
     );
 }
 
-#[tokio::test]
-async fn a_trigger_that_rolls_back_fails_the_batch_and_the_next_one_works() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("forebay.sqlite");
-    let writer = SqliteWriter::open(options(&path)).unwrap();
-    writer
-        .open_scope(SCOPE, &ScopeName::new("plc/normal"))
-        .await
-        .unwrap();
-    let other = rusqlite::Connection::open(&path).unwrap();
-    other
-        .execute_batch(
-            "CREATE TRIGGER t BEFORE INSERT ON tag_values WHEN NEW.value = 13
-             BEGIN SELECT RAISE(ROLLBACK, 'everything must go'); END",
-        )
-        .unwrap();
-    let rows = vec![row(1, Value::I64(1)), row(2, Value::I64(13))];
-    let batch = Batch::new(BatchId(1), rows);
-    assert!(
-        writer
-            .write(&batch)
-            .await
-            .unwrap_err()
-            .to_string()
-            .contains("everything must go")
-    );
-    other.execute_batch("DROP TRIGGER t").unwrap();
-    assert_eq!(writer.write(&batch).await.unwrap().delivered(), 2);
-}
-
 /// A file system of one mebibyte, unmounted when dropped.
 struct SmallDisk(tempfile::TempDir);
 

@@ -127,6 +127,58 @@ async fn law_9_one_bad_row_costs_one_row() {
 }
 
 #[tokio::test]
+async fn law_9_no_trigger_or_index_makes_a_bad_row_cost_more_than_itself() {
+    let trigger = |time: &str, action: &str| {
+        format!(
+            "CREATE TRIGGER t {time} INSERT ON tag_values WHEN NEW.value = 13
+             BEGIN SELECT RAISE({action}); END"
+        )
+    };
+    let table = [
+        (trigger("BEFORE", "ABORT, 'no'"), Value::I64(13), "no"),
+        (trigger("AFTER", "FAIL, 'no'"), Value::I64(13), "no"),
+        (trigger("BEFORE", "ROLLBACK, 'no'"), Value::I64(13), "no"),
+        (trigger("AFTER", "ROLLBACK, 'no'"), Value::I64(13), "no"),
+        (
+            trigger("BEFORE", "IGNORE"),
+            Value::I64(13),
+            "the database took no row: a trigger ignored it",
+        ),
+        (
+            "CREATE INDEX i ON tag_values(json_extract(value, '$[0]'))".to_owned(),
+            Value::text("no JSON").unwrap(),
+            "malformed JSON",
+        ),
+    ];
+    for (sql, bad, reason) in table {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = open(&folder);
+        writer.open_scope(SCOPE, &name()).await.unwrap();
+        let connection = rusqlite::Connection::open(folder.path().join("forebay.sqlite")).unwrap();
+        connection.execute_batch(&sql).unwrap();
+        let good = || Value::json("[1]").unwrap();
+        let rows = [good(), bad.clone(), good(), bad, good()];
+        let rows = (1..)
+            .zip(rows)
+            .map(|(position, value)| row(position, value));
+        let batch = Batch::new(BatchId(1), rows.collect::<Vec<_>>());
+        let receipt = writer.write(&batch).await.unwrap();
+        assert_eq!(receipt.delivered(), 3, "{sql}");
+        assert_eq!(receipt.outcome(1), RowOutcome::Quarantined(reason), "{sql}");
+        assert_eq!(
+            query::<i64>(&folder, "SELECT position FROM tag_values"),
+            [1, 3, 5],
+            "{sql}"
+        );
+        assert_eq!(
+            query::<i64>(&folder, "SELECT position FROM quarantine"),
+            [2, 4],
+            "{sql}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn every_value_keeps_its_type_in_the_table() {
     let folder = tempfile::tempdir().unwrap();
     let writer = open(&folder);

@@ -5,14 +5,17 @@ use rusqlite::{Error, ErrorCode};
 use super::SqliteOptions;
 use crate::{ErrorKind, WriteError};
 
-/// Whether a single row was refused for what it holds. Errors of the file, its lock or the
-/// machine are never taken for that.
+/// Whether a single row was refused for what it holds, or by a trigger or an index expression that
+/// does not like it: a plain SQL error when a prepared insert is run is one of these. Errors of
+/// the file, its lock or the machine are never taken for that.
 pub(super) fn is_data_error(error: &Error) -> bool {
     match error {
-        Error::SqliteFailure(failure, _) => matches!(
-            failure.code,
-            ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch
-        ),
+        Error::SqliteFailure(failure, _) => {
+            matches!(
+                failure.code,
+                ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch
+            ) || failure.extended_code == rusqlite::ffi::SQLITE_ERROR
+        }
         Error::ToSqlConversionFailure(_) => true,
         _ => false,
     }
@@ -42,7 +45,10 @@ pub(super) fn write_error(doing: &str, options: &SqliteOptions, error: &Error) -
             "the disk is full; free some space".to_owned(),
         ),
         Some(
-            ErrorCode::SystemIoFailure | ErrorCode::OutOfMemory | ErrorCode::OperationInterrupted,
+            ErrorCode::SystemIoFailure
+            | ErrorCode::OutOfMemory
+            | ErrorCode::OperationInterrupted
+            | ErrorCode::FileLockingProtocolFailed,
         ) => (ErrorKind::Transient, error.to_string()),
         Some(ErrorCode::NotADatabase) => (
             ErrorKind::Fatal,

@@ -1,6 +1,8 @@
 //! What happens inside transactions: scopes, rows, quarantine and ledger.
 
-use record::{Malformed, Position, Record, Value, ndjson};
+use std::collections::BTreeMap;
+
+use record::{Position, Record, Value, ndjson};
 use rusqlite::types::{Null, ToSqlOutput, ValueRef};
 use rusqlite::{
     CachedStatement, Connection, OptionalExtension, ToSql, TransactionBehavior, params,
@@ -92,12 +94,59 @@ pub(super) fn rename_scope(
     Ok(())
 }
 
-/// Writes the batch in one transaction.
+/// Writes the batch in one transaction. Rows are inserted straight away at first; once one of
+/// them is refused the batch is begun again, with a savepoint around each row, so that nothing of
+/// a bad row stays whatever its trigger does.
 pub(super) fn write(
     connection: &mut Connection,
     open: &OpenScopes,
     batch: &Batch,
 ) -> Result<Receipt, Failure> {
+    let mut care = Care::Fast;
+    loop {
+        match attempt(connection, open, batch, &care) {
+            Ok(receipt) => return Ok(receipt),
+            Err(Stopped::Failed(failure)) => return Err(failure),
+            Err(Stopped::Suspect) => care = Care::Savepoints(BTreeMap::new()),
+            Err(Stopped::RolledBack { row, reason }) => {
+                // Each round finds another such row, so this ends.
+                if let Care::Savepoints(bad) = &mut care {
+                    bad.insert(row, reason);
+                }
+            }
+        }
+    }
+}
+
+/// How carefully rows are inserted.
+enum Care {
+    Fast,
+    /// With a savepoint for each; these rows took the whole transaction with them.
+    Savepoints(BTreeMap<usize, String>),
+}
+
+/// Why an attempt at the batch ended early.
+enum Stopped {
+    /// A row was refused: the batch has to be written with care.
+    Suspect,
+    /// A row ended the transaction.
+    RolledBack { row: usize, reason: String },
+    /// It is not the data.
+    Failed(Failure),
+}
+
+impl<E: Into<Failure>> From<E> for Stopped {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+fn attempt(
+    connection: &mut Connection,
+    open: &OpenScopes,
+    batch: &Batch,
+    care: &Care,
+) -> Result<Receipt, Stopped> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut marks = Marks {
         connection: &transaction,
@@ -115,7 +164,21 @@ pub(super) fn write(
             earlier_reason(&transaction, mark.id, position)?
         } else {
             mark.watermark = row.position;
-            settle(&transaction, &mut rows, &mut quarantine, mark.id, row)?
+            let refused = match &row.content {
+                Ok(record) => settle(
+                    &transaction,
+                    &mut rows,
+                    record,
+                    mark.id,
+                    position,
+                    (index, care),
+                )?,
+                Err(malformed) => Some(malformed.reason().to_owned()),
+            };
+            if let Some(reason) = &refused {
+                quarantine.execute(params![mark.id, position, reason, original(row)])?;
+            }
+            refused
         };
         quarantined.extend(reason.map(|reason| Quarantined { row: index, reason }));
     }
@@ -125,40 +188,53 @@ pub(super) fn write(
     Ok(Receipt::new(batch.rows().len(), repeated, quarantined))
 }
 
-/// Stores a new row, or quarantines it and says why.
+/// Stores a record, or says why it cannot be stored.
 fn settle(
     connection: &Connection,
     rows: &mut CachedStatement<'_>,
-    quarantine: &mut CachedStatement<'_>,
+    record: &Record,
     scope: i64,
-    row: &Row,
-) -> Result<Option<String>, Failure> {
-    let position = row.position.number().cast_signed();
-    match &row.content {
-        Ok(record) => match insert(rows, record, scope, position) {
-            Ok(()) => Ok(None),
-            Err(error) if classify::is_data_error(&error) && !connection.is_autocommit() => {
-                let reason = error.to_string();
-                let original = ndjson::write(record);
-                quarantine.execute(params![scope, position, reason, original])?;
-                Ok(Some(reason))
-            }
+    position: i64,
+    (row, care): (usize, &Care),
+) -> Result<Option<String>, Stopped> {
+    const IGNORED: &str = "the database took no row: a trigger ignored it";
+    let stored = |count| (count == 0).then(|| IGNORED.to_owned());
+    let Care::Savepoints(bad) = care else {
+        return match insert(rows, record, scope, position) {
+            Ok(count) => Ok(stored(count)),
+            Err(error) if classify::is_data_error(&error) => Err(Stopped::Suspect),
             Err(error) => Err(error.into()),
-        },
-        Err(malformed) => {
-            let original = original(malformed);
-            quarantine.execute(params![scope, position, malformed.reason(), original])?;
-            Ok(Some(malformed.reason().to_owned()))
-        }
+        };
+    };
+    if let Some(reason) = bad.get(&row) {
+        return Ok(Some(reason.clone()));
     }
+    connection.execute_batch("SAVEPOINT one_row")?;
+    let outcome = match insert(rows, record, scope, position) {
+        Ok(count) => stored(count),
+        Err(error) if !classify::is_data_error(&error) => return Err(error.into()),
+        Err(error) if connection.is_autocommit() => {
+            return Err(Stopped::RolledBack {
+                row,
+                reason: error.to_string(),
+            });
+        }
+        Err(error) => {
+            connection.execute_batch("ROLLBACK TO one_row")?;
+            Some(error.to_string())
+        }
+    };
+    connection.execute_batch("RELEASE one_row")?;
+    Ok(outcome)
 }
 
+/// The number of rows that the database took.
 fn insert(
     statement: &mut CachedStatement<'_>,
     record: &Record,
     scope: i64,
     position: i64,
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<usize> {
     statement.raw_bind_parameter(1, record.timestamp.micros())?;
     statement.raw_bind_parameter(2, record.source.as_str())?;
     statement.raw_bind_parameter(3, record.tag.as_str())?;
@@ -166,7 +242,7 @@ fn insert(
     statement.raw_bind_parameter(5, record.quality.as_str())?;
     statement.raw_bind_parameter(6, scope)?;
     statement.raw_bind_parameter(7, position)?;
-    statement.raw_execute().map(|_| ())
+    statement.raw_execute()
 }
 
 struct SqlValue<'a>(&'a Value);
@@ -183,11 +259,15 @@ impl ToSql for SqlValue<'_> {
     }
 }
 
-/// Text where it is text, bytes otherwise.
-fn original(malformed: &Malformed) -> ToSqlOutput<'_> {
-    match std::str::from_utf8(malformed.original()) {
+/// What came in, as text where it is text and bytes otherwise; a record as its line.
+fn original(row: &Row) -> ToSqlOutput<'_> {
+    let malformed = match &row.content {
+        Ok(record) => return ToSqlOutput::from(ndjson::write(record)),
+        Err(malformed) => malformed.original(),
+    };
+    match std::str::from_utf8(malformed) {
         Ok(text) => ToSqlOutput::from(text),
-        Err(_) => ToSqlOutput::Borrowed(ValueRef::Blob(malformed.original())),
+        Err(_) => ToSqlOutput::Borrowed(ValueRef::Blob(malformed)),
     }
 }
 
