@@ -1,0 +1,163 @@
+//! `POST /api/ingest`: what is taken, what is named as malformed, and what is refused whole.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::Server;
+use gateway::GatewayOptions;
+use pipeline::{BufferOptions, OverflowPolicy};
+use serde_json::json;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ingest_takes_ndjson_and_arrays_and_names_what_is_malformed() {
+    let server = Server::start().await;
+    let body = [
+        r#"{"source":"a","tag":"t","value":1}"#,
+        "",
+        "rubbish\r",
+        r#"{"source":"a","tag":"t"}"#,
+        r#"{"plc_code":"a","tag_address":"u","tag_value":"x","quality":"BAD"}"#,
+    ]
+    .join("\n");
+    let answer = server.send("POST", "/api/ingest", body, &[]).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(
+        answer.json(),
+        json!({"accepted": 2, "malformed_count": 2, "malformed": [
+            {"line": 3, "reason": "invalid JSON at column 1: expected value"},
+            {"line": 4, "reason": "field `value` is missing"},
+        ]})
+    );
+    let array = r#" [{"source":"a","tag":"t","value":{"x":[1]}}, 7] "#;
+    let answer = server.send("POST", "/api/ingest", array, &[]).await.json();
+    assert_eq!(
+        (&answer["accepted"], &answer["malformed"][0]["line"]),
+        (&json!(1), &json!(2))
+    );
+    server.send("POST", "/api/flush", "", &[]).await;
+    assert_eq!(
+        (
+            server.sink.delivered().len(),
+            server.sink.quarantined().len()
+        ),
+        (3, 3)
+    );
+    let history = server.get("/api/history/a/t").await.json();
+    assert_eq!(history["points"][1]["value"], json!({"x": [1]}));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_bodies_are_refused_whole_and_nothing_is_stored() {
+    let options = GatewayOptions {
+        body_bytes_max: 10_000,
+        ..GatewayOptions::default()
+    };
+    let server = Server::with(BufferOptions::default(), options).await;
+    let future = r#"{"source":"s","tag":"t","value":1,"timestamp":"2999-01-01T00:00:00Z"}"#;
+    let cases: [(&[u8], u16); 8] = [
+        (b"", 400),
+        (b"rubbish", 400),
+        (b"[1, 2", 400),
+        (b"\xff\xfe\x00", 400),
+        (br#"{"source":"s","tag":"t","value":NaN}"#, 400),
+        (br#"{"source":"s","tag":"t","value":1e999}"#, 400),
+        (future.as_bytes(), 400),
+        (&[b' '; 10_001], 413),
+    ];
+    for (body, status) in cases {
+        let answer = server.send("POST", "/api/ingest", body, &[]).await;
+        assert_eq!(
+            answer.status,
+            status,
+            "{:?}: {answer:?}",
+            String::from_utf8_lossy(body)
+        );
+        assert!(!answer.json()["error"].as_str().unwrap().is_empty());
+    }
+    let metrics = server.get("/api/metrics").await.json();
+    assert_eq!(metrics["accepted"], 0);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn law_2_a_full_buffer_answers_429_and_takes_none_or_all() {
+    let buffer = BufferOptions {
+        max_size: 10,
+        policy: OverflowPolicy::DropOldest,
+        ..BufferOptions::default()
+    };
+    let server = Server::with(buffer, GatewayOptions::default()).await;
+    server.sink.go_down();
+    let lines = |count| "{\"source\":\"s\",\"tag\":\"t\",\"value\":1}\n".repeat(count);
+    let post = async |count| server.send("POST", "/api/ingest", lines(count), &[]).await;
+    assert_eq!(post(8).await.status, 200);
+    let full = post(3).await;
+    assert_eq!(
+        (full.status, full.header("retry-after")),
+        (429, "1"),
+        "{full:?}"
+    );
+    assert_eq!(full.json()["error"], "nothing was taken: the ring is full");
+    assert_eq!(post(11).await.status, 413, "it would never fit");
+    let metrics = server.get("/api/metrics").await.json();
+    assert_eq!(
+        (metrics["accepted"].as_u64(), metrics["refused"].as_u64()),
+        (Some(8), Some(3))
+    );
+    assert_eq!(
+        metrics["dropped"]["drop_oldest"], 0,
+        "a post never displaces"
+    );
+    server.sink.recover();
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn law_10_a_strange_json_value_does_not_break_the_list_of_keys() {
+    let server = Server::start().await;
+    let deep = format!("{}{}", "[".repeat(120), "]".repeat(120));
+    for value in ["[1e999]", "{\"a\":\n\r\n1}", &deep] {
+        let body = format!("[{{\"source\":\"s\",\"tag\":\"t\",\"value\":{value}}}]");
+        assert_eq!(
+            server.send("POST", "/api/ingest", body, &[]).await.status,
+            200
+        );
+        let keys = server.get("/api/keys").await;
+        assert_eq!(keys.status, 200);
+        assert!(keys.text.contains("\"tag\":\"t\""), "{}", keys.text);
+        assert_eq!(server.get("/api/history/s/t").await.status, 200);
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn law_2_a_body_of_more_records_than_the_buffer_holds_is_refused_early() {
+    let server = Server::start().await;
+    let answer = server
+        .send("POST", "/api/ingest", "1\n".repeat(2_000_000), &[])
+        .await;
+    assert_eq!(answer.status, 413);
+    assert_eq!(
+        answer.json()["error"],
+        "nothing was taken: the body has more than 10000 records"
+    );
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_post_with_too_many_new_keys_is_refused_whole() {
+    let server = Server::start().await;
+    let body: String = (0..51)
+        .map(|number| format!("{{\"source\":\"s\",\"tag\":\"t{number}\",\"value\":1}}\n"))
+        .collect();
+    let answer = server.send("POST", "/api/ingest", body, &[]).await;
+    assert_eq!(answer.status, 422);
+    assert_eq!(
+        answer.json()["error"],
+        "nothing was taken: the records have new keys, and 50 keys is the limit"
+    );
+    assert_eq!(server.get("/api/metrics").await.json()["accepted"], 0);
+    server.stop().await;
+}
