@@ -15,6 +15,8 @@ pub struct RingStats {
     pub max_size: usize,
     /// Weight of the items in the ring in bytes; 0 where items are not weighed.
     pub current_bytes: usize,
+    /// The capacity in bytes; `usize::MAX` where items are not weighed.
+    pub max_bytes: usize,
     /// Items that wait to be leased.
     pub queued: usize,
     /// Weight of the items that wait to be leased, in bytes.

@@ -1,7 +1,7 @@
 //! The list of keys: append-only, so that an id is an index for ever.
 
 use std::borrow::Borrow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 
 use crate::sync::RwLock;
@@ -39,26 +39,44 @@ impl<K: Eq + Hash + Clone> Keys<K> {
     }
 
     /// The id of a key, after `enter` has made room for its values if the key is new.
-    pub(crate) fn intern(&self, key: K, enter: impl FnOnce()) -> Result<KeyId, KeyLimit> {
+    pub(crate) fn intern(&self, key: K, enter: impl FnMut()) -> Result<KeyId, KeyLimit> {
         if let Some(id) = self.id(&key) {
             return Ok(id);
         }
+        let ids = self.intern_all(vec![key], enter)?;
+        Ok(*ids.first().expect("one key has one id"))
+    }
+
+    /// The ids of keys, after `enter` has made room for the values of each new one. All or none.
+    pub(crate) fn intern_all(
+        &self,
+        keys: Vec<K>,
+        mut enter: impl FnMut(),
+    ) -> Result<Vec<KeyId>, KeyLimit> {
+        // Copied before the lock is taken: a clone is foreign code.
+        let copies = keys.clone();
         let mut list = self.list.write();
-        if let Some(id) = list.by_key.get(&key) {
-            return Ok(*id);
-        }
-        if list.by_id.len() >= self.keys_max {
+        let is_new = |key: &&K| !list.by_key.contains_key(*key);
+        let new = copies.iter().filter(is_new).collect::<HashSet<_>>().len();
+        if list.by_id.len() + new > self.keys_max {
             return Err(KeyLimit {
                 limit: self.keys_max,
             });
         }
-        let number = u32::try_from(list.by_id.len()).expect("the builder allows no more than ids");
-        let id = KeyId::from_number(number);
-        let copy = key.clone();
-        enter();
-        list.by_id.push(copy);
-        list.by_key.insert(key, id);
-        Ok(id)
+        let mut ids = Vec::with_capacity(keys.len());
+        for (key, copy) in keys.into_iter().zip(copies) {
+            let known = list.by_key.get(&key).copied();
+            ids.push(known.unwrap_or_else(|| {
+                let number =
+                    u32::try_from(list.by_id.len()).expect("the builder allows no more than ids");
+                let id = KeyId::from_number(number);
+                enter();
+                list.by_id.push(copy);
+                list.by_key.insert(key, id);
+                id
+            }));
+        }
+        Ok(ids)
     }
 
     pub(crate) fn id<Q>(&self, key: &Q) -> Option<KeyId>

@@ -74,6 +74,15 @@ where
         self.keys.intern(key, || self.shared.add_key())
     }
 
+    /// The ids of keys, in their order, which become known if they were not. All or none: either
+    /// there is room for all that are new, or none becomes known.
+    ///
+    /// # Errors
+    /// When there is no room for all.
+    pub fn register_all(&self, keys: Vec<K>) -> Result<Vec<KeyId>, KeyLimit> {
+        self.keys.intern_all(keys, || self.shared.add_key())
+    }
+
     /// The id of a key, if it is known.
     #[must_use]
     pub fn id<Q>(&self, key: &Q) -> Option<KeyId>

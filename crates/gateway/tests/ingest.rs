@@ -158,6 +158,16 @@ async fn a_post_with_too_many_new_keys_is_refused_whole() {
         answer.json()["error"],
         "nothing was taken: the records have new keys, and 50 keys is the limit"
     );
-    assert_eq!(server.get("/api/metrics").await.json()["accepted"], 0);
+    let metrics = server.get("/api/metrics").await.json();
+    assert_eq!(
+        (&metrics["accepted"], &metrics["keys"]),
+        (&json!(0), &json!(0)),
+        "a refused post fills no table"
+    );
+    let line = r#"{"source":"s","tag":"t","value":1}"#;
+    assert_eq!(
+        server.send("POST", "/api/ingest", line, &[]).await.status,
+        200
+    );
     server.stop().await;
 }

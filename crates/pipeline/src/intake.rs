@@ -13,7 +13,7 @@ use std::time::Instant;
 use buffer_core::{PushedMany, Refusal, Ring};
 use dataservice::KeyId;
 use parking_lot::Mutex;
-use record::{Malformed, Position, Record};
+use record::{Key, Malformed, Position, Record};
 use sinks::{Row, ScopeIndex, ScopeName};
 
 use crate::account::Account;
@@ -110,7 +110,13 @@ impl Intake {
     #[must_use]
     pub fn can_show(&self, record: &Record) -> bool {
         let live = self.inner.live.as_ref();
-        live.is_none_or(|live| self.inner.state.lock().id_of(live, record).is_ok())
+        live.is_none_or(|live| {
+            self.inner
+                .state
+                .lock()
+                .learn(live, std::iter::once(record))
+                .is_ok()
+        })
     }
 
     /// Hands over records of a source without positions, by the buffer's policy; they get the
@@ -128,12 +134,7 @@ impl Intake {
     /// # Errors
     /// When there is no room, or they have more new keys than may be; then none of them is taken.
     pub fn try_push_all(&self, now: Instant, contents: Vec<Content>) -> Result<(), IntakeError> {
-        // Before their keys are registered: a full buffer must not fill the table of keys.
-        let ring = self.inner.ring.stats();
-        if ring.current_size + contents.len() > ring.max_size.max(contents.len()) {
-            self.inner.account.refuse_early(contents.len());
-            return Err(Refusal::Full.into());
-        }
+        self.inner.check_room(&contents)?;
         let accepted = self.inner.accept(now, numbered(contents), |ring, rows| {
             let count = rows.len();
             match ring.try_push_all(rows) {
@@ -171,6 +172,23 @@ fn numbered(contents: Vec<Content>) -> impl ExactSizeIterator<Item = (Option<Pos
 }
 
 impl Inner {
+    /// Refuses before keys are registered: a full buffer must not fill the table of keys.
+    fn check_room(&self, contents: &[Content]) -> Result<(), IntakeError> {
+        let bytes: usize = contents.iter().map(Row::size_bytes_with).sum();
+        let ring = self.ring.stats();
+        let refusal = if contents.len() > ring.max_size || bytes > ring.max_bytes {
+            Refusal::TooHeavy
+        } else if ring.current_size + contents.len() > ring.max_size
+            || ring.current_bytes.saturating_add(bytes) > ring.max_bytes
+        {
+            Refusal::Full
+        } else {
+            return Ok(());
+        };
+        self.account.refuse_early(contents.len());
+        Err(refusal.into())
+    }
+
     fn accept(
         &self,
         now: Instant,
@@ -214,33 +232,18 @@ impl Inner {
         })
     }
 
-    /// Rows for the ring and values for the data service. A record whose key cannot be registered
-    /// stops everything: what cannot be shown must not be stored either.
+    /// Rows for the ring and values for the data service. When the new keys cannot all be
+    /// registered, everything is refused: what cannot be shown must not be stored either.
     fn stage(
         &self,
         state: &mut State,
         now: Instant,
         contents: impl ExactSizeIterator<Item = (Option<Position>, Content)>,
     ) -> Result<(Vec<Row>, Vec<Shown>), (usize, IntakeError)> {
-        let count = contents.len();
-        let mut rows = Vec::with_capacity(count);
-        let mut shown = Vec::with_capacity(if self.live.is_some() { count } else { 0 });
+        let mut rows = Vec::with_capacity(contents.len());
         for (position, content) in contents {
             let position = position.unwrap_or_else(|| state.last.next());
             state.last = state.last.max(position);
-            if let (Some(live), Ok(record)) = (&self.live, &content) {
-                let id = state.id_of(live, record).map_err(|error| (count, error))?;
-                let reading = Reading {
-                    value: record.value.clone(),
-                    quality: record.quality,
-                };
-                shown.push(Shown {
-                    position,
-                    id,
-                    time_us: record.timestamp.micros(),
-                    reading,
-                });
-            }
             rows.push(Row {
                 scope: self.scope,
                 position,
@@ -248,25 +251,66 @@ impl Inner {
                 content,
             });
         }
+        let Some(live) = &self.live else {
+            return Ok((rows, Vec::new()));
+        };
+        if let Err(error) = state.learn(live, records(&rows)) {
+            return Err((rows.len(), error));
+        }
+        let shown = rows.iter().filter_map(|row| {
+            let record = row.content.as_ref().ok()?;
+            Some(Shown {
+                position: row.position,
+                id: state.id(record)?,
+                time_us: record.timestamp.micros(),
+                reading: Reading {
+                    value: record.value.clone(),
+                    quality: record.quality,
+                },
+            })
+        });
+        let shown = shown.collect();
         Ok((rows, shown))
     }
 }
 
 impl State {
-    fn id_of(&mut self, live: &LiveData, record: &Record) -> Result<KeyId, IntakeError> {
-        let (source, tag) = (record.source.as_str(), record.tag.as_str());
-        if let Some(id) = self.ids.get(source).and_then(|tags| tags.get(tag)) {
-            return Ok(*id);
-        }
-        let id = live
-            .register(record.key())
-            .map_err(|error| IntakeError::KeyLimit { limit: error.limit })?;
+    fn id(&self, record: &Record) -> Option<KeyId> {
         self.ids
-            .entry(source.to_owned())
-            .or_default()
-            .insert(tag.to_owned(), id);
-        Ok(id)
+            .get(record.source.as_str())?
+            .get(record.tag.as_str())
+            .copied()
     }
+
+    /// Registers the keys that are new, all or none.
+    fn learn<'a>(
+        &mut self,
+        live: &LiveData,
+        records: impl Iterator<Item = &'a Record>,
+    ) -> Result<(), IntakeError> {
+        let unknown: HashSet<Key> = records
+            .filter(|record| self.id(record).is_none())
+            .map(Record::key)
+            .collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<Key> = unknown.into_iter().collect();
+        let ids = live
+            .register_all(keys.clone())
+            .map_err(|error| IntakeError::KeyLimit { limit: error.limit })?;
+        for (key, id) in keys.into_iter().zip(ids) {
+            self.ids
+                .entry(key.source.as_str().to_owned())
+                .or_default()
+                .insert(key.tag.as_str().to_owned(), id);
+        }
+        Ok(())
+    }
+}
+
+fn records(rows: &[Row]) -> impl Iterator<Item = &Record> {
+    rows.iter().filter_map(|row| row.content.as_ref().ok())
 }
 
 /// Makes the values visible in one commit.

@@ -24,7 +24,13 @@ impl Row {
     /// Bytes that the row takes, inline and on the heap.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
-        let heap = match &self.content {
+        Self::size_bytes_with(&self.content)
+    }
+
+    /// Bytes that a row with this content takes, inline and on the heap.
+    #[must_use]
+    pub fn size_bytes_with(content: &Result<Record, Malformed>) -> usize {
+        let heap = match content {
             Ok(record) => record.size_bytes() - size_of::<Record>(),
             Err(malformed) => malformed.size_bytes() - size_of::<Malformed>(),
         };

@@ -179,6 +179,46 @@ async fn law_9_no_trigger_or_index_makes_a_bad_row_cost_more_than_itself() {
 }
 
 #[tokio::test]
+async fn law_9_a_table_that_was_changed_is_not_taken_for_bad_rows() {
+    let table = [
+        (
+            "ALTER TABLE tag_values RENAME COLUMN quality TO grade",
+            false,
+        ),
+        ("ALTER TABLE tag_values RENAME TO readings", false),
+        ("DROP TABLE tag_values", false),
+        ("ALTER TABLE tag_values ADD COLUMN note TEXT", true),
+        (
+            "ALTER TABLE tag_values ADD COLUMN note TEXT NOT NULL DEFAULT ''",
+            true,
+        ),
+    ];
+    for (sql, goes_on) in table {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = open(&folder);
+        writer.open_scope(SCOPE, &name()).await.unwrap();
+        writer.write(&batch(1, 1..=3)).await.unwrap();
+        let connection = rusqlite::Connection::open(folder.path().join("forebay.sqlite")).unwrap();
+        connection.execute_batch(sql).unwrap();
+        match writer.write(&batch(2, 4..=6)).await {
+            Ok(receipt) => assert!(goes_on && receipt.delivered() == 3, "{sql}: {receipt:?}"),
+            Err(error) => {
+                assert!(!goes_on, "{sql}: {error}");
+                assert_eq!(error.kind(), ErrorKind::Fatal, "{sql}: {error}");
+            }
+        }
+        assert_eq!(
+            query::<i64>(&folder, "SELECT count(*) FROM quarantine"),
+            [0],
+            "{sql}"
+        );
+        let opened = SqliteWriter::open(SqliteOptions::new(folder.path().join("forebay.sqlite")));
+        let creates_anew = sql.contains("DROP") || sql.contains("RENAME TO");
+        assert_eq!(opened.is_ok(), goes_on || creates_anew, "{sql}: {opened:?}");
+    }
+}
+
+#[tokio::test]
 async fn every_value_keeps_its_type_in_the_table() {
     let folder = tempfile::tempdir().unwrap();
     let writer = open(&folder);

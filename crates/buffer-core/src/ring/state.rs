@@ -385,6 +385,7 @@ impl<T> State<T> {
             current_size: self.current_size(),
             max_size: self.capacity.items,
             current_bytes: self.queued_bytes + self.leased_bytes,
+            max_bytes: self.capacity.bytes,
             queued: self.queued,
             queued_bytes: self.queued_bytes,
             leased: self.leased,

@@ -51,13 +51,25 @@ const COLUMNS: [(&str, &str); 4] = [
 pub(super) fn create_or_check(connection: &mut Connection, path: &Path) -> Result<(), Failure> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.execute_batch(CREATE)?;
+    check(&transaction, path)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+/// Refuses tables that a row cannot be written to: a column is missing or of another place, or an
+/// added one must have a value.
+pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), Failure> {
     for (table, expected) in COLUMNS {
-        let found: String = transaction.query_row(
-            "SELECT coalesce(group_concat(name, ', '), '') FROM pragma_table_info(?1)",
-            [table],
-            |row| row.get(0),
+        // Columns that somebody added and that may be empty do no harm.
+        let (found, needed): (String, String) = connection.query_row(
+            "SELECT coalesce(group_concat(name, ', '), ''),
+                    coalesce(group_concat(name, ', ') FILTER (WHERE \"notnull\" AND dflt_value IS NULL
+                        OR ', ' || ?2 || ', ' LIKE '%, ' || name || ', %'), '')
+             FROM pragma_table_info(?1)",
+            [table, expected],
+            |row| Ok((row.get(0)?, row.get(1)?)),
         )?;
-        if found != expected {
+        if needed != expected {
             return Err(Failure::Refused(WriteError::new(
                 ErrorKind::Fatal,
                 format!(
@@ -68,6 +80,5 @@ pub(super) fn create_or_check(connection: &mut Connection, path: &Path) -> Resul
             )));
         }
     }
-    transaction.commit()?;
     Ok(())
 }

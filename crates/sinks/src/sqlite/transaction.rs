@@ -1,6 +1,7 @@
 //! What happens inside transactions: scopes, rows, quarantine and ledger.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use record::{Position, Record, Value, ndjson};
 use rusqlite::types::{Null, ToSqlOutput, ValueRef};
@@ -8,15 +9,18 @@ use rusqlite::{
     CachedStatement, Connection, OptionalExtension, ToSql, TransactionBehavior, params,
 };
 
-use super::classify;
 use super::worker::{Failure, OpenScopes, Opened};
+use super::{classify, schema};
 use crate::{
     Batch, BatchId, ErrorKind, OpenScope, Quarantined, Receipt, Row, ScopeIndex, ScopeName,
     WriteError,
 };
 
-const INSERT_ROW: &str = "INSERT INTO tag_values VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-const INSERT_QUARANTINE: &str = "INSERT INTO quarantine VALUES (?1, ?2, ?3, ?4)";
+const INSERT_ROW: &str =
+    "INSERT INTO tag_values(timestamp, source, tag, value, quality, scope, position)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+const INSERT_QUARANTINE: &str =
+    "INSERT INTO quarantine(scope, position, reason, original) VALUES (?1, ?2, ?3, ?4)";
 
 /// Opens a scope under a new fence and reads how far it is delivered.
 pub(super) fn open_scope(
@@ -34,7 +38,7 @@ pub(super) fn open_scope(
         |row| row.get(0),
     )?;
     let (fence, position): (i64, i64) = transaction.query_row(
-        "INSERT INTO ledger VALUES (?1, 1, 0, 0)
+        "INSERT INTO ledger(scope, fence, position, batch) VALUES (?1, 1, 0, 0)
          ON CONFLICT (scope) DO UPDATE SET fence = fence + 1
          RETURNING fence, position",
         [id],
@@ -99,6 +103,7 @@ pub(super) fn rename_scope(
 /// a bad row stays whatever its trigger does.
 pub(super) fn write(
     connection: &mut Connection,
+    path: &Path,
     open: &OpenScopes,
     batch: &Batch,
 ) -> Result<Receipt, Failure> {
@@ -107,7 +112,11 @@ pub(super) fn write(
         match attempt(connection, open, batch, &care) {
             Ok(receipt) => return Ok(receipt),
             Err(Stopped::Failed(failure)) => return Err(failure),
-            Err(Stopped::Suspect) => care = Care::Savepoints(BTreeMap::new()),
+            Err(Stopped::Suspect) => {
+                // A table that was changed under us refuses every row; that is not their fault.
+                schema::check(connection, path)?;
+                care = Care::Savepoints(BTreeMap::new());
+            }
             Err(Stopped::RolledBack { row, reason }) => {
                 // Each round finds another such row, so this ends.
                 if let Care::Savepoints(bad) = &mut care {

@@ -102,8 +102,9 @@ impl Worker {
                 let _ = reply.send(renamed);
             }
             Command::Write(batch, reply) => {
+                let path = self.options.path.clone();
                 let written = self.with_connection("write to", |connection, open| {
-                    transaction::write(connection, open, &batch)
+                    transaction::write(connection, &path, open, &batch)
                 });
                 // The rows are freed before the answer, so that whoever waits for it can reuse
                 // the memory.

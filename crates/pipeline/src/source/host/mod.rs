@@ -36,9 +36,6 @@ use readings::Readings;
 /// The most cores, interfaces, disks, sensors and top processes that are reported.
 pub const THINGS_MAX: usize = 64;
 
-/// How often interfaces are read; there are nine files behind each.
-const NETWORK_EVERY: Duration = Duration::from_secs(1);
-
 /// What is read of this machine, and how often.
 #[derive(Clone, Debug)]
 pub struct HostConfig {
@@ -79,7 +76,6 @@ pub struct HostSource {
     disks: DiskSet,
     sensors: sensors::Sensors,
     processes: ProcessTable,
-    network_read: Option<Instant>,
     slow_read: Option<Instant>,
     /// How many records the largest poll gave.
     largest: usize,
@@ -95,7 +91,6 @@ impl HostSource {
             disks: DiskSet::default(),
             sensors: sensors::Sensors::default(),
             processes: ProcessTable::new(config.top.min(THINGS_MAX)),
-            network_read: None,
             slow_read: None,
             largest: 0,
             config,
@@ -111,9 +106,7 @@ impl HostSource {
         let mut readings = Readings::new(source, timestamp, self.largest);
         let slow_every = self.config.slow_every;
         self.basics.read(&mut readings);
-        if is_due(&mut self.network_read, now, NETWORK_EVERY.min(slow_every)) {
-            self.interfaces.read(now, &mut readings);
-        }
+        self.interfaces.read(now, &mut readings);
         if is_due(&mut self.slow_read, now, slow_every) {
             self.disks.read(now, &mut readings);
             self.sensors.read(&mut readings);
