@@ -325,6 +325,11 @@ fn a_variable_that_is_no_setting_is_named() {
             "gateway.listen is \"x\", expected an address",
         ),
         ("FOREBAY__DAT", "x", "dat is no setting, expected data"),
+        (
+            "FOREBAY_BUFFER_MAX_SIZE",
+            "5",
+            "is no setting, expected FOREBAY_BUFFER__MAX_SIZE with two underscores",
+        ),
     ];
     for (name, value, says) in table {
         let outcome = check_config("", &[(name, value)]).check(1, &[]);

@@ -4,12 +4,12 @@
 //! is stored and the answer is 429. Lines that are no records are quarantined beside the others
 //! and named in the answer; a body without a single record is refused.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use pipeline::{Content, IntakeError, Refusal};
 use record::{FutureLimit, Malformed, ndjson};
@@ -19,6 +19,10 @@ use serde_json::value::RawValue;
 use crate::error::Refused;
 use crate::state::{App, wall_time};
 
+/// Bodies that are received and parsed at the same time, together.
+pub(crate) const BODIES_KIBIBYTES_MAX: u32 = 64 << 10;
+/// How long a body may take to arrive.
+const RECEIVE_WITHIN: Duration = Duration::from_secs(30);
 /// Malformed lines that an answer names; the others are only counted.
 const NAMED_MAX: usize = 100;
 
@@ -37,21 +41,60 @@ struct Line {
     reason: String,
 }
 
-pub(crate) async fn ingest(State(app): State<App>, body: Body) -> Result<Response, Refused> {
+pub(crate) async fn ingest(
+    State(app): State<App>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Refused> {
     let limit = app.options.body_bytes_max;
-    let body = axum::body::to_bytes(body, limit).await.map_err(|_| {
-        Refused::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!("the body has more than {limit} bytes, or it broke off; send it in parts"),
-        )
-    })?;
+    // Memory for the body is set aside before it is read: what it says it has, or the limit.
+    let announced = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<usize>().ok())
+        .unwrap_or(limit);
+    if announced > limit {
+        return Err(too_large(limit));
+    }
+    let room = app
+        .bodies
+        .try_acquire_many(kibibytes(announced))
+        .map_err(|_| {
+            let message = "too many bodies are being received; try again";
+            Refused::new(StatusCode::SERVICE_UNAVAILABLE, message).retry_after_s(1)
+        })?;
+    let received = tokio::time::timeout(RECEIVE_WITHIN, axum::body::to_bytes(body, limit)).await;
+    let body = match received {
+        Ok(Ok(body)) => body,
+        Ok(Err(_)) => return Err(too_large(limit)),
+        Err(_) => {
+            let within = RECEIVE_WITHIN.as_secs();
+            return Err(Refused::new(
+                StatusCode::REQUEST_TIMEOUT,
+                format!("the body did not arrive within {within} s; send it in parts"),
+            ));
+        }
+    };
     // Parsing megabytes would hold up the other connections, and many at once would take much
     // memory.
     let place = app.parsing.acquire().await;
     let parsing = app.clone();
     let taken = tokio::task::spawn_blocking(move || take(&parsing, &body)).await;
-    drop(place);
+    drop((place, room));
     taken.map_err(|error| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?
+}
+
+fn too_large(limit: usize) -> Refused {
+    Refused::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        format!("the body has more than {limit} bytes, or it broke off; send it in parts"),
+    )
+}
+
+/// How much of [`BODIES_KIBIBYTES_MAX`] a body of so many bytes takes; one alone always fits.
+fn kibibytes(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(1024))
+        .unwrap_or(u32::MAX)
+        .clamp(1, BODIES_KIBIBYTES_MAX)
 }
 
 fn take(app: &App, body: &[u8]) -> Result<Response, Refused> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::{get, post};
 use pipeline::{Intake, LiveData, Pipeline};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{Semaphore, watch};
 
 use crate::error::BindError;
@@ -19,6 +19,10 @@ use crate::{assets, history, ingest, rest, ws};
 
 /// How long open connections may take to end once the gateway closes.
 const CLOSE_WITHIN: Duration = Duration::from_secs(3);
+/// What a connection may have on its way to its client.
+const SEND_BUFFER_BYTES: u32 = 64 << 10;
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1024;
 /// Bodies that are parsed at the same time.
 const PARSING_MAX: usize = 2;
 /// How often sessions are told of new keys.
@@ -68,7 +72,7 @@ impl Gateway {
             std::io::ErrorKind::AddrInUse => BindError::InUse { listen },
             _ => BindError::Io { listen, source },
         };
-        let listener = TcpListener::bind(listen).await.map_err(fail)?;
+        let listener = listen_on(listen).map_err(fail)?;
         let local = listener.local_addr().map_err(fail)?;
         let (keys, keys_seen) = watch::channel(0);
         let (closing, is_closing) = watch::channel(false);
@@ -79,6 +83,7 @@ impl Gateway {
             pipeline,
             live,
             ingest,
+            bodies: Semaphore::new(ingest::BODIES_KIBIBYTES_MAX as usize),
             parsing: Semaphore::new(PARSING_MAX),
             websockets: AtomicUsize::new(0),
             connections: AtomicU64::new(0),
@@ -143,6 +148,21 @@ impl std::fmt::Debug for Gateway {
             .field("local", &self.local)
             .finish_non_exhaustive()
     }
+}
+
+/// Listens with small send buffers: what waits in one is old by the time it is read, and a client
+/// that reads slowly shall get the newest state.
+fn listen_on(listen: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = match listen {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // As the standard library does, so that a restart finds its port free.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    socket.bind(listen)?;
+    socket.listen(BACKLOG)
 }
 
 async fn watch_keys(live: LiveData, keys: watch::Sender<usize>) {

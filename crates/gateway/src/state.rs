@@ -22,6 +22,8 @@ pub(crate) struct Shared {
     /// What the pages read; a gateway over a pipeline without live data shows no keys.
     pub(crate) live: LiveData,
     pub(crate) ingest: Intake,
+    /// Room for bodies that are received, in KiB.
+    pub(crate) bodies: Semaphore,
     /// Places for bodies that are parsed at the same time.
     pub(crate) parsing: Semaphore,
     pub(crate) websockets: AtomicUsize,

@@ -8,6 +8,7 @@ use common::Server;
 use gateway::GatewayOptions;
 use pipeline::{BufferOptions, OverflowPolicy};
 use serde_json::json;
+use tokio::io::AsyncWriteExt;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ingest_takes_ndjson_and_arrays_and_names_what_is_malformed() {
@@ -169,5 +170,39 @@ async fn a_post_with_too_many_new_keys_is_refused_whole() {
         server.send("POST", "/api/ingest", line, &[]).await.status,
         200
     );
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn law_2_bodies_that_never_end_take_bounded_memory_and_leave_room_again() {
+    let server = Server::start().await;
+    let head = format!(
+        "POST /api/ingest HTTP/1.1\r\nhost: {}\r\ncontent-length: 8388608\r\n\r\n",
+        server.address
+    );
+    let mut hanging = Vec::new();
+    for _ in 0..8 {
+        let mut stream = tokio::net::TcpStream::connect(server.address)
+            .await
+            .unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(b"{").await.unwrap();
+        hanging.push(stream);
+    }
+    let line = r#"{"source":"s","tag":"t","value":1}"#;
+    let post = async || server.send("POST", "/api/ingest", line, &[]).await;
+    let until = async |status: u16| {
+        for _ in 0..500 {
+            let answer = post().await;
+            if answer.status == status {
+                return answer;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        panic!("never answered with {status}");
+    };
+    assert_eq!(until(503).await.header("retry-after"), "1");
+    drop(hanging);
+    until(200).await;
     server.stop().await;
 }

@@ -311,3 +311,40 @@ async fn a_client_that_never_reads_costs_the_others_nothing() {
     drop(stalled);
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_reads_slowly_is_not_shown_what_is_long_past() {
+    let server = Server::start().await;
+    // Its own buffer is small too, as that of a program that knows it is slow.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(8 << 10).unwrap();
+    let stream = socket.connect(server.address).await.unwrap();
+    let url = format!("ws://{}/ws", server.address);
+    let (socket, _) = tokio_tungstenite::client_async(url, stream).await.unwrap();
+    let (mut say, mut hear) = socket.split();
+    let subscribe = json!({"type": "subscribe", "id": "a", "keys": ["*"]}).to_string();
+    say.send(Message::text(subscribe)).await.unwrap();
+    let text = "x".repeat(8000);
+    let mut behind = 0;
+    for number in 0..8000 {
+        let value = record::Value::text(&format!("{number} {text}")).unwrap();
+        server.put("D1", value, number);
+        if number % 100 == 99 {
+            // It reads one frame while a hundred could be sent.
+            tokio::time::sleep(Duration::from_millis(3)).await;
+            let next = tokio::time::timeout(Duration::from_secs(10), hear.next()).await;
+            let Message::Text(frame) = next.unwrap().unwrap().unwrap() else {
+                continue;
+            };
+            let frame: Json = serde_json::from_str(&frame).unwrap();
+            if let Some(seen) = frame["changes"][0]["timestamp"].as_i64() {
+                behind = number - seen;
+            }
+        }
+    }
+    assert!(
+        behind < 4000,
+        "it is shown what is {behind} updates old: frames pile up for it"
+    );
+    server.stop().await;
+}

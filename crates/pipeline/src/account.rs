@@ -36,6 +36,8 @@ pub(crate) struct Counts {
     pub(crate) in_flight_since: Option<Instant>,
     pub(crate) failing_since: Option<Instant>,
     pub(crate) last_error: Option<String>,
+    /// Sources that ended though nobody stopped them, with the reason.
+    pub(crate) stopped_sources: Vec<String>,
     pub(crate) delivered_rate: Rate,
     pub(crate) accepted_rate: Rate,
     pub(crate) dropped_rate: Rate,
@@ -59,6 +61,7 @@ impl Account {
                 in_flight_since: None,
                 failing_since: None,
                 last_error: None,
+                stopped_sources: Vec::new(),
                 delivered_rate: Rate::default(),
                 accepted_rate: Rate::default(),
                 dropped_rate: Rate::default(),
@@ -87,6 +90,11 @@ impl Account {
         if dropped > 0 {
             counts.dropped_rate.add(now, dropped as u64);
         }
+    }
+
+    /// A source has ended though nobody stopped it.
+    pub(crate) fn source_stopped(&self, reason: String) {
+        self.counts.lock().stopped_sources.push(reason);
     }
 
     /// A batch goes to the sink; its oldest row arrived at `oldest`.

@@ -86,6 +86,14 @@ impl Health {
                 ),
             );
         }
+        for reason in &stats.stopped_sources {
+            blame(
+                "source_stopped",
+                40,
+                "what it polled is not seen any more: read the message, and start again",
+                format!("a source has ended: {reason}"),
+            );
+        }
         let fill_pct = stats.buffer.utilization_pct;
         if fill_pct >= alert_threshold_pct {
             blame(

@@ -99,6 +99,13 @@ impl Intake {
         &self.inner.name
     }
 
+    /// Says that the source has ended though nobody stopped it, so that health shows it.
+    pub fn source_stopped(&self, reason: &str) {
+        self.inner
+            .account
+            .source_stopped(format!("{}: {reason}", self.inner.name));
+    }
+
     /// How far the scope was delivered when it was opened: a source that can be read again begins
     /// after it.
     #[must_use]

@@ -3,12 +3,10 @@
 //! Polls keep to a grid of the interval: one that takes too long leaves polls out, it does not
 //! shift or bunch up those that follow. Each poll is one transaction.
 
-use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
-use parking_lot::Mutex;
 use record::Timestamp;
 
 use crate::intake::Intake;
@@ -38,7 +36,6 @@ impl Default for PollerOptions {
 pub struct Poller {
     stop: Option<mpsc::Sender<()>>,
     thread: Option<JoinHandle<()>>,
-    error: Arc<Mutex<Option<String>>>,
 }
 
 impl Poller {
@@ -48,27 +45,21 @@ impl Poller {
     /// When the system gives no thread.
     pub fn start(options: PollerOptions, intake: Intake) -> std::io::Result<Self> {
         let (stop, stopped) = mpsc::channel();
-        let error = Arc::new(Mutex::new(None));
-        let seen = Arc::clone(&error);
         let thread = std::thread::Builder::new()
             .name("host-poller".into())
             .spawn(move || {
-                if let Err(reason) = poll(options, &intake, &stopped) {
-                    tracing::warn!(%reason, "polling this host has ended");
-                    *seen.lock() = Some(reason.to_string());
-                }
+                let mut ending = Ending {
+                    intake,
+                    reason: Some("it has panicked".to_owned()),
+                };
+                ending.reason = poll(options, &ending.intake, &stopped)
+                    .err()
+                    .map(|e| e.to_string());
             })?;
         Ok(Self {
             stop: Some(stop),
             thread: Some(thread),
-            error,
         })
-    }
-
-    /// Why polling ended by itself, if it did.
-    #[must_use]
-    pub fn error(&self) -> Option<String> {
-        self.error.lock().clone()
     }
 
     /// Ends the poll and waits for the one under way.
@@ -93,6 +84,21 @@ impl Drop for Poller {
 
 /// Polls closer together than this would only measure the polling.
 const INTERVAL_MIN: Duration = Duration::from_millis(1);
+
+/// Says why the thread ended, also when it panics.
+struct Ending {
+    intake: Intake,
+    reason: Option<String>,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if let Some(reason) = &self.reason {
+            tracing::error!(%reason, "polling this host has ended");
+            self.intake.source_stopped(reason);
+        }
+    }
+}
 
 fn poll(
     options: PollerOptions,

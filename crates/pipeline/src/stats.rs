@@ -40,6 +40,8 @@ pub struct Stats {
     pub sink: SinkStats,
     /// From acceptance to delivery.
     pub latency_ms: LatencyStats,
+    /// Sources that ended though nobody stopped them, each with the reason.
+    pub stopped_sources: Vec<String>,
 }
 
 /// Updates that were accepted and lost, by policy.
@@ -194,6 +196,7 @@ impl Stats {
                 write_ms: LatencyStats::of(&counts.write_us),
             },
             latency_ms: LatencyStats::of(&counts.latency_us),
+            stopped_sources: counts.stopped_sources.clone(),
         }
     }
 }

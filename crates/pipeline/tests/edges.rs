@@ -320,3 +320,20 @@ async fn dropping_every_handle_delivers_what_is_there_and_leaves_no_task() {
     }
     assert_eq!((tasks(), memory.delivered().len()), (before, 3));
 }
+
+#[tokio::test(start_paused = true)]
+async fn law_10_a_source_that_has_died_is_seen_in_the_health() {
+    let pipeline = builder(&MemoryWriter::new()).start().unwrap();
+    let intake = intake(&pipeline).await;
+    assert_eq!(pipeline.health().score, 100);
+    intake.source_stopped("it has panicked");
+    let health = pipeline.health();
+    assert_eq!(
+        (health.score, health.reasons[0].code),
+        (60, "source_stopped")
+    );
+    assert_eq!(
+        health.reasons[0].message,
+        "a source has ended: plc/normal: it has panicked"
+    );
+}

@@ -5,7 +5,7 @@
 //! - [`ingest`]: one file or stream into the database, exactly once.
 //!
 //! Exit codes: 0 when everything is accounted for, 1 when something failed, 2 for a mistake on the
-//! command line, 130 and 143 when a signal ended the work early.
+//! command line, 130 and 143 when a second signal ended the work at once.
 
 mod arguments;
 mod check_config;

@@ -1,7 +1,5 @@
 //! The signals that end the program: the first asks it to, the second ends it at once.
 
-use std::process::ExitCode;
-
 use anyhow::{Context, Result};
 use tokio::sync::watch;
 
@@ -21,11 +19,6 @@ impl Signal {
             Self::Interrupt => 130,
             Self::Terminate => 143,
         }
-    }
-
-    /// The exit code for `main`.
-    pub(crate) fn exit_code(self) -> ExitCode {
-        ExitCode::from(self.code())
     }
 }
 

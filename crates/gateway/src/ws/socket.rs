@@ -19,7 +19,7 @@ const MESSAGE_BYTES_MAX: usize = 256 << 10;
 /// What each client costs while it is idle; the library's own choice is 128 KiB.
 const READ_BUFFER_BYTES: usize = 4 << 10;
 /// A client that does not read for so long is cut off.
-const SEND_WITHIN: Duration = Duration::from_secs(10);
+const SEND_WITHIN: Duration = Duration::from_secs(30);
 /// How often a silent client is asked whether it is there, and how long it may stay silent.
 const PING_EVERY: Duration = Duration::from_secs(20);
 const SILENT_MAX: Duration = Duration::from_secs(60);

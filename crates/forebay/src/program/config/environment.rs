@@ -19,6 +19,7 @@ pub(crate) fn read<'a>(
     for (name, value) in variables {
         let Some(name) = name.to_str() else { continue };
         let Some((section, key)) = parts(name) else {
+            mistakes.extend(slip(name));
             continue;
         };
         let origin = Origin::Variable(name.to_owned());
@@ -45,6 +46,18 @@ pub(crate) fn read<'a>(
     // The order of an environment means nothing.
     given.sort_by_key(|given| given.setting);
     given
+}
+
+/// A setting with one underscore where two belong would be ignored in silence.
+fn slip(name: &str) -> Option<Mistake> {
+    let rest = name.strip_prefix("FOREBAY_")?.to_ascii_lowercase();
+    sections().iter().find_map(|section| {
+        let key = rest.strip_prefix(section)?.strip_prefix('_')?;
+        settings::find(section, key)?;
+        let meant = format!("FOREBAY_{section}__{key}").to_ascii_uppercase();
+        let what = format!("is no setting, expected {meant} with two underscores");
+        Some(Mistake::new(Origin::Variable(name.to_owned()), what))
+    })
 }
 
 /// Section and key in lower case.

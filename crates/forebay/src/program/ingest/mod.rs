@@ -88,16 +88,16 @@ async fn load(
     let mut ending = loop {
         tokio::select! {
             outcome = reading.end() => break Ending::of(outcome),
-            signal = signals.first() => break Ending::Signal(signal),
+            _ = signals.first() => break Ending::Signal,
             () = pipeline.wait_stopped() => break Ending::Read,
             _ = pulse.tick() => bar.show(reading.progress(), &pipeline),
         }
     };
     let mut report = None;
-    if !matches!(ending, Ending::Signal(_)) {
+    if !matches!(ending, Ending::Signal) {
         tokio::select! {
             drained = pipeline.shutdown(DRAIN_WITHIN) => report = Some(drained),
-            signal = signals.first() => ending = Ending::Signal(signal),
+            _ = signals.first() => ending = Ending::Signal,
         }
     }
     let report = match report {

@@ -11,7 +11,6 @@ use serde::Serialize;
 use sinks::{ErrorKind, ScopeName};
 
 use crate::program::output::{complain, grouped, note, say, with_causes};
-use crate::program::signals::Signal;
 
 /// Why nothing more was read.
 #[derive(Debug)]
@@ -21,7 +20,7 @@ pub(crate) enum Ending {
     /// It cannot be read on.
     Failed(anyhow::Error),
     /// A signal came.
-    Signal(Signal),
+    Signal,
 }
 
 impl Ending {
@@ -55,6 +54,8 @@ struct Line<'a> {
     quarantined: u64,
     skipped: u64,
     undelivered: u64,
+    /// Whether all of the input was read.
+    complete: bool,
     elapsed_s: f64,
     rows_per_s: f64,
     scope: &'a str,
@@ -64,11 +65,12 @@ impl Summary {
     /// 0 when everything is in the database or its quarantine.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self.ending {
-            Ending::Signal(signal) => signal.exit_code(),
-            Ending::Read if self.report.error.is_none() && self.undelivered() == 0 => {
+            Ending::Read | Ending::Signal
+                if self.report.error.is_none() && self.undelivered() == 0 =>
+            {
                 ExitCode::SUCCESS
             }
-            Ending::Read | Ending::Failed(_) => ExitCode::FAILURE,
+            Ending::Read | Ending::Signal | Ending::Failed(_) => ExitCode::FAILURE,
         }
     }
 
@@ -102,6 +104,7 @@ impl Summary {
             quarantined: stats.quarantined,
             skipped: self.skipped,
             undelivered: self.undelivered(),
+            complete: matches!(self.ending, Ending::Read),
             elapsed_s: self.elapsed.as_secs_f64(),
             rows_per_s: self.rows_per_s().round(),
             scope: self.scope.as_str(),
@@ -152,7 +155,7 @@ impl Summary {
             }
             (Some(error), _) => format!("{error}."),
             (None, Ending::Failed(error)) => format!("{}.", with_causes(error)),
-            (None, Ending::Signal(_)) => "stopped by a signal.".to_owned(),
+            (None, Ending::Signal) => "stopped by a signal.".to_owned(),
             (None, Ending::Read) if self.undelivered() > 0 => {
                 "the database did not take everything in time.".to_owned()
             }
