@@ -63,8 +63,10 @@ pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), Failure>
         // Columns that somebody added and that may be empty do no harm.
         let (found, needed): (String, String) = connection.query_row(
             "SELECT coalesce(group_concat(name, ', '), ''),
-                    coalesce(group_concat(name, ', ') FILTER (WHERE \"notnull\" AND dflt_value IS NULL
-                        OR ', ' || ?2 || ', ' LIKE '%, ' || name || ', %'), '')
+                    coalesce(group_concat(name, ', ') FILTER (
+                        WHERE (\"notnull\" AND dflt_value IS NULL)
+                        OR instr(', ' || ?2 || ', ', ', ' || name || ', ')
+                    ), '')
              FROM pragma_table_info(?1)",
             [table, expected],
             |row| Ok((row.get(0)?, row.get(1)?)),
