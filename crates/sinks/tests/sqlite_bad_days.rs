@@ -94,6 +94,33 @@ fn a_file_that_stays_locked_at_start_is_said_so() {
     );
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn a_file_that_is_removed_while_it_is_open_takes_no_rows_that_nobody_will_see() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, aside) = (
+        folder.path().join("forebay.sqlite"),
+        folder.path().join("aside"),
+    );
+    let writer = SqliteWriter::open(options(&path)).unwrap();
+    writer
+        .open_scope(SCOPE, &ScopeName::new("plc/normal"))
+        .await
+        .unwrap();
+    writer.write(&batch(1, 1..=3)).await.unwrap();
+    std::fs::rename(&path, &aside).unwrap();
+    for _ in 0..2 {
+        let error = writer.write(&batch(2, 4..=6)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Fatal);
+        assert!(
+            error.to_string().contains("was removed or replaced"),
+            "{error}"
+        );
+    }
+    std::fs::rename(&aside, &path).unwrap();
+    assert_eq!(writer.write(&batch(2, 4..=6)).await.unwrap().delivered(), 3);
+}
+
 /// A file system of one mebibyte, unmounted when dropped.
 struct SmallDisk(tempfile::TempDir);
 

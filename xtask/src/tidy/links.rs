@@ -1,5 +1,5 @@
-//! Links between documents resolve: `[text](path)`, `![text](path)` and `[name]: path` in Markdown
-//! name a file, or a directory with files, that git tracks.
+//! Links between documents resolve: `[text](path)`, `![text](path)`, `[name]: path` and the `src` and
+//! `srcset` of a picture name a file, or a directory with files, that git tracks.
 //!
 //! Knows as much Markdown as the documents use. Addresses on the web and anchors are not followed.
 
@@ -55,6 +55,17 @@ fn targets(text: &str) -> Vec<(usize, &str)> {
         for (at, _) in line.match_indices("](").filter(|(at, _)| !in_code(*at)) {
             if let Some((target, _)) = line[at + 2..].split_once(')') {
                 found.push((index + 1, target));
+            }
+        }
+        // Pictures for light and dark pages are HTML.
+        for attribute in ["src=\"", "srcset=\""] {
+            for (at, _) in line
+                .match_indices(attribute)
+                .filter(|(at, _)| !in_code(*at))
+            {
+                if let Some((target, _)) = line[at + attribute.len()..].split_once('"') {
+                    found.push((index + 1, target));
+                }
             }
         }
         if let Some(target) = definition(line) {
@@ -133,6 +144,7 @@ mod tests {
             "[l](../src/lib.rs \"title\")",
             "![p](../src/lib.rs)",
             "[b]: b.md",
+            "<img src=\"b.md\">",
             "[w](https://example.org/x.md)",
             "[h](#part)",
             "[r](crate::Ring)",
@@ -148,6 +160,14 @@ mod tests {
     fn links_to_nothing_fail() {
         expect("[x](no.md)", Some("docs/a.md:1: link to `no.md`"));
         expect("\n![x](no.png)", Some("docs/a.md:2"));
+        expect(
+            "<img src=\"no.png\">",
+            Some("docs/a.md:1: link to `no.png`"),
+        );
+        expect(
+            "<source srcset=\"no.png\">",
+            Some("docs/a.md:1: link to `no.png`"),
+        );
         expect("[x]: no.md", Some("no.md"));
         expect("[x](/docs/b.md)", Some("/docs/b.md"));
         expect("[x](../../docs/b.md)", Some("../../docs/b.md"));

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::oneshot;
 
 use super::{SqliteOptions, classify, schema, transaction};
-use crate::{Batch, OpenScope, Receipt, ScopeIndex, ScopeName, WriteError};
+use crate::{Batch, ErrorKind, OpenScope, Receipt, ScopeIndex, ScopeName, WriteError};
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, WriteError>>;
 
@@ -36,6 +36,8 @@ pub(super) type OpenScopes = HashMap<ScopeIndex, Opened>;
 struct Worker {
     options: SqliteOptions,
     connection: Option<Connection>,
+    /// The file that the connection has open.
+    file: Option<FileIdentity>,
     open: OpenScopes,
 }
 
@@ -47,6 +49,7 @@ pub(super) fn run(
     let mut worker = Worker {
         options,
         connection: None,
+        file: None,
         open: HashMap::new(),
     };
     let opened = worker.with_connection("open", |_, _| Ok(()));
@@ -137,6 +140,20 @@ impl Worker {
             None => connect(&self.options)
                 .map_err(|failure| failure.into_write_error("open", &self.options))?,
         };
+        // A file that was removed goes on to take rows, which nobody will ever see.
+        let file = FileIdentity::of(&self.options.path);
+        if self.file.is_some() && self.file != file {
+            self.connection = Some(connection);
+            return Err(WriteError::new(
+                ErrorKind::Fatal,
+                format!(
+                    "cannot {doing} {}: the file was removed or replaced while it was open; put \
+                     it back, or start again",
+                    self.options.path.display()
+                ),
+            ));
+        }
+        self.file = file;
         let outcome = act(&mut connection, &mut self.open);
         let sound = match &outcome {
             Ok(_) | Err(Failure::Refused(_)) => true,
@@ -146,6 +163,30 @@ impl Worker {
             self.connection = Some(connection);
         }
         outcome.map_err(|failure| failure.into_write_error(doing, &self.options))
+    }
+}
+
+/// Tells a file from another one of the same name, where the system can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct FileIdentity {
+    device: u64,
+    inode: u64,
+}
+
+impl FileIdentity {
+    #[cfg(unix)]
+    fn of(path: &std::path::Path) -> Option<Self> {
+        use std::os::unix::fs::MetadataExt;
+        let found = std::fs::metadata(path).ok()?;
+        Some(Self {
+            device: found.dev(),
+            inode: found.ino(),
+        })
+    }
+
+    #[cfg(not(unix))]
+    fn of(_path: &std::path::Path) -> Option<Self> {
+        None
     }
 }
 
