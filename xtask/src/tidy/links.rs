@@ -1,5 +1,5 @@
-//! Links between documents resolve: `[text](path)`, `![text](path)`, `[name]: path` and the `src` and
-//! `srcset` of a picture name a file, or a directory with files, that git tracks.
+//! Links between documents resolve: `[text](path)`, `![text](path)`, `[name]: path`, and the `src`
+//! and `srcset` of a picture, in Markdown, name a file, or a directory with files, that git tracks.
 //!
 //! Knows as much Markdown as the documents use. Addresses on the web and anchors are not followed.
 
