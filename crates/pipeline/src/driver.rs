@@ -37,7 +37,7 @@ pub(crate) struct Driver {
     pub(crate) random: fastrand::Rng,
     pub(crate) account: Arc<Account>,
     pub(crate) requests: mpsc::Receiver<FlushRequest>,
-    /// Set once, to the moment by which a shutdown has to be done.
+    /// The moment by which a shutdown has to be done, once one was asked for; it may be moved.
     pub(crate) stop: watch::Receiver<Option<Instant>>,
     pub(crate) batches: u64,
     /// What the policy was told is in the queue.

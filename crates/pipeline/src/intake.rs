@@ -113,17 +113,14 @@ impl Intake {
         self.inner.watermark
     }
 
-    /// Whether this record's key is one that can be shown: known, or with room for it.
-    #[must_use]
-    pub fn can_show(&self, record: &Record) -> bool {
-        let live = self.inner.live.as_ref();
-        live.is_none_or(|live| {
-            self.inner
-                .state
-                .lock()
-                .learn(live, std::iter::once(record))
-                .is_ok()
-        })
+    /// Leaves out records whose keys are new and cannot be shown any more, and says how many.
+    pub fn keep_showable(&self, records: &mut Vec<Record>) -> usize {
+        let before = records.len();
+        if let Some(live) = &self.inner.live {
+            let mut state = self.inner.state.lock();
+            records.retain(|record| state.learn(live, std::iter::once(record)).is_ok());
+        }
+        before - records.len()
     }
 
     /// Hands over records of a source without positions, by the buffer's policy; they get the

@@ -1,15 +1,12 @@
 //! The handle to a running pipeline.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use buffer_core::{Demand, Ring};
 use flush_policy::Reason;
 use parking_lot::Mutex;
-use record::Position;
-use sinks::{Batch, BatchWriter, BoxWriter, ErrorKind, Quarantined, Receipt, Row};
+use sinks::{Batch, BatchWriter, BoxWriter, ErrorKind, Row};
 use sinks::{ScopeIndex, ScopeName, WriteError};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -291,10 +288,9 @@ impl Pipeline {
         let abandoned = inner.abandoned.lock().take();
         let mut undelivered = Vec::new();
         if let Some(batch) = abandoned {
-            // A write that was cut off may have gone through since. It is asked about behind it,
-            // so that nothing is both in the sink and handed back.
+            // A write that was cut off may have gone through since.
             let rows = batch.rows().to_vec();
-            let settled = tokio::time::timeout(CLOSE_WITHIN, self.settle_late_write(batch)).await;
+            let settled = tokio::time::timeout(CLOSE_WITHIN, self.settle_abandoned(batch)).await;
             if settled.is_err() {
                 tracing::error!("the sink does not say whether it wrote the last batch");
             }
@@ -324,48 +320,26 @@ impl Pipeline {
 }
 
 impl Pipeline {
-    /// Settles an abandoned batch that is delivered by what the ledger says. Otherwise its rows
-    /// are back in the ring afterwards.
-    async fn settle_late_write(&self, batch: Batch) {
+    /// Offers the abandoned batch once more, behind the write that was not waited for: a sink knows
+    /// again what it has, so nothing is both in the sink and handed back. Without a receipt the
+    /// rows are back in the ring afterwards.
+    async fn settle_abandoned(&self, batch: Batch) {
         let inner = &self.inner;
-        let mut marks: HashMap<ScopeIndex, Position> = HashMap::new();
-        for row in batch.rows() {
-            if let Entry::Vacant(unknown) = marks.entry(row.scope) {
-                match inner.writer.watermark(row.scope).await {
-                    Ok(mark) => unknown.insert(mark),
-                    // A scope that was taken over counts somebody else's rows, so it says nothing
-                    // about ours: all of them are handed back.
-                    Err(_) => break,
-                };
-            }
-        }
-        let is_settled = |row: &Row| {
-            marks
-                .get(&row.scope)
-                .is_some_and(|mark| row.position <= *mark)
-        };
-        let written = batch.rows().iter().all(is_settled);
+        let began = now();
+        let written = inner.writer.write(&batch).await;
         let count = batch.rows().len();
         drop(batch);
         // A sink that works in order has let go of the rows before it answered.
         while inner.ring.stats().leased > 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        // A batch is written whole or not at all.
-        let Some(lease) = inner.ring.lease(count).filter(|_| written) else {
-            return;
-        };
-        let quarantined = lease.iter().enumerate().filter_map(|(row, content)| {
-            let malformed = content.content.as_ref().err()?;
-            Some(Quarantined {
-                row,
-                reason: malformed.reason().to_owned(),
-            })
-        });
-        let receipt = Receipt::new(lease.len(), lease.len(), quarantined.collect());
-        inner
-            .account
-            .settle(lease, &receipt, Reason::Shutdown, now(), now());
+        let Ok(receipt) = written else { return };
+        // Nothing was leased since, so its rows are the oldest.
+        if let Some(lease) = inner.ring.lease(count) {
+            inner
+                .account
+                .settle(lease, &receipt, Reason::Shutdown, began, now());
+        }
     }
 }
 

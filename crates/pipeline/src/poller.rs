@@ -111,12 +111,11 @@ fn poll(
     loop {
         let now = Instant::now();
         let mut records = host.poll(now, Timestamp::from_system(SystemTime::now()));
-        let polled = records.len();
         // A new key for which there is no room costs only itself.
-        records.retain(|record| intake.can_show(record));
-        if records.len() < polled && !std::mem::replace(&mut warned, true) {
+        let left_out = intake.keep_showable(&mut records);
+        if left_out > 0 && !std::mem::replace(&mut warned, true) {
             tracing::warn!(
-                left_out = polled - records.len(),
+                left_out,
                 "readings of this host are left out: [history] max_keys is reached"
             );
         }

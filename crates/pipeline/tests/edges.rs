@@ -36,10 +36,6 @@ impl<W: Fn(Batch) -> Written + Send + Sync + 'static> BatchWriter for Scripted<W
         self.memory.open_scope(at, name).await
     }
 
-    async fn watermark(&self, at: ScopeIndex) -> Result<Position, WriteError> {
-        self.memory.watermark(at).await
-    }
-
     async fn scopes(&self, prefix: &str) -> Result<Vec<(ScopeName, Position)>, WriteError> {
         self.memory.scopes(prefix).await
     }
@@ -152,7 +148,7 @@ async fn law_8_a_batch_that_a_failed_sink_still_holds_is_not_overtaken() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_write_begins_after_the_deadline_and_a_second_shutdown_may_shorten_it() {
+async fn no_further_batch_begins_after_the_deadline_and_a_second_shutdown_may_shorten_it() {
     let memory = MemoryWriter::new();
     let writer = scripted(&memory, |_| Box::pin(std::future::pending()));
     let pipeline = Pipeline::builder(writer).flush(1, AGE).start().unwrap();
@@ -297,6 +293,21 @@ async fn a_refused_record_registers_no_key_and_a_scope_has_one_intake() {
         again.unwrap_err().to_string(),
         "the scope `plc/normal` has an intake already"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_table_of_keys_costs_a_poll_only_its_new_keys() {
+    let live = LiveData::builder().keys_max(1).build().unwrap();
+    let memory = MemoryWriter::new();
+    let pipeline = builder(&memory).live(live).start().unwrap();
+    let intake = intake(&pipeline).await;
+    push(&intake, records(0..1));
+    let poll = vec![record("D100", 1), record("new", 2), record("D100", 3)];
+    let mut poll: Vec<Record> = poll.into_iter().map(Result::unwrap).collect();
+    assert_eq!(intake.keep_showable(&mut poll), 1);
+    assert_eq!(push(&intake, poll.into_iter().map(Ok).collect()), 2);
+    pipeline.shutdown(None).await;
+    assert_eq!(numbers(&memory), [0, 1, 3]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -195,11 +195,6 @@ impl BatchWriter for MemoryWriter {
         Ok(opened)
     }
 
-    async fn watermark(&self, index: ScopeIndex) -> Result<Position, WriteError> {
-        let open = self.open().clone();
-        self.with(|state| state.held(&open, index).map(|scope| scope.watermark))
-    }
-
     async fn scopes(&self, prefix: &str) -> Result<Vec<(ScopeName, Position)>, WriteError> {
         Ok(self.with(|state| {
             let named = state

@@ -28,16 +28,6 @@ pub trait BatchWriter: Send + Sync + 'static {
         name: &ScopeName,
     ) -> impl Future<Output = Result<OpenScope, WriteError>> + Send;
 
-    /// How far a scope that this writer opened is delivered, by everything it was asked to write
-    /// so far.
-    ///
-    /// # Errors
-    /// When the scope was opened by somebody else since, or the sink cannot be reached.
-    fn watermark(
-        &self,
-        index: ScopeIndex,
-    ) -> impl Future<Output = Result<Position, WriteError>> + Send;
-
     /// The scopes whose names begin with `prefix`, and how far each is delivered.
     ///
     /// # Errors
@@ -77,7 +67,6 @@ type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, WriteError>> + Send + 
 trait DynWriter: Send + Sync {
     fn name(&self) -> &'static str;
     fn open_scope<'a>(&'a self, index: ScopeIndex, name: &'a ScopeName) -> Boxed<'a, OpenScope>;
-    fn watermark(&self, index: ScopeIndex) -> Boxed<'_, Position>;
     fn scopes<'a>(&'a self, prefix: &'a str) -> Boxed<'a, Vec<(ScopeName, Position)>>;
     fn rename_scope<'a>(&'a self, from: &'a ScopeName, to: &'a ScopeName) -> Boxed<'a, ()>;
     fn write<'a>(&'a self, batch: &'a Batch) -> Boxed<'a, Receipt>;
@@ -91,10 +80,6 @@ impl<W: BatchWriter> DynWriter for W {
 
     fn open_scope<'a>(&'a self, index: ScopeIndex, name: &'a ScopeName) -> Boxed<'a, OpenScope> {
         Box::pin(BatchWriter::open_scope(self, index, name))
-    }
-
-    fn watermark(&self, index: ScopeIndex) -> Boxed<'_, Position> {
-        Box::pin(BatchWriter::watermark(self, index))
     }
 
     fn scopes<'a>(&'a self, prefix: &'a str) -> Boxed<'a, Vec<(ScopeName, Position)>> {
@@ -142,10 +127,6 @@ impl BatchWriter for BoxWriter {
         name: &ScopeName,
     ) -> Result<OpenScope, WriteError> {
         self.0.open_scope(index, name).await
-    }
-
-    async fn watermark(&self, index: ScopeIndex) -> Result<Position, WriteError> {
-        self.0.watermark(index).await
     }
 
     async fn scopes(&self, prefix: &str) -> Result<Vec<(ScopeName, Position)>, WriteError> {

@@ -132,10 +132,6 @@ impl BatchWriter for SqliteWriter {
             .await
     }
 
-    async fn watermark(&self, index: ScopeIndex) -> Result<Position, WriteError> {
-        self.ask(|reply| Command::Watermark(index, reply)).await
-    }
-
     async fn scopes(&self, prefix: &str) -> Result<Vec<(ScopeName, Position)>, WriteError> {
         self.ask(|reply| Command::Scopes(prefix.to_owned(), reply))
             .await

@@ -52,20 +52,6 @@ pub(super) fn open_scope(
     Ok((id, scope))
 }
 
-/// How far a scope is delivered, if this writer still holds it.
-pub(super) fn watermark(
-    connection: &Connection,
-    open: &OpenScopes,
-    index: ScopeIndex,
-) -> Result<Position, Failure> {
-    let marks = Marks {
-        connection,
-        open,
-        read: Vec::new(),
-    };
-    marks.read_mark(index).map(|mark| mark.watermark)
-}
-
 /// The scopes whose names begin with `prefix`.
 pub(super) fn scopes(
     connection: &Connection,

@@ -15,7 +15,6 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, WriteError>>;
 /// What the thread is asked to do.
 pub(super) enum Command {
     OpenScope(ScopeIndex, ScopeName, Reply<OpenScope>),
-    Watermark(ScopeIndex, Reply<Position>),
     Scopes(String, Reply<Vec<(ScopeName, Position)>>),
     Rename(ScopeName, ScopeName, Reply<()>),
     Write(Batch, Reply<Receipt>),
@@ -85,12 +84,6 @@ impl Worker {
                     Ok(scope)
                 });
                 let _ = reply.send(opened);
-            }
-            Command::Watermark(index, reply) => {
-                let read = self.with_connection("read the ledger of", |connection, open| {
-                    transaction::watermark(connection, open, index)
-                });
-                let _ = reply.send(read);
             }
             Command::Scopes(prefix, reply) => {
                 let found = self.with_connection("read the scopes of", |connection, _| {
