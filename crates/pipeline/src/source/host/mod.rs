@@ -1,8 +1,8 @@
 //! This machine's own metrics, as records.
 //!
 //! - Each poll: `cpu.{total_pct,core.N.pct}`, `memory.{used_bytes,total_bytes,used_pct}`,
-//!   `swap.{used_bytes,used_pct}`, `load.{1m,5m,15m}`.
-//! - Each second: `net.INTERFACE.{rx,tx}_bytes`, and the same `_per_s`.
+//!   `swap.{used_bytes,used_pct}`, `load.{1m,5m,15m}`, `net.INTERFACE.{rx,tx}_bytes`, and the
+//!   same `_per_s`.
 //! - Each `slow_every`: `disk.MOUNT.{used_pct,used_bytes,total_bytes}`,
 //!   `disk.MOUNT.{read,write}_bytes_per_s`, `temperature.SENSOR_c`, `uptime_s`.
 //! - As often, or rarer: `process.count`, `process.top.K.{name,pid,cpu_pct,memory_bytes}`.
