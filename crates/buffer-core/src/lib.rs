@@ -4,10 +4,13 @@
 //!   consumer takes a [`Lease`] and acknowledges it; a lease that is dropped puts its items back.
 //! - [`History`]: the last N values of one key, numbered, so that a reader with a [`Cursor`] knows
 //!   exactly how many updates it missed.
+//! - [`handover`]: how a ring takes what many producers wrote without stopping them, for other
+//!   containers too.
 //!
 //! Both are generic, know no clock but in calls that wait, and return what they displace.
 
 mod error;
+pub mod handover;
 mod history;
 mod lease;
 mod overflow;

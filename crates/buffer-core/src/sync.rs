@@ -6,16 +6,18 @@
 pub(crate) use std::sync::atomic::Ordering;
 
 #[cfg(not(loom))]
-pub(crate) use plain::{AtomicBool, Condvar, Guard, Mutex};
+pub(crate) use plain::{AtomicBool, AtomicUsize, Condvar, Guard, Mutex, UnsafeCell, fence, pause};
 
 #[cfg(loom)]
-pub(crate) use modelled::{AtomicBool, Condvar, Guard, Mutex};
+pub(crate) use modelled::{
+    AtomicBool, AtomicUsize, Condvar, Guard, Mutex, UnsafeCell, fence, pause,
+};
 
 #[cfg(not(loom))]
 mod plain {
     use std::time::Instant;
 
-    pub(crate) use std::sync::atomic::AtomicBool;
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicUsize, fence};
 
     pub(crate) type Guard<'a, T> = parking_lot::MutexGuard<'a, T>;
 
@@ -58,13 +60,38 @@ mod plain {
             (guard, timed_out)
         }
     }
+
+    pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
+
+    impl<T> UnsafeCell<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Self(std::cell::UnsafeCell::new(value))
+        }
+
+        /// Loom checks that nobody else is in the cell meanwhile.
+        #[inline]
+        pub(crate) fn with_mut<R>(&self, with: impl FnOnce(*mut T) -> R) -> R {
+            with(self.0.get())
+        }
+    }
+
+    /// One turn of a loop that waits for another thread to end a short section.
+    pub(crate) fn pause(turns: &mut u32) {
+        *turns += 1;
+        if *turns < 64 {
+            std::hint::spin_loop();
+        } else {
+            std::thread::yield_now();
+        }
+    }
 }
 
 #[cfg(loom)]
 mod modelled {
     use std::time::Instant;
 
-    pub(crate) use loom::sync::atomic::AtomicBool;
+    pub(crate) use loom::cell::UnsafeCell;
+    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicUsize, fence};
 
     pub(crate) type Guard<'a, T> = loom::sync::MutexGuard<'a, T>;
 
@@ -106,5 +133,8 @@ mod modelled {
                 false,
             )
         }
+    }
+    pub(crate) fn pause(_turns: &mut u32) {
+        loom::thread::yield_now();
     }
 }
