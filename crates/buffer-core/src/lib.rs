@@ -23,7 +23,7 @@ pub use error::{LeaseError, RingError};
 pub use history::{Appended, Cursor, Entry, History, KeySeq, Room, RoomError, Since, Window};
 pub use lease::{Lease, LeaseItems};
 pub use overflow::{OverflowPolicy, Pushed, PushedMany, Refusal};
-pub use ring::{Demand, Producer, Ring, RingBuilder};
+pub use ring::{Demand, Order, Producer, Ring, RingBuilder, Waited};
 pub use stats::{Dropped, RingStats};
 pub use watermark::{Crossing, Direction, Watermark};
 

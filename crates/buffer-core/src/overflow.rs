@@ -45,7 +45,8 @@ pub enum Pushed<T> {
     Displaced {
         /// The oldest that fell out.
         first: T,
-        /// The others; only an item heavier than `first` displaces more than one.
+        /// The others. An item displaces more than one only if it is heavier than `first`, or if
+        /// the ring was made smaller while items were on loan.
         rest: Vec<T>,
     },
     /// The item was accepted and dropped, and is counted as such.
@@ -62,27 +63,21 @@ impl<T> Pushed<T> {
     }
 }
 
-/// What became of many pushed items; those that were refused stay with the caller.
-#[derive(Debug, PartialEq, Eq)]
+/// What became of many pushed items. Those that are not in the ring are in the caller's vector
+/// now, in this order: the displaced, oldest first; those dropped on arrival; the refused.
+///
+/// The vector's buffer is used for that, so pushing allocates nothing. Under a policy that only
+/// refuses, such as `Block`, the vector holds what is still to be pushed; under one that drops,
+/// clear it before it is filled again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use = "a push may have refused or displaced items"]
-pub struct PushedMany<T> {
-    /// How many of the items are accepted: those in the ring and those dropped as the newest.
+pub struct PushedMany {
+    /// How many of the items were accepted: those in the ring and those dropped on arrival.
     pub accepted: usize,
-    /// What fell out to make room, oldest first.
-    pub displaced: Vec<T>,
-    /// What was accepted and dropped.
-    pub dropped: Vec<T>,
+    /// How many items fell out of the ring to make room.
+    pub displaced: usize,
+    /// How many of the items were accepted and dropped.
+    pub dropped: usize,
     /// Why the remaining items were refused, if any were.
     pub refusal: Option<Refusal>,
-}
-
-impl<T> Default for PushedMany<T> {
-    fn default() -> Self {
-        Self {
-            accepted: 0,
-            displaced: Vec::new(),
-            dropped: Vec::new(),
-            refusal: None,
-        }
-    }
 }

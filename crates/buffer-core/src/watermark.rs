@@ -74,31 +74,66 @@ impl Crossing {
 #[derive(Debug)]
 pub(crate) struct Gauge {
     marks: Watermark,
+    /// The marks in items: at `high` or more the fill is above, at `low` or less it is back.
+    high: usize,
+    low: usize,
     above: bool,
     crossings: u64,
 }
 
 impl Gauge {
-    pub(crate) fn new(marks: Watermark) -> Self {
-        Self {
+    pub(crate) fn new(marks: Watermark, max_size: usize) -> Self {
+        let mut gauge = Self {
             marks,
+            high: 0,
+            low: 0,
             above: false,
             crossings: 0,
+        };
+        gauge.resize(max_size);
+        gauge
+    }
+
+    /// Works out the marks for a new capacity.
+    pub(crate) fn resize(&mut self, max_size: usize) {
+        let items = |pct: f64| pct * max_size as f64 / 100.0;
+        // A mark of 0 items would be reached by an empty ring.
+        self.high = (items(self.marks.high_pct).ceil() as usize).max(1);
+        self.low = items(self.marks.low_pct).floor() as usize;
+    }
+
+    /// Whether a fill of so many items is on the other side.
+    #[inline]
+    pub(crate) fn crosses_at(&self, current_size: usize) -> bool {
+        if self.above {
+            current_size <= self.low
+        } else {
+            current_size >= self.high
+        }
+    }
+
+    /// How many items are missing to a crossing upwards; the greatest number above the mark.
+    pub(crate) fn distance_up(&self, current_size: usize) -> usize {
+        if self.above {
+            usize::MAX
+        } else {
+            self.high.saturating_sub(current_size)
         }
     }
 
     /// Looks at the fill after a change.
     pub(crate) fn observe(&mut self, current_size: usize, max_size: usize) -> Option<Crossing> {
-        let fill_pct = percent(current_size, max_size);
-        let direction = match self.above {
-            false if fill_pct >= self.marks.high_pct => Direction::Up,
-            true if fill_pct <= self.marks.low_pct => Direction::Down,
-            _ => return None,
-        };
-        self.above = direction == Direction::Up;
+        if !self.crosses_at(current_size) {
+            return None;
+        }
+        self.above = !self.above;
         self.crossings += 1;
         Some(Crossing {
-            direction,
+            direction: if self.above {
+                Direction::Up
+            } else {
+                Direction::Down
+            },
             current_size,
             max_size,
             number: self.crossings,

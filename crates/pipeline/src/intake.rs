@@ -197,7 +197,7 @@ impl Inner {
         &self,
         now: Instant,
         contents: impl ExactSizeIterator<Item = (Option<Position>, Content)>,
-        push: impl FnOnce(&Ring<Row>, &mut Vec<Row>) -> PushedMany<Row>,
+        push: impl FnOnce(&Ring<Row>, &mut Vec<Row>) -> PushedMany,
     ) -> Result<Accepted, IntakeError> {
         let mut state = self.state.lock();
         let before = state.last;
@@ -211,13 +211,17 @@ impl Inner {
             }
         };
         let pushed = push(&self.ring, &mut rows);
-        if let Some(refused) = rows.first() {
+        // What is not in the ring is in `rows` now: displaced, dropped, refused.
+        let lost = pushed.displaced + pushed.dropped;
+        if let Some(refused) = rows.get(lost) {
             // Refused rows never were: their positions are given again.
             state.last = before.max(previous(refused.position));
         }
         if let Some(live) = &self.live {
-            let dropped: HashSet<Position> =
-                pushed.dropped.iter().map(|row| row.position).collect();
+            let dropped: HashSet<Position> = rows[pushed.displaced..lost]
+                .iter()
+                .map(|row| row.position)
+                .collect();
             let last = state.last;
             show(
                 live,
@@ -227,7 +231,6 @@ impl Inner {
             );
         }
         drop(state);
-        let lost = pushed.displaced.len() + pushed.dropped.len();
         self.account.took(now, pushed.accepted, lost);
         Ok(Accepted {
             accepted: pushed.accepted,

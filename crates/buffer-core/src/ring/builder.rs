@@ -2,20 +2,37 @@
 
 use std::sync::Arc;
 
+use super::Ring;
+use super::shared::{Listener, Shared, Weigher};
 use super::state::{Room, State};
-use super::{Listener, Ring, Shared, Weigher};
 use crate::error::RingError;
 use crate::overflow::OverflowPolicy;
-use crate::sync::{Condvar, Mutex};
 use crate::watermark::{Crossing, Gauge, Watermark};
 
 /// The most items a ring can be asked to hold.
 const CAPACITY_MAX: usize = 1 << 40;
 
+/// In which order a ring gives out what was pushed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Order {
+    /// The order of acceptance, across all producers; the oldest of all is displaced first. Every
+    /// push takes the ring's one lock.
+    #[default]
+    Global,
+    /// The order of each producer, none between them: each [`Producer`](crate::Producer) has a
+    /// stripe of its own, pushes without a lock, and in a full ring displaces its own oldest, so
+    /// long as it holds its share. What is taken out at once comes stripe by stripe.
+    ///
+    /// A ring that weighs its items has no stripes, and keeps the global order.
+    PerProducer,
+}
+
 /// The choices a ring is built from; see [`Ring::builder`].
 #[must_use]
 pub struct RingBuilder<T> {
     capacity: usize,
+    order: Order,
     policy: OverflowPolicy,
     watermark: Watermark,
     listener: Option<Listener>,
@@ -27,12 +44,19 @@ impl<T> RingBuilder<T> {
     pub(super) fn new(capacity: usize) -> Self {
         Self {
             capacity,
+            order: Order::Global,
             policy: OverflowPolicy::DropOldest,
             watermark: Watermark::default(),
             listener: None,
             max_bytes: usize::MAX,
             weigher: None,
         }
+    }
+
+    /// In which order items come out; the global one unless said.
+    pub fn order(mut self, order: Order) -> Self {
+        self.order = order;
+        self
     }
 
     /// What a push does when the ring is full; drop the oldest unless said.
@@ -79,20 +103,13 @@ impl<T> RingBuilder<T> {
             items: self.capacity,
             bytes: self.max_bytes,
         };
-        let state = State::new(
-            room,
-            self.weigher.is_some(),
-            self.policy,
-            Gauge::new(self.watermark),
-        );
+        let weighed = self.weigher.is_some();
+        let gauge = Gauge::new(self.watermark, room.items);
+        let state = State::new(room, weighed, self.policy, gauge);
+        let striped = self.order == Order::PerProducer && !weighed;
+        let shared = Shared::new(state, striped, self.listener, self.weigher);
         Ok(Ring {
-            shared: Arc::new(Shared {
-                state: Mutex::new(state),
-                arrived: Condvar::new(),
-                room: Condvar::new(),
-                listener: self.listener,
-                weigher: self.weigher,
-            }),
+            shared: Arc::new(shared),
         })
     }
 }

@@ -1,61 +1,69 @@
 //! What a lease holds, and how it gets back.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::state::Taken;
-use super::{Shared, Signal};
+use super::queue::{Run, Taken};
+use super::shared::Shared;
 use crate::sync::{AtomicBool, Ordering};
 
 /// Leased items and their way home.
 pub(crate) struct LeasedItems<T> {
     ring: Arc<Shared<T>>,
-    taken: Option<Taken<T>>,
+    /// The number of the first item.
+    first: u64,
+    items: Vec<T>,
+    weights: VecDeque<usize>,
     bytes: usize,
+    /// Buffers that were emptied when the items were brought together.
+    emptied: Vec<Run<T>>,
     acked: AtomicBool,
 }
 
 impl<T> LeasedItems<T> {
-    pub(super) fn new(ring: Arc<Shared<T>>, taken: Taken<T>) -> Self {
-        let bytes = taken.weights.iter().sum();
+    pub(super) fn new(ring: Arc<Shared<T>>, mut taken: Taken<T>) -> Self {
+        taken.merge();
         Self {
             ring,
-            taken: Some(taken),
-            bytes,
+            first: taken.first,
+            bytes: taken.head.bytes(),
+            items: taken.head.items.into(),
+            weights: taken.head.weights,
+            emptied: taken.tail,
             acked: AtomicBool::new(false),
         }
     }
 
     pub(crate) fn items(&self) -> &[T] {
-        self.taken.as_ref().map_or(&[], |taken| &taken.items)
+        &self.items
     }
 
     /// Only the one lease calls this, and once, since it consumes itself.
     pub(crate) fn acknowledge(&self) {
-        let mut state = self.ring.state.lock();
-        state.acknowledge(self.items().len(), self.bytes);
-        let (after, closed) = (state.after(), state.closed);
-        drop(state);
+        let mut state = self.ring.lock();
+        state.acknowledge(self.items.len(), self.bytes);
         // Read by the last owner's drop, which the reference count orders after this.
         self.acked.store(true, Ordering::Relaxed);
-        if closed {
-            // Whoever waits for items may learn that none will come back.
-            self.ring.arrived.notify_all();
-        }
-        self.ring.finish(after, Signal::Room);
+        self.ring.unlock(state);
     }
 }
 
 impl<T> Drop for LeasedItems<T> {
     fn drop(&mut self) {
+        let mut run = Run {
+            items: std::mem::take(&mut self.items).into(),
+            weights: std::mem::take(&mut self.weights),
+        };
+        let mut emptied = std::mem::take(&mut self.emptied);
         if self.acked.load(Ordering::Relaxed) {
-            return;
+            run.items.clear();
+            run.weights.clear();
+            emptied.push(run);
+        } else {
+            let mut state = self.ring.lock();
+            state.put_back(self.first, run);
+            self.ring.unlock(state);
         }
-        if let Some(taken) = self.taken.take() {
-            let mut state = self.ring.state.lock();
-            state.put_back(taken);
-            let after = state.after();
-            drop(state);
-            self.ring.finish(after, Signal::Arrived);
-        }
+        self.ring.recycle(emptied);
     }
 }

@@ -1,56 +1,25 @@
-//! What a ring's lock protects: the queue, what came back from leases, and the counts.
+//! What a ring's lock protects: the queue, the producers' slots, the credits and the counts.
 //!
-//! Items carry an implicit number, their place in the order of acceptance. `queue` holds a dense
-//! run that ends at the newest; `returned` holds runs that came back from dropped leases, each
-//! older than everything after it. Leases and evictions take from the oldest run.
+//! Every place of the ring is free, queued here, leased, or granted to a stripe, where it is an
+//! item or a credit. So the account can be settled at any moment: [`State::collect`] takes what the
+//! stripes hold, and then everything is here. Nothing is refused, displaced or reported on the
+//! strength of credits that lie idle: they are collected first.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::task::Waker;
 
-use crate::overflow::{OverflowPolicy, PushedMany, Refusal};
+use super::Demand;
+use super::queue::{Queue, Run, Taken};
+use super::signal::Signal;
+use super::stripe::Stripe;
+use crate::handover::{Slot, Slots};
+use crate::overflow::{OverflowPolicy, Refusal};
 use crate::stats::{Dropped, RingStats};
 use crate::watermark::{Crossing, Gauge};
 
-/// A dense run of items with their weights; the weights are empty when items are not weighed.
-pub(super) struct Run<T> {
-    pub(super) items: VecDeque<T>,
-    pub(super) weights: VecDeque<usize>,
-}
-
-impl<T> Default for Run<T> {
-    fn default() -> Self {
-        Self {
-            items: VecDeque::new(),
-            weights: VecDeque::new(),
-        }
-    }
-}
-
-/// What a consumer waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Demand {
-    /// Queued items.
-    pub items: usize,
-    /// Or queued bytes, where items are weighed.
-    pub bytes: usize,
-}
-
-/// What became of an offered item.
-pub(super) enum Offer<T> {
-    /// It is in the ring, or dropped by the policy.
-    Accepted,
-    /// It goes back; the caller counts it.
-    Refused(Refusal, T),
-    /// There is no room yet.
-    MustWait(T),
-}
-
-/// What a lease took.
-pub(super) struct Taken<T> {
-    pub(super) first: u64,
-    pub(super) items: Vec<T>,
-    pub(super) weights: VecDeque<usize>,
-}
+/// The most credits a stripe is granted at once.
+const GRANT_MAX: usize = 512;
 
 /// A fixed amount of room, in items and bytes.
 #[derive(Clone, Copy)]
@@ -59,28 +28,44 @@ pub(super) struct Room {
     pub(super) bytes: usize,
 }
 
+/// What the ring says to one more item.
+pub(super) enum Admission {
+    /// There is room for it.
+    Room,
+    /// It is accepted and dropped.
+    Drop,
+    Refuse(Refusal),
+    /// It has to wait for room.
+    Wait,
+}
+
 pub(super) struct State<T> {
     pub(super) capacity: Room,
     pub(super) policy: OverflowPolicy,
     pub(super) closed: bool,
     weighed: bool,
-    /// Runs that came back, by the number of their first item.
-    returned: BTreeMap<u64, Run<T>>,
-    queue: Run<T>,
-    /// The number of the first item in `queue`.
-    queue_first: u64,
+    queue: Queue<T>,
     queued: usize,
     queued_bytes: usize,
     leased: usize,
     leased_bytes: usize,
-    offered: u64,
+    slots: Slots<Stripe<T>>,
+    /// Places that belong to stripes, as items or as credits.
+    granted: usize,
+    /// How many of them may be credits, at the most.
+    idle: usize,
     added: u64,
     refused: u64,
     leases: u64,
     acked: u64,
     dropped: Dropped,
     gauge: Gauge,
-    waiting: Vec<(Waker, Demand)>,
+    /// Who waits for items, and for how many.
+    watchers: Vec<(Waker, Demand)>,
+    /// Who waits for room, in order. Only the first may take any.
+    blocked: VecDeque<Arc<Signal>>,
+    /// The [`displacing_floor`](Self::displacing_floor) that producers see.
+    pub(super) floor_published: usize,
 }
 
 /// What has to happen after the lock is released.
@@ -88,6 +73,7 @@ pub(super) struct State<T> {
 pub(super) struct After {
     pub(super) crossing: Option<Crossing>,
     pub(super) wake: Vec<Waker>,
+    pub(super) next: Option<Arc<Signal>>,
 }
 
 impl<T> State<T> {
@@ -97,30 +83,76 @@ impl<T> State<T> {
             policy,
             closed: false,
             weighed,
-            returned: BTreeMap::new(),
-            queue: Run::default(),
-            queue_first: 0,
+            queue: Queue::new(2),
             queued: 0,
             queued_bytes: 0,
             leased: 0,
             leased_bytes: 0,
-            offered: 0,
+            slots: Slots::new(),
+            granted: 0,
+            idle: 0,
             added: 0,
             refused: 0,
             leases: 0,
             acked: 0,
             dropped: Dropped::default(),
             gauge,
-            waiting: Vec::new(),
+            watchers: Vec::new(),
+            blocked: VecDeque::new(),
+            floor_published: usize::MAX,
         }
+    }
+
+    pub(super) fn add_stripe(&mut self) -> Slot<Stripe<T>> {
+        self.queue.spares_max += 2;
+        self.slots.add(Stripe::default(), Stripe::default())
+    }
+
+    /// Takes over what a producer leaves behind.
+    pub(super) fn retire(&mut self, slot: &mut Slot<Stripe<T>>) {
+        let mut all = Collected::default();
+        let queue = &mut self.queue;
+        self.slots.retire(slot, |stripe| all.collect(stripe, queue));
+        self.queue.spares_max -= 2;
+        self.settle(&all);
+    }
+
+    /// Moves everything that stripes hold to the queue, and takes back their credits.
+    pub(super) fn collect(&mut self) {
+        if self.granted == 0 {
+            return;
+        }
+        let mut all = Collected::default();
+        let queue = &mut self.queue;
+        self.slots.take(|stripe| all.collect(stripe, queue));
+        self.settle(&all);
+        self.idle = 0;
+    }
+
+    fn settle(&mut self, all: &Collected) {
+        self.granted -= all.items + all.credits;
+        self.idle = self.idle.saturating_sub(all.credits);
+        self.queued += all.items;
+        self.added += all.items as u64 + all.displaced;
+        self.dropped.oldest += all.displaced;
+    }
+
+    /// Queued items, of which some may lie in stripes; at the most.
+    fn queued_at_most(&self) -> usize {
+        self.queued + self.granted
+    }
+
+    /// Items in the ring, leased ones included; exact after [`collect`](Self::collect).
+    pub(super) fn current_size(&self) -> usize {
+        self.queued + self.leased + self.granted
     }
 
     pub(super) fn queued(&self) -> usize {
         self.queued
     }
 
-    pub(super) fn current_size(&self) -> usize {
-        self.queued + self.leased
+    pub(super) fn has_idle_credits(&self) -> bool {
+        self.idle > 0
     }
 
     fn fits(&self, weight: usize) -> bool {
@@ -131,95 +163,64 @@ impl<T> State<T> {
         (self.queued_bytes + self.leased_bytes).saturating_add(weight)
     }
 
-    pub(super) fn has_room_for(&self, weight: usize) -> bool {
-        self.fits(weight)
+    /// Whether one more item can be stored at once, with nothing else to do before or after.
+    #[inline]
+    pub(super) fn is_plain(&self) -> bool {
+        let size = self.current_size();
+        size < self.capacity.items
+            && !self.closed
+            && self.watchers.is_empty()
+            && self.blocked.is_empty()
+            && !self.gauge.crosses_at(size + 1)
     }
 
-    /// Judges one item and counts the judgement, unless that is to wait.
-    pub(super) fn offer(
+    /// Makes room for one more item if the policy can; what falls out goes to `displaced`. With a
+    /// policy that waits, `turn` is the caller's own signal if it waits already.
+    pub(super) fn admit(
         &mut self,
-        item: T,
         weight: usize,
         policy: OverflowPolicy,
-        out: &mut PushedMany<T>,
-    ) -> Offer<T> {
-        let refusal = if self.closed {
-            Some(Refusal::Closed)
-        } else if weight > self.capacity.bytes {
-            Some(Refusal::TooHeavy)
-        } else if policy == OverflowPolicy::Reject && !self.fits(weight) {
-            Some(Refusal::Full)
-        } else {
-            None
-        };
-        if let Some(refusal) = refusal {
-            return Offer::Refused(refusal, item);
+        turn: Option<&Arc<Signal>>,
+        displaced: &mut impl FnMut(T),
+    ) -> Admission {
+        if self.closed {
+            return Admission::Refuse(Refusal::Closed);
         }
-        if !self.fits(weight) {
-            match policy {
-                OverflowPolicy::Block(_) => return Offer::MustWait(item),
-                OverflowPolicy::DropOldest => self.evict_for(weight, &mut out.displaced),
-                OverflowPolicy::DropNewest | OverflowPolicy::Reject => {}
+        if weight > self.capacity.bytes {
+            return Admission::Refuse(Refusal::TooHeavy);
+        }
+        let others_wait = match (self.blocked.front(), turn) {
+            (None, _) => false,
+            (Some(first), Some(turn)) => !Arc::ptr_eq(first, turn),
+            (Some(_), None) => true,
+        };
+        if !others_wait {
+            if !self.fits(weight) && self.idle > 0 {
+                self.collect();
+            }
+            if self.fits(weight) {
+                return Admission::Room;
             }
         }
-        out.accepted += 1;
-        if self.fits(weight) {
-            self.accept(item, weight);
-        } else {
-            self.offered += 1;
-            self.added += 1;
-            self.dropped.newest += 1;
-            out.dropped.push(item);
-        }
-        Offer::Accepted
-    }
-
-    /// Why so many items of these weights cannot all be stored now, if they cannot.
-    pub(super) fn refuses_all(&self, items: usize, weights: &[usize]) -> Option<Refusal> {
-        let bytes = weights
-            .iter()
-            .fold(0_usize, |sum, weight| sum.saturating_add(*weight));
-        if self.closed {
-            Some(Refusal::Closed)
-        } else if items > self.capacity.items || bytes > self.capacity.bytes {
-            Some(Refusal::TooHeavy)
-        } else if self.current_size() + items > self.capacity.items
-            || self.bytes_with(bytes) > self.capacity.bytes
-        {
-            Some(Refusal::Full)
-        } else {
-            None
+        match policy {
+            OverflowPolicy::DropNewest => Admission::Drop,
+            OverflowPolicy::Reject => Admission::Refuse(Refusal::Full),
+            OverflowPolicy::Block(_) => Admission::Wait,
+            OverflowPolicy::DropOldest => {
+                if self.queued == 0 {
+                    self.collect();
+                }
+                self.evict_for(weight, displaced);
+                if self.fits(weight) {
+                    Admission::Room
+                } else {
+                    Admission::Drop
+                }
+            }
         }
     }
 
-    /// Stores an item that is known to fit.
-    pub(super) fn accept(&mut self, item: T, weight: usize) {
-        self.offered += 1;
-        self.added += 1;
-        self.store(item, weight);
-    }
-
-    /// Counts items that go back to their caller.
-    pub(super) fn count_refused(&mut self, items: usize) {
-        self.offered += items as u64;
-        self.refused += items as u64;
-    }
-
-    fn store(&mut self, item: T, weight: usize) {
-        self.queue.items.push_back(item);
-        if self.weighs() {
-            self.queue.weights.push_back(weight);
-        }
-        self.queued += 1;
-        self.queued_bytes += weight;
-    }
-
-    /// Without a weigher every weight is 0 and none is kept.
-    fn weighs(&self) -> bool {
-        self.weighed
-    }
-
-    fn evict_for(&mut self, weight: usize, displaced: &mut Vec<T>) {
+    fn evict_for(&mut self, weight: usize, displaced: &mut impl FnMut(T)) {
         let leases_leave_room =
             self.leased < self.capacity.items && self.leased_bytes + weight <= self.capacity.bytes;
         while leases_leave_room && !self.fits(weight) {
@@ -227,65 +228,110 @@ impl<T> State<T> {
                 return;
             };
             self.dropped.oldest += 1;
-            displaced.push(item);
+            displaced(item);
         }
     }
 
     fn evict_oldest(&mut self) -> Option<T> {
-        let (item, weight) = match self.returned.pop_first() {
-            Some((first, mut run)) => {
-                let item = run.items.pop_front();
-                let weight = run.weights.pop_front();
-                if !run.items.is_empty() {
-                    self.returned.insert(first + 1, run);
-                }
-                (item?, weight)
-            }
-            None => {
-                let item = self.queue.items.pop_front()?;
-                self.queue_first += 1;
-                (item, self.queue.weights.pop_front())
-            }
-        };
+        let (item, weight) = self.queue.pop_oldest()?;
         self.queued -= 1;
-        self.queued_bytes -= weight.unwrap_or(0);
+        self.queued_bytes -= weight;
         Some(item)
     }
 
-    /// Takes up to `max` items, oldest first, from one run.
-    pub(super) fn take(&mut self, max: Demand) -> Option<Taken<T>> {
-        let taken = match self.returned.pop_first() {
-            Some((first, mut run)) => {
-                let (items, weights) = split(&mut run, max);
-                if !run.items.is_empty() {
-                    self.returned.insert(first + items.len() as u64, run);
-                }
-                Taken {
-                    first,
-                    items,
-                    weights,
-                }
-            }
-            None => {
-                let first = self.queue_first;
-                let (items, weights) = split(&mut self.queue, max);
-                self.queue_first += items.len() as u64;
-                Taken {
-                    first,
-                    items,
-                    weights,
-                }
-            }
-        };
-        if taken.items.is_empty() {
-            return None;
+    /// Why so many items of these weights cannot all be stored now, if they cannot.
+    pub(super) fn refuses_all(&mut self, items: usize, weights: &[usize]) -> Option<Refusal> {
+        let bytes = weights
+            .iter()
+            .fold(0_usize, |sum, weight| sum.saturating_add(*weight));
+        if self.closed {
+            return Some(Refusal::Closed);
         }
-        let bytes = taken.weights.iter().sum::<usize>();
-        self.queued -= taken.items.len();
+        if items > self.capacity.items || bytes > self.capacity.bytes {
+            return Some(Refusal::TooHeavy);
+        }
+        if self.current_size() + items > self.capacity.items && self.idle > 0 {
+            self.collect();
+        }
+        let fits = self.blocked.is_empty()
+            && self.current_size() + items <= self.capacity.items
+            && self.bytes_with(bytes) <= self.capacity.bytes;
+        (!fits).then_some(Refusal::Full)
+    }
+
+    /// Stores an item that was admitted.
+    #[inline]
+    pub(super) fn store(&mut self, item: T, weight: usize) {
+        self.added += 1;
+        self.queue.push(item, self.weighed.then_some(weight));
+        self.queued += 1;
+        self.queued_bytes += weight;
+    }
+
+    /// Grants a stripe the place of an item that was admitted, and up to `wanted` credits more:
+    /// few where a credit that lies idle would delay a report. Returns these credits.
+    pub(super) fn grant(&mut self, wanted: usize) -> usize {
+        self.granted += 1;
+        let size = self.current_size();
+        let free = self.capacity.items - size;
+        let mut credits = (free / (2 * self.slots.len().max(1))).min(GRANT_MAX.max(wanted));
+        credits = credits.min(self.gauge.distance_up(size) / 2);
+        for (_, demand) in &self.watchers {
+            credits = credits.min(demand.items.saturating_sub(self.queued_at_most()) / 2);
+        }
+        self.granted += credits;
+        self.idle += credits;
+        credits
+    }
+
+    /// From how many own items on a stripe may displace its oldest by itself: never, unless the
+    /// ring is full and stripes hold all that is queued. Then the oldest of a stripe is nearly
+    /// the oldest of all, unless the stripe holds much less than its share.
+    pub(super) fn displacing_floor(&self) -> usize {
+        let full = self.current_size() >= self.capacity.items;
+        let displaces = self.policy == OverflowPolicy::DropOldest && !self.closed;
+        if full && displaces && self.queued == 0 && self.granted > 0 && self.idle == 0 {
+            (self.capacity.items / (4 * self.slots.len().max(1))).max(1)
+        } else {
+            usize::MAX
+        }
+    }
+
+    /// Counts an item that was accepted and dropped.
+    pub(super) fn count_dropped(&mut self) {
+        self.added += 1;
+        self.dropped.newest += 1;
+    }
+
+    /// Counts items that go back to their caller.
+    pub(super) fn count_refused(&mut self, items: usize) {
+        self.refused += items as u64;
+    }
+
+    /// Joins those who wait for room.
+    pub(super) fn wait_for_room(&mut self) -> Arc<Signal> {
+        let signal = Arc::new(Signal::new());
+        self.blocked.push_back(Arc::clone(&signal));
+        signal
+    }
+
+    /// Leaves them again, so that the next one's turn comes.
+    pub(super) fn leave(&mut self, turn: &Arc<Signal>) {
+        self.blocked.retain(|signal| !Arc::ptr_eq(signal, turn));
+    }
+
+    /// Takes up to `max` items, oldest first.
+    pub(super) fn take(&mut self, max: Demand) -> Option<Taken<T>> {
+        if self.queued < max.items {
+            self.collect();
+        }
+        let taken = self.queue.take(max)?;
+        let (items, bytes) = (taken.len(), taken.bytes());
+        self.queued -= items;
         self.queued_bytes -= bytes;
-        self.leased += taken.items.len();
+        self.leased += items;
         self.leased_bytes += bytes;
-        self.leases += taken.items.len() as u64;
+        self.leases += items as u64;
         Some(taken)
     }
 
@@ -296,37 +342,24 @@ impl<T> State<T> {
     }
 
     /// Puts back what a dropped lease held, where it belongs in the order.
-    pub(super) fn put_back(&mut self, taken: Taken<T>) {
-        let (count, bytes) = (taken.items.len(), taken.weights.iter().sum::<usize>());
-        self.leased -= count;
+    pub(super) fn put_back(&mut self, first: u64, run: Run<T>) {
+        let (items, bytes) = (run.items.len(), run.bytes());
+        self.leased -= items;
         self.leased_bytes -= bytes;
-        self.queued += count;
+        self.queued += items;
         self.queued_bytes += bytes;
-        let run = Run {
-            items: taken.items.into(),
-            weights: taken.weights,
-        };
-        self.returned.insert(taken.first, run);
-        self.join_runs();
+        self.queue.put_back(first, run);
     }
 
-    /// A returned run that ends where the queue begins becomes part of the queue again.
-    fn join_runs(&mut self) {
-        while let Some((first, run)) = self.returned.pop_last() {
-            if first + run.items.len() as u64 != self.queue_first {
-                self.returned.insert(first, run);
-                return;
-            }
-            let newer = std::mem::replace(&mut self.queue, run);
-            self.queue.items.extend(newer.items);
-            self.queue.weights.extend(newer.weights);
-            self.queue_first = first;
-        }
+    pub(super) fn recycle(&mut self, run: Run<T>) -> Option<Run<T>> {
+        self.queue.recycle(run)
     }
 
     /// Makes the ring this large and evicts the oldest that no longer fit.
     pub(super) fn resize(&mut self, items: usize) -> Vec<T> {
+        self.collect();
         self.capacity.items = items;
+        self.gauge.resize(items);
         let mut evicted = Vec::new();
         while self.current_size() > items {
             let Some(item) = self.evict_oldest() else {
@@ -338,49 +371,20 @@ impl<T> State<T> {
         evicted
     }
 
+    /// Refuses pushes from now on. Stripes have no credits left then, so that the next push of
+    /// each producer asks here.
+    pub(super) fn close(&mut self) {
+        self.closed = true;
+        self.collect();
+    }
+
+    /// The oldest queued items; all of them after [`collect`](Self::collect).
     pub(super) fn queued_items(&self) -> impl Iterator<Item = &T> {
-        self.returned
-            .values()
-            .flat_map(|run| &run.items)
-            .chain(&self.queue.items)
+        self.queue.iter()
     }
 
-    pub(super) fn meets(&self, demand: Demand) -> bool {
-        self.closed
-            || self.queued >= demand.items.max(1)
-            || (self.weighs() && self.queued > 0 && self.queued_bytes >= demand.bytes)
-    }
-
-    /// Remembers whom to wake once `demand` is met.
-    pub(super) fn wait_for(&mut self, waker: &Waker, demand: Demand) {
-        match self
-            .waiting
-            .iter_mut()
-            .find(|(known, _)| known.will_wake(waker))
-        {
-            Some((_, known)) => *known = demand,
-            None => self.waiting.push((waker.clone(), demand)),
-        }
-    }
-
-    /// What the caller must do once it has released the lock.
-    pub(super) fn after(&mut self) -> After {
-        let crossing = self.gauge.observe(self.current_size(), self.capacity.items);
-        let mut wake = Vec::new();
-        if !self.waiting.is_empty() {
-            let waiting = std::mem::take(&mut self.waiting);
-            for (waker, demand) in waiting {
-                if self.meets(demand) {
-                    wake.push(waker);
-                } else {
-                    self.waiting.push((waker, demand));
-                }
-            }
-        }
-        After { crossing, wake }
-    }
-
-    pub(super) fn stats(&self) -> RingStats {
+    pub(super) fn stats(&mut self) -> RingStats {
+        self.collect();
         RingStats {
             current_size: self.current_size(),
             max_size: self.capacity.items,
@@ -389,7 +393,7 @@ impl<T> State<T> {
             queued: self.queued,
             queued_bytes: self.queued_bytes,
             leased: self.leased,
-            total_offered: self.offered,
+            total_offered: self.added + self.refused,
             total_added: self.added,
             total_refused: self.refused,
             total_leased: self.leases,
@@ -399,27 +403,73 @@ impl<T> State<T> {
     }
 }
 
-/// Takes the oldest items off a run: at least one, then up to `max`.
-fn split<T>(run: &mut Run<T>, max: Demand) -> (Vec<T>, VecDeque<usize>) {
-    let mut count = run.items.len().min(max.items);
-    let mut bytes = 0_usize;
-    for (index, weight) in run.weights.iter().take(count).enumerate() {
-        bytes = bytes.saturating_add(*weight);
-        if bytes > max.bytes && index > 0 {
-            count = index;
-            break;
+/// Who is told what after a change.
+impl<T> State<T> {
+    /// Whether so much is queued, or nothing more will come.
+    pub(super) fn meets(&mut self, demand: Demand) -> bool {
+        let few = demand.items.max(1);
+        if self.queued < few && self.queued_at_most() >= few {
+            self.collect();
+        }
+        self.closed
+            || self.queued >= few
+            || (self.weighed && self.queued > 0 && self.queued_bytes >= demand.bytes)
+    }
+
+    /// Remembers whom to wake once `demand` is met. Whoever asks learns of it exactly: stripes get
+    /// few credits from now on, the fewer the closer they are.
+    pub(super) fn watch(&mut self, waker: &Waker, demand: Demand) {
+        self.collect();
+        let known = |(known, _): &&mut (Waker, Demand)| known.will_wake(waker);
+        match self.watchers.iter_mut().find(known) {
+            Some((_, known)) => *known = demand,
+            None => self.watchers.push((waker.clone(), demand)),
         }
     }
-    if count == run.items.len() {
-        let fresh = Run {
-            items: VecDeque::with_capacity(run.items.len()),
-            weights: VecDeque::with_capacity(run.weights.len()),
-        };
-        let whole = std::mem::replace(run, fresh);
-        return (whole.items.into(), whole.weights);
+
+    pub(super) fn unwatch(&mut self, waker: &Waker) {
+        self.watchers.retain(|(known, _)| !known.will_wake(waker));
     }
-    (
-        run.items.drain(..count).collect(),
-        run.weights.drain(..count.min(run.weights.len())).collect(),
-    )
+
+    /// What the caller must do once it has released the lock.
+    pub(super) fn after(&mut self) -> After {
+        let mut wake = Vec::new();
+        let mut index = 0;
+        while index < self.watchers.len() {
+            if self.meets(self.watchers[index].1) {
+                wake.push(self.watchers.swap_remove(index).0);
+            } else {
+                index += 1;
+            }
+        }
+        if self.gauge.crosses_at(self.current_size()) && self.idle > 0 {
+            self.collect();
+        }
+        let crossing = self.gauge.observe(self.current_size(), self.capacity.items);
+        let has_room = self.closed || self.fits(0);
+        After {
+            crossing,
+            wake,
+            next: self.blocked.front().filter(|_| has_room).cloned(),
+        }
+    }
+}
+
+/// What was found in stripes.
+#[derive(Default)]
+struct Collected {
+    items: usize,
+    credits: usize,
+    displaced: u64,
+}
+
+impl Collected {
+    fn collect<T>(&mut self, stripe: &mut Stripe<T>, queue: &mut Queue<T>) {
+        self.items += stripe.items.len();
+        self.credits += std::mem::take(&mut stripe.credits);
+        self.displaced += std::mem::take(&mut stripe.displaced);
+        if !stripe.items.is_empty() {
+            queue.append(&mut stripe.items);
+        }
+    }
 }

@@ -1,0 +1,278 @@
+//! Pushing: what every producer can do, with a stripe of its own or without.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Ring;
+use super::shared::Shared;
+use super::signal::Signal;
+use super::state::{Admission, State};
+use super::stripe::Stripe;
+use crate::handover::Slot;
+use crate::overflow::{OverflowPolicy, Pushed, PushedMany, Refusal};
+use crate::sync::Guard;
+
+impl<T> Ring<T> {
+    /// Pushes one item by the ring's policy. O(1), and with [`OverflowPolicy::Block`] it may wait.
+    #[inline]
+    pub fn push(&self, item: T) -> Pushed<T> {
+        if self.shared.weigher.is_none() {
+            let mut state = self.shared.lock();
+            if state.is_plain() {
+                state.store(item, 0);
+                return Pushed::Stored;
+            }
+        }
+        self.shared.push_one(item, None, None)
+    }
+
+    /// Pushes one item if there is room for it; never displaces, never waits.
+    ///
+    /// # Errors
+    /// The item, when there is no room or the ring is closed.
+    pub fn try_push(&self, item: T) -> Result<(), (Refusal, T)> {
+        self.shared.try_push_one(item, None)
+    }
+
+    /// Pushes items in order by the ring's policy. What is not in the ring then is in `items`:
+    /// see [`PushedMany`].
+    pub fn push_many(&self, items: &mut Vec<T>) -> PushedMany {
+        self.shared.push_vec(items, &mut Vec::new(), None, None)
+    }
+
+    /// Pushes items in order as long as there is room; never displaces, never waits. What is
+    /// refused stays in `items`.
+    pub fn try_push_many(&self, items: &mut Vec<T>) -> PushedMany {
+        let policy = Some(OverflowPolicy::Reject);
+        self.shared.push_vec(items, &mut Vec::new(), policy, None)
+    }
+
+    /// Pushes all items in order if there is room for all of them, or none.
+    ///
+    /// # Errors
+    /// When one of them would be refused; all stay in `items` and count as refused.
+    pub fn try_push_all(&self, items: &mut Vec<T>) -> Result<(), Refusal> {
+        let weights = self.shared.weights(items);
+        let mut state = self.shared.lock();
+        let refusal = state.refuses_all(items.len(), &weights);
+        if refusal.is_some() {
+            state.count_refused(items.len());
+        } else {
+            for (index, item) in items.drain(..).enumerate() {
+                state.store(item, weights.get(index).copied().unwrap_or(0));
+            }
+        }
+        self.shared.unlock(state);
+        refusal.map_or(Ok(()), Err)
+    }
+}
+
+/// A push that asks at the lock. Without a slot, items go to the queue; with one, to its stripe.
+impl<T> Shared<T> {
+    pub(super) fn push_one(
+        &self,
+        item: T,
+        policy: Option<OverflowPolicy>,
+        slot: Option<&Slot<Stripe<T>>>,
+    ) -> Pushed<T> {
+        let weight = self.weigher.as_ref().map_or(0, |weigher| weigher(&item));
+        let mut first = None;
+        let mut rest = Vec::new();
+        let mut displaced = |item| match &first {
+            None => first = Some(item),
+            Some(_) => rest.push(item),
+        };
+        let mut dropped = None;
+        let mut out = PushedMany::default();
+        let refused = self.push_weighed(
+            &mut std::iter::once(item),
+            |_| weight,
+            policy,
+            slot,
+            &mut displaced,
+            &mut |item| dropped = Some(item),
+            &mut out,
+        );
+        match (refused, dropped, first) {
+            (Some(item), ..) => Pushed::Refused(out.refusal.unwrap_or(Refusal::Full), item),
+            (_, Some(item), _) => Pushed::Dropped(item),
+            (.., Some(first)) => Pushed::Displaced { first, rest },
+            _ => Pushed::Stored,
+        }
+    }
+
+    pub(super) fn try_push_one(
+        &self,
+        item: T,
+        slot: Option<&Slot<Stripe<T>>>,
+    ) -> Result<(), (Refusal, T)> {
+        match self.push_one(item, Some(OverflowPolicy::Reject), slot) {
+            Pushed::Refused(refusal, item) => Err((refusal, item)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Pushes what is in `items` and leaves there what is not in the ring. `spare` is an empty
+    /// vector whose buffer is used for that, and exchanged for that of `items`.
+    pub(super) fn push_vec(
+        &self,
+        items: &mut Vec<T>,
+        spare: &mut Vec<T>,
+        policy: Option<OverflowPolicy>,
+        slot: Option<&Slot<Stripe<T>>>,
+    ) -> PushedMany {
+        let weights = self.weights(items);
+        let weight_at = |index: usize| weights.get(index).copied().unwrap_or(0);
+        let mut out = PushedMany::default();
+        let mut dropped = Vec::new();
+        let mut rest = items.drain(..);
+        if let Some(slot) = slot {
+            let floor = policy.map_or_else(|| self.floor(), |_| usize::MAX);
+            out.accepted = slot.write(|stripe| stripe.push_many(&mut rest, floor, spare));
+            out.displaced = spare.len();
+        }
+        if rest.len() > 0 {
+            let refused = self.push_weighed(
+                &mut rest,
+                weight_at,
+                policy,
+                slot,
+                &mut |item| spare.push(item),
+                &mut |item| dropped.push(item),
+                &mut out,
+            );
+            spare.append(&mut dropped);
+            spare.extend(refused);
+            spare.extend(rest);
+        } else {
+            drop(rest);
+        }
+        std::mem::swap(items, spare);
+        out
+    }
+
+    /// What the items weigh, or nothing where they are not weighed. Weighing is foreign code, so
+    /// it is done before the lock is taken.
+    fn weights(&self, items: &[T]) -> Vec<usize> {
+        match &self.weigher {
+            Some(weigher) => items.iter().map(weigher).collect(),
+            None => Vec::new(),
+        }
+    }
+
+    /// Pushes until an item is refused, which is returned; all that follow it are refused too.
+    /// Items are counted as they are judged, so that the account holds while a push waits for
+    /// room: what still waits is with its caller, not in the ring.
+    #[allow(clippy::too_many_arguments, reason = "one push is all of this")]
+    fn push_weighed(
+        &self,
+        items: &mut impl ExactSizeIterator<Item = T>,
+        weight_at: impl Fn(usize) -> usize,
+        policy: Option<OverflowPolicy>,
+        slot: Option<&Slot<Stripe<T>>>,
+        displaced: &mut impl FnMut(T),
+        dropped: &mut impl FnMut(T),
+        out: &mut PushedMany,
+    ) -> Option<T> {
+        let mut state = self.lock();
+        let policy = policy.unwrap_or(state.policy);
+        let mut turn = Turn::default();
+        let mut next = items.next();
+        let mut refused = None;
+        while let Some(item) = next.take() {
+            let weight = weight_at(out.accepted);
+            let mut displaced = |item| {
+                out.displaced += 1;
+                displaced(item);
+            };
+            match state.admit(weight, policy, turn.signal.as_ref(), &mut displaced) {
+                Admission::Room => {
+                    out.accepted += 1 + store(&mut state, slot, item, weight, items);
+                    next = items.next();
+                }
+                Admission::Drop => {
+                    state.count_dropped();
+                    out.accepted += 1;
+                    out.dropped += 1;
+                    dropped(item);
+                    next = items.next();
+                }
+                Admission::Wait if !turn.is_late() => {
+                    state = turn.wait(self, state, policy);
+                    next = Some(item);
+                }
+                Admission::Wait => {
+                    out.refusal = Some(Refusal::TimedOut);
+                    refused = Some(item);
+                }
+                Admission::Refuse(refusal) => {
+                    out.refusal = Some(refusal);
+                    refused = Some(item);
+                }
+            }
+        }
+        if refused.is_some() {
+            state.count_refused(1 + items.len());
+        }
+        if let Some(turn) = &turn.signal {
+            state.leave(turn);
+        }
+        self.unlock(state);
+        refused
+    }
+}
+
+/// Stores an item that was admitted, and with a slot as many of those that follow as it is granted
+/// at once. Returns how many of them.
+fn store<T>(
+    state: &mut State<T>,
+    slot: Option<&Slot<Stripe<T>>>,
+    item: T,
+    weight: usize,
+    following: &mut impl ExactSizeIterator<Item = T>,
+) -> usize {
+    let Some(slot) = slot else {
+        state.store(item, weight);
+        return 0;
+    };
+    let credits = state.grant(following.len());
+    slot.write(|stripe| {
+        stripe.items.push_back(item);
+        stripe.credits += credits;
+        stripe.fill(following)
+    })
+}
+
+/// A producer's place among those that wait for room.
+#[derive(Default)]
+struct Turn {
+    signal: Option<Arc<Signal>>,
+    deadline: Option<Option<Instant>>,
+    late: bool,
+}
+
+impl Turn {
+    fn is_late(&self) -> bool {
+        self.late
+    }
+
+    /// Waits behind those who came before until there is room, or time is up.
+    fn wait<'a, T>(
+        &mut self,
+        shared: &'a Shared<T>,
+        mut state: Guard<'a, State<T>>,
+        policy: OverflowPolicy,
+    ) -> Guard<'a, State<T>> {
+        let signal = match &self.signal {
+            Some(signal) => Arc::clone(signal),
+            None => Arc::clone(self.signal.insert(state.wait_for_room())),
+        };
+        shared.unlock(state);
+        let deadline = *self.deadline.get_or_insert_with(|| match policy {
+            OverflowPolicy::Block(timeout) => Instant::now().checked_add(timeout),
+            _ => None,
+        });
+        self.late = !signal.wait(deadline);
+        shared.lock()
+    }
+}

@@ -1,0 +1,46 @@
+//! How a thread waits for its turn or for items.
+
+use std::sync::Arc;
+use std::task::Wake;
+use std::time::Instant;
+
+use crate::sync::{Condvar, Mutex};
+
+/// A flag that one thread raises and another waits for.
+pub(super) struct Signal {
+    raised: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Signal {
+    pub(super) fn new() -> Self {
+        Self {
+            raised: Mutex::new(false),
+            changed: Condvar::new(),
+        }
+    }
+
+    pub(super) fn raise(&self) {
+        *self.raised.lock() = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits until it is raised, and lowers it; says whether it was raised before the deadline.
+    pub(super) fn wait(&self, deadline: Option<Instant>) -> bool {
+        let mut raised = self.raised.lock();
+        while !*raised {
+            let (again, timed_out) = self.changed.wait_until(raised, deadline);
+            raised = again;
+            if timed_out {
+                break;
+            }
+        }
+        std::mem::take(&mut *raised)
+    }
+}
+
+impl Wake for Signal {
+    fn wake(self: Arc<Self>) {
+        self.raise();
+    }
+}

@@ -1,0 +1,77 @@
+//! A producer's stripe: what it pushed since the stripe was last collected, and its credits.
+
+use std::collections::VecDeque;
+
+/// The container that a producer's slot hands over.
+///
+/// A credit is the right to one place in the ring. Places of queued items are part of what was
+/// granted, so collecting a stripe returns `items.len() + credits` of them.
+pub(super) struct Stripe<T> {
+    pub(super) items: VecDeque<T>,
+    /// Places that may be filled without asking.
+    pub(super) credits: usize,
+    /// Items of this stripe that newer ones displaced.
+    pub(super) displaced: u64,
+}
+
+impl<T> Default for Stripe<T> {
+    fn default() -> Self {
+        Self {
+            items: VecDeque::new(),
+            credits: 0,
+            displaced: 0,
+        }
+    }
+}
+
+impl<T> Stripe<T> {
+    /// Stores an item on a credit, or in the place of the oldest if the stripe holds at least
+    /// `floor` items, which is handed back.
+    ///
+    /// # Errors
+    /// The item, when neither is possible.
+    #[inline]
+    pub(super) fn push(&mut self, item: T, floor: usize) -> Result<Option<T>, T> {
+        if self.credits > 0 {
+            self.credits -= 1;
+            self.items.push_back(item);
+            Ok(None)
+        } else if self.items.len() >= floor {
+            let oldest = self.items.pop_front();
+            self.items.push_back(item);
+            self.displaced += 1;
+            Ok(oldest)
+        } else {
+            Err(item)
+        }
+    }
+
+    /// As [`push`](Self::push) for as many as possible; what they displace goes to `displaced`.
+    /// Returns how many were stored.
+    #[inline]
+    pub(super) fn push_many(
+        &mut self,
+        items: &mut impl ExactSizeIterator<Item = T>,
+        floor: usize,
+        displaced: &mut Vec<T>,
+    ) -> usize {
+        let free = self.fill(items);
+        if items.len() == 0 || self.items.len() < floor {
+            return free;
+        }
+        let evict = items.len().min(self.items.len());
+        displaced.extend(self.items.drain(..evict));
+        self.items.extend(items.by_ref().take(evict));
+        self.displaced += evict as u64;
+        free + evict
+    }
+
+    /// Stores as many items as there are credits for, and returns how many.
+    #[inline]
+    pub(super) fn fill(&mut self, items: &mut impl ExactSizeIterator<Item = T>) -> usize {
+        let count = self.credits.min(items.len());
+        self.credits -= count;
+        self.items.extend(items.by_ref().take(count));
+        count
+    }
+}
