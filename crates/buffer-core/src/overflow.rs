@@ -81,3 +81,14 @@ pub struct PushedMany {
     /// Why the remaining items were refused, if any were.
     pub refusal: Option<Refusal>,
 }
+
+impl PushedMany {
+    /// All that was offered is in the ring, in the place of so many others.
+    pub(crate) fn displacing(accepted: usize, displaced: usize) -> Self {
+        Self {
+            accepted,
+            displaced,
+            ..Self::default()
+        }
+    }
+}

@@ -134,7 +134,8 @@ mod modelled {
             )
         }
     }
-    pub(crate) fn pause(_turns: &mut u32) {
+    pub(crate) fn pause(turns: &mut u32) {
+        *turns += 1;
         loom::thread::yield_now();
     }
 }

@@ -93,6 +93,17 @@ impl<C> fmt::Debug for Slot<C> {
     }
 }
 
+/// How many turns a taker looks on before it concludes that a writer was interrupted: about as
+/// long as a write takes.
+const MOMENT_TURNS: u32 = if cfg!(loom) { 1 } else { 32 };
+
+/// How long a taker waits for a write in flight.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Patience {
+    UntilItEnds,
+    AMoment,
+}
+
 /// What a slot and its taker share. The writer's lines are its own: nobody else writes them but a
 /// taker, once per take.
 #[repr(align(128))]
@@ -104,7 +115,7 @@ pub(super) struct Pair<C> {
     containers: [UnsafeCell<C>; 2],
 }
 
-// SAFETY: the containers are used by one thread at a time, as `Slot::write` and `Pair::take` argue,
+// SAFETY: the containers are used by one thread at a time, as `Slot::write` and `Entry::fetch` argue,
 // and travel between threads like sent values.
 unsafe impl<C: Send> Sync for Pair<C> {}
 
@@ -127,18 +138,21 @@ impl<C> Pair<C> {
         self.phase.store(phase, Ordering::Release);
     }
 
-    /// Calls `each` with the container that is not written; for the taker alone, after the barrier
-    /// that follows [`write_to`](Self::write_to) this `phase`.
-    pub(super) fn take<R>(&self, phase: usize, each: impl FnOnce(&mut C) -> R) -> R {
-        let seen = self.writes();
-        if seen & 1 == 1 {
-            // The write in flight may have read the phase before the flip. Any later one read it
-            // after: its announcement was made after the barrier.
-            let mut turns = 0;
-            while self.writes() == seen {
-                pause(&mut turns);
+    /// Waits for the end of this write, as long as patience lasts; says whether it ended.
+    pub(super) fn passes(&self, write: usize, patience: Patience) -> bool {
+        let mut turns = 0;
+        while self.writes() == write {
+            if patience == Patience::AMoment && turns >= MOMENT_TURNS {
+                return false;
             }
+            pause(&mut turns);
         }
+        true
+    }
+
+    /// Calls `each` with the container that is not written; for the taker alone, once it knows that
+    /// every write that may have read the older phase ended.
+    pub(super) fn take<R>(&self, phase: usize, each: impl FnOnce(&mut C) -> R) -> R {
         self.containers[1 - phase].with_mut(|container| {
             // SAFETY: only the taker flips, so the other container stays unwritten until it flips
             // again. Writes that read the older phase have ended, and their ends were acquired.

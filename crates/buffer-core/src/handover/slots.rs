@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::slot::Pair;
+use super::slot::{Pair, Patience};
 use super::{Barrier, Slot};
 
 /// The slots of all writers, and the right to take from them.
@@ -36,10 +36,19 @@ struct Entry<C> {
     pair: Arc<Pair<C>>,
     /// Which container is written.
     phase: usize,
-    /// The count of writes up to which everything was taken.
+    /// The count of writes up to which everything was taken, or is pending.
     taken: usize,
-    /// What `taken` becomes with the take that goes on.
-    taking: usize,
+    pending: Pending,
+}
+
+/// What the taker still has to fetch from the container that is not written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pending {
+    Nothing,
+    /// It was just flipped away from.
+    Flipped,
+    /// When last looked at, this write was in flight and perhaps in that container.
+    Write(usize),
 }
 
 impl<C> Slots<C> {
@@ -72,7 +81,7 @@ impl<C> Slots<C> {
             pair: Arc::clone(&pair),
             phase: 0,
             taken: 0,
-            taking: 0,
+            pending: Pending::Nothing,
         });
         Slot::new(pair, self.barrier)
     }
@@ -95,27 +104,31 @@ impl<C> Slots<C> {
     /// `each` has to leave the container empty: it is written again after the next take, and what
     /// is left in it then is given out after what came later. Costs one barrier if anything was
     /// written, else one load per slot. If `each` panics, what was not taken yet is taken later.
-    pub fn take(&mut self, mut each: impl FnMut(&mut C)) {
-        let mut any = false;
+    pub fn take(&mut self, each: impl FnMut(&mut C)) {
+        self.take_with(Patience::UntilItEnds, each);
+    }
+
+    /// As [`take`](Self::take), but does not wait for a writer that was interrupted in the middle
+    /// of a write: what it wrote since the last take is left to the next. Returns how many such
+    /// writers there are.
+    pub fn take_ready(&mut self, each: impl FnMut(&mut C)) -> usize {
+        self.take_with(Patience::AMoment, each)
+    }
+
+    fn take_with(&mut self, patience: Patience, mut each: impl FnMut(&mut C)) -> usize {
+        let mut flipped = false;
         for entry in &mut self.entries {
-            // Read before the flip: every write up to here used the phase that ends now. Later
-            // ones may have used either, so they count as not taken yet.
-            entry.taking = entry.pair.writes();
-            if entry.taking != entry.taken {
-                entry.flip();
-                any = true;
+            entry.fetch(patience, &mut each);
+            flipped |= entry.flip_if_written();
+        }
+        if flipped {
+            self.barrier.heavy();
+            for entry in &mut self.entries {
+                entry.fetch(patience, &mut each);
             }
         }
-        if !any {
-            return;
-        }
-        self.barrier.heavy();
-        for entry in &mut self.entries {
-            if entry.taking != entry.taken {
-                entry.pair.take(entry.phase, &mut each);
-                entry.taken = entry.taking;
-            }
-        }
+        let is_pending = |entry: &&Entry<C>| entry.pending != Pending::Nothing;
+        self.entries.iter().filter(is_pending).count()
     }
 
     /// Takes from one slot whose writer ends, and forgets it. What is written into it later is
@@ -124,17 +137,45 @@ impl<C> Slots<C> {
         let known = |entry: &Entry<C>| Arc::ptr_eq(&entry.pair, &slot.pair);
         if let Some(index) = self.entries.iter().position(known) {
             let mut entry = self.entries.remove(index);
-            entry.flip();
             // Its writer is here, so no write is in flight and no barrier is needed.
-            entry.pair.take(entry.phase, &mut each);
+            entry.fetch(Patience::UntilItEnds, &mut each);
+            entry.flip_if_written();
+            entry.fetch(Patience::UntilItEnds, &mut each);
         }
     }
 }
 
 impl<C> Entry<C> {
-    fn flip(&mut self) {
+    /// Makes the other container the written one, unless the last one is still to be fetched or
+    /// nothing was written.
+    fn flip_if_written(&mut self) -> bool {
+        // Read before the flip: every write up to here used the phase that ends now. Later ones
+        // may have used either, so they count as not taken yet.
+        let writes = self.pair.writes();
+        if self.pending != Pending::Nothing || writes == self.taken {
+            return false;
+        }
+        self.taken = writes;
         self.phase = 1 - self.phase;
         self.pair.write_to(self.phase);
+        self.pending = Pending::Flipped;
+        true
+    }
+
+    /// Calls `each` with the container that was flipped away from, once no write is in it.
+    fn fetch(&mut self, patience: Patience, each: &mut impl FnMut(&mut C)) {
+        if self.pending == Pending::Flipped {
+            // The write in flight, if there is one, may have read the phase before the flip. Any
+            // later one read it after: its announcement was made after the barrier.
+            let writes = self.pair.writes();
+            self.pending = Pending::Write(writes);
+        }
+        if let Pending::Write(seen) = self.pending
+            && (seen & 1 == 0 || self.pair.passes(seen, patience))
+        {
+            self.pair.take(self.phase, each);
+            self.pending = Pending::Nothing;
+        }
     }
 }
 

@@ -36,7 +36,8 @@ impl Demand {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "time may have run out"]
 pub enum Waited {
-    /// So much is queued.
+    /// So much is queued, or will be as soon as producers that were interrupted in the middle of a
+    /// push go on.
     Met,
     /// Less is queued, and time is up.
     TimedOut,
@@ -51,7 +52,8 @@ const EVERYTHING: Demand = Demand {
 
 impl<T> Ring<T> {
     /// Leases up to `max` items, oldest first, or `None` when nothing is queued. After a dropped
-    /// lease a smaller run may come first.
+    /// lease a smaller run may come first. What a producer pushed that was interrupted by the
+    /// system in the middle of another push may be left to the next lease.
     #[must_use]
     pub fn lease(&self, max: usize) -> Option<Lease<T>> {
         self.lease_up_to(Demand::items(max))
@@ -124,10 +126,7 @@ impl<T> Ring<T> {
     /// Ready when so much is queued or the ring is closed; wakes the task once when that comes.
     pub fn poll_queued(&self, context: &mut Context<'_>, demand: Demand) -> Poll<()> {
         let mut state = self.shared.lock();
-        let is_met = state.meets(demand);
-        if !is_met {
-            state.watch(context.waker(), demand);
-        }
+        let is_met = state.meets(demand) || state.watch(context.waker(), demand);
         self.shared.unlock(state);
         if is_met {
             Poll::Ready(())
@@ -139,7 +138,8 @@ impl<T> Ring<T> {
     /// Moves everything that is queued to the end of `out`, as if leased and acknowledged, and
     /// says how many items that were.
     ///
-    /// With an empty `out` buffers are exchanged, not items moved: use one again and again.
+    /// What a producer pushed that was interrupted in the middle of another push may be left to the
+    /// next call. With an empty `out` buffers are exchanged, not items moved: use one again and again.
     pub fn drain_into(&self, out: &mut Vec<T>) -> usize {
         let mut state = self.shared.lock();
         let mut all = Vec::new();
@@ -214,9 +214,11 @@ impl<T> Ring<T> {
                 let waker = Waker::from(Arc::clone(&signal));
                 (signal, waker, Instant::now().checked_add(timeout))
             });
-            state.watch(waker, demand);
+            let is_met = state.watch(waker, demand);
             self.shared.unlock(state);
-            in_time = signal.wait(*deadline);
+            if !is_met {
+                in_time = signal.wait(*deadline);
+            }
         }
     }
 }

@@ -23,18 +23,12 @@ use crate::overflow::{OverflowPolicy, Pushed, PushedMany, Refusal};
 pub struct Producer<T> {
     ring: Ring<T>,
     slot: Option<Slot<Stripe<T>>>,
-    /// An empty buffer, exchanged for the caller's when a push of many displaces.
-    spare: Vec<T>,
 }
 
 impl<T> Producer<T> {
     pub(super) fn new(ring: Ring<T>) -> Self {
         let slot = ring.shared.striped.then(|| ring.shared.lock().add_stripe());
-        Self {
-            ring,
-            slot,
-            spare: Vec::new(),
-        }
+        Self { ring, slot }
     }
 
     /// As [`Ring::push`].
@@ -68,17 +62,17 @@ impl<T> Producer<T> {
         }
     }
 
-    /// As [`Ring::push_many`], and without an allocation also where items are displaced.
+    /// As [`Ring::push_many`].
     pub fn push_many(&mut self, items: &mut Vec<T>) -> PushedMany {
         let shared = &self.ring.shared;
-        shared.push_vec(items, &mut self.spare, None, self.slot.as_ref())
+        shared.push_vec(items, None, self.slot.as_ref())
     }
 
     /// As [`Ring::try_push_many`].
     pub fn try_push_many(&mut self, items: &mut Vec<T>) -> PushedMany {
         let shared = &self.ring.shared;
         let policy = Some(OverflowPolicy::Reject);
-        shared.push_vec(items, &mut self.spare, policy, self.slot.as_ref())
+        shared.push_vec(items, policy, self.slot.as_ref())
     }
 }
 

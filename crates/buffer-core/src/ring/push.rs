@@ -15,12 +15,16 @@ use crate::sync::Guard;
 impl<T> Ring<T> {
     /// Pushes one item by the ring's policy. O(1), and with [`OverflowPolicy::Block`] it may wait.
     #[inline]
-    pub fn push(&self, item: T) -> Pushed<T> {
+    pub fn push(&self, mut item: T) -> Pushed<T> {
         if self.shared.weigher.is_none() {
             let mut state = self.shared.lock();
-            if state.is_plain() {
+            if state.is_plain_for(1) {
                 state.store(item, 0);
                 return Pushed::Stored;
+            }
+            if state.displaces_plainly() && state.exchange(std::slice::from_mut(&mut item)) {
+                let (first, rest) = (item, Vec::new());
+                return Pushed::Displaced { first, rest };
             }
         }
         self.shared.push_one(item, None, None)
@@ -37,14 +41,14 @@ impl<T> Ring<T> {
     /// Pushes items in order by the ring's policy. What is not in the ring then is in `items`:
     /// see [`PushedMany`].
     pub fn push_many(&self, items: &mut Vec<T>) -> PushedMany {
-        self.shared.push_vec(items, &mut Vec::new(), None, None)
+        self.shared.push_vec(items, None, None)
     }
 
     /// Pushes items in order as long as there is room; never displaces, never waits. What is
     /// refused stays in `items`.
     pub fn try_push_many(&self, items: &mut Vec<T>) -> PushedMany {
         let policy = Some(OverflowPolicy::Reject);
-        self.shared.push_vec(items, &mut Vec::new(), policy, None)
+        self.shared.push_vec(items, policy, None)
     }
 
     /// Pushes all items in order if there is room for all of them, or none.
@@ -112,43 +116,74 @@ impl<T> Shared<T> {
         }
     }
 
-    /// Pushes what is in `items` and leaves there what is not in the ring. `spare` is an empty
-    /// vector whose buffer is used for that, and exchanged for that of `items`.
+    /// Pushes what is in `items` and leaves there what is not in the ring.
     pub(super) fn push_vec(
         &self,
         items: &mut Vec<T>,
-        spare: &mut Vec<T>,
         policy: Option<OverflowPolicy>,
         slot: Option<&Slot<Stripe<T>>>,
     ) -> PushedMany {
+        let mut out = match slot {
+            Some(slot) => {
+                let floor = policy.map_or_else(|| self.floor(), |_| usize::MAX);
+                let filled = slot.write(|stripe| stripe.push_many(items, floor));
+                PushedMany::displacing(filled.stored, filled.displaced)
+            }
+            None if policy.is_none() => self.push_plainly(items),
+            None => PushedMany::default(),
+        };
+        if items.len() > out.displaced {
+            self.push_slowly(items, policy, slot, &mut out);
+        }
+        out
+    }
+
+    /// Pushes into a queue that has room or displaces its oldest, in bulk; does nothing if anything
+    /// else is to be seen to.
+    fn push_plainly(&self, items: &mut Vec<T>) -> PushedMany {
+        if self.weigher.is_some() {
+            return PushedMany::default();
+        }
+        let mut state = self.lock();
+        let stored = items.len();
+        if state.displaces_plainly() && state.exchange(items) {
+            return PushedMany::displacing(stored, stored);
+        }
+        if state.is_plain_for(stored) {
+            for item in items.drain(..) {
+                state.store(item, 0);
+            }
+            return PushedMany::displacing(stored, 0);
+        }
+        PushedMany::default()
+    }
+
+    /// Pushes what is behind the displaced, one by one.
+    fn push_slowly(
+        &self,
+        items: &mut Vec<T>,
+        policy: Option<OverflowPolicy>,
+        slot: Option<&Slot<Stripe<T>>>,
+        out: &mut PushedMany,
+    ) {
         let weights = self.weights(items);
         let weight_at = |index: usize| weights.get(index).copied().unwrap_or(0);
-        let mut out = PushedMany::default();
+        let mut displaced = Vec::new();
         let mut dropped = Vec::new();
-        let mut rest = items.drain(..);
-        if let Some(slot) = slot {
-            let floor = policy.map_or_else(|| self.floor(), |_| usize::MAX);
-            out.accepted = slot.write(|stripe| stripe.push_many(&mut rest, floor, spare));
-            out.displaced = spare.len();
-        }
-        if rest.len() > 0 {
-            let refused = self.push_weighed(
-                &mut rest,
-                weight_at,
-                policy,
-                slot,
-                &mut |item| spare.push(item),
-                &mut |item| dropped.push(item),
-                &mut out,
-            );
-            spare.append(&mut dropped);
-            spare.extend(refused);
-            spare.extend(rest);
-        } else {
-            drop(rest);
-        }
-        std::mem::swap(items, spare);
-        out
+        let mut rest = items.drain(out.displaced..);
+        let refused = self.push_weighed(
+            &mut rest,
+            weight_at,
+            policy,
+            slot,
+            &mut |item| displaced.push(item),
+            &mut |item| dropped.push(item),
+            out,
+        );
+        let refused: Vec<T> = refused.into_iter().chain(rest).collect();
+        items.append(&mut displaced);
+        items.append(&mut dropped);
+        items.extend(refused);
     }
 
     /// What the items weigh, or nothing where they are not weighed. Weighing is foreign code, so
@@ -175,6 +210,9 @@ impl<T> Shared<T> {
         out: &mut PushedMany,
     ) -> Option<T> {
         let mut state = self.lock();
+        if let Some(slot) = slot {
+            state.note_spent(slot);
+        }
         let policy = policy.unwrap_or(state.policy);
         let mut turn = Turn::default();
         let mut next = items.next();
@@ -187,7 +225,11 @@ impl<T> Shared<T> {
             };
             match state.admit(weight, policy, turn.signal.as_ref(), &mut displaced) {
                 Admission::Room => {
-                    out.accepted += 1 + store(&mut state, slot, item, weight, items);
+                    out.accepted += 1;
+                    match slot {
+                        Some(slot) => out.accepted += state.store_in(slot, item, items),
+                        None => state.store(item, weight),
+                    }
                     next = items.next();
                 }
                 Admission::Drop => {
@@ -220,27 +262,6 @@ impl<T> Shared<T> {
         self.unlock(state);
         refused
     }
-}
-
-/// Stores an item that was admitted, and with a slot as many of those that follow as it is granted
-/// at once. Returns how many of them.
-fn store<T>(
-    state: &mut State<T>,
-    slot: Option<&Slot<Stripe<T>>>,
-    item: T,
-    weight: usize,
-    following: &mut impl ExactSizeIterator<Item = T>,
-) -> usize {
-    let Some(slot) = slot else {
-        state.store(item, weight);
-        return 0;
-    };
-    let credits = state.grant(following.len());
-    slot.write(|stripe| {
-        stripe.items.push_back(item);
-        stripe.credits += credits;
-        stripe.fill(following)
-    })
 }
 
 /// A producer's place among those that wait for room.

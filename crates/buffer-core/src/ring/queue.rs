@@ -128,6 +128,22 @@ impl<T> Queue<T> {
         Some((item, run.weights.pop_front().unwrap_or(0)))
     }
 
+    /// Puts these items at the end, and the oldest in their places; fails, and does nothing, unless
+    /// there is a single run that is long enough.
+    #[inline]
+    pub(super) fn exchange(&mut self, items: &mut [T]) -> bool {
+        if !self.returned.is_empty() || self.runs.len() != 1 {
+            return false;
+        }
+        let run = &mut self.runs[0];
+        if run.items.len() < items.len() || !run.weights.is_empty() {
+            return false;
+        }
+        rotate_in(&mut run.items, items);
+        self.first += items.len() as u64;
+        true
+    }
+
     /// Takes up to `max` items from one dense part of the order, the oldest: at least one, then as
     /// many as `max` allows.
     pub(super) fn take(&mut self, max: Demand) -> Option<Taken<T>> {
@@ -243,4 +259,16 @@ fn count_up_to<T>(run: &Run<T>, max: Demand, at_least_one: bool) -> usize {
         }
     }
     count
+}
+
+/// Exchanges the oldest of a sequence for these, which become its newest. It must be as long.
+#[inline]
+pub(super) fn rotate_in<T>(sequence: &mut VecDeque<T>, items: &mut [T]) {
+    let (front, back) = sequence.as_mut_slices();
+    let count = items.len().min(front.len());
+    let (first, second) = items.split_at_mut(count);
+    first.swap_with_slice(&mut front[..count]);
+    second.swap_with_slice(&mut back[..second.len()]);
+    // Where the buffer is full, as a full ring's soon is, this moves a number and no item.
+    sequence.rotate_left(items.len());
 }

@@ -52,7 +52,8 @@ pub(super) struct State<T> {
     slots: Slots<Stripe<T>>,
     /// Places that belong to stripes, as items or as credits.
     granted: usize,
-    /// How many of them may be credits, at the most.
+    /// How many of them may be credits, at the most: those that were granted and are not known to
+    /// be spent.
     idle: usize,
     added: u64,
     refused: u64,
@@ -119,19 +120,28 @@ impl<T> State<T> {
 
     /// Moves everything that stripes hold to the queue, and takes back their credits.
     pub(super) fn collect(&mut self) {
-        if self.granted == 0 {
-            return;
+        if self.granted > 0 {
+            let mut all = Collected::default();
+            let queue = &mut self.queue;
+            self.slots.take(|stripe| all.collect(stripe, queue));
+            self.settle(&all);
         }
-        let mut all = Collected::default();
-        let queue = &mut self.queue;
-        self.slots.take(|stripe| all.collect(stripe, queue));
-        self.settle(&all);
-        self.idle = 0;
+    }
+
+    /// As [`collect`](Self::collect), but leaves alone the stripes of producers that were
+    /// interrupted in the middle of a push.
+    pub(super) fn collect_ready(&mut self) {
+        if self.granted > 0 {
+            let mut all = Collected::default();
+            let queue = &mut self.queue;
+            self.slots.take_ready(|stripe| all.collect(stripe, queue));
+            self.settle(&all);
+        }
     }
 
     fn settle(&mut self, all: &Collected) {
         self.granted -= all.items + all.credits;
-        self.idle = self.idle.saturating_sub(all.credits);
+        self.idle -= all.granted;
         self.queued += all.items;
         self.added += all.items as u64 + all.displaced;
         self.dropped.oldest += all.displaced;
@@ -163,15 +173,37 @@ impl<T> State<T> {
         (self.queued_bytes + self.leased_bytes).saturating_add(weight)
     }
 
-    /// Whether one more item can be stored at once, with nothing else to do before or after.
+    /// Whether so many more items can be stored at once, with nothing else to do before or after.
     #[inline]
-    pub(super) fn is_plain(&self) -> bool {
-        let size = self.current_size();
-        size < self.capacity.items
+    pub(super) fn is_plain_for(&self, items: usize) -> bool {
+        let size = self.current_size() + items;
+        size <= self.capacity.items
             && !self.closed
             && self.watchers.is_empty()
             && self.blocked.is_empty()
-            && !self.gauge.crosses_at(size + 1)
+            && !self.gauge.crosses_at(size)
+    }
+
+    /// Whether one more item displaces the oldest, with nothing else to do before or after.
+    #[inline]
+    pub(super) fn displaces_plainly(&self) -> bool {
+        self.policy == OverflowPolicy::DropOldest
+            && self.current_size() == self.capacity.items
+            && self.idle == 0
+            && !self.weighed
+            && !self.closed
+            && self.watchers.is_empty()
+    }
+
+    /// Exchanges the oldest items for these; fails, and does nothing, unless they lie side by side.
+    #[inline]
+    pub(super) fn exchange(&mut self, items: &mut [T]) -> bool {
+        let exchanged = self.queue.exchange(items);
+        if exchanged {
+            self.added += items.len() as u64;
+            self.dropped.oldest += items.len() as u64;
+        }
+        exchanged
     }
 
     /// Makes room for one more item if the policy can; what falls out goes to `displaced`. With a
@@ -196,7 +228,7 @@ impl<T> State<T> {
         };
         if !others_wait {
             if !self.fits(weight) && self.idle > 0 {
-                self.collect();
+                self.collect_ready();
             }
             if self.fits(weight) {
                 return Admission::Room;
@@ -207,6 +239,9 @@ impl<T> State<T> {
             OverflowPolicy::Reject => Admission::Refuse(Refusal::Full),
             OverflowPolicy::Block(_) => Admission::Wait,
             OverflowPolicy::DropOldest => {
+                if self.queued == 0 {
+                    self.collect_ready();
+                }
                 if self.queued == 0 {
                     self.collect();
                 }
@@ -251,7 +286,7 @@ impl<T> State<T> {
             return Some(Refusal::TooHeavy);
         }
         if self.current_size() + items > self.capacity.items && self.idle > 0 {
-            self.collect();
+            self.collect_ready();
         }
         let fits = self.blocked.is_empty()
             && self.current_size() + items <= self.capacity.items
@@ -270,7 +305,7 @@ impl<T> State<T> {
 
     /// Grants a stripe the place of an item that was admitted, and up to `wanted` credits more:
     /// few where a credit that lies idle would delay a report. Returns these credits.
-    pub(super) fn grant(&mut self, wanted: usize) -> usize {
+    fn grant(&mut self, wanted: usize) -> usize {
         self.granted += 1;
         let size = self.current_size();
         let free = self.capacity.items - size;
@@ -282,6 +317,32 @@ impl<T> State<T> {
         self.granted += credits;
         self.idle += credits;
         credits
+    }
+
+    /// A producer asks, so what its stripe was granted is spent.
+    pub(super) fn note_spent(&mut self, slot: &Slot<Stripe<T>>) {
+        let spent = slot.write(|stripe| {
+            let granted = std::mem::replace(&mut stripe.granted, stripe.credits);
+            granted - stripe.credits
+        });
+        self.idle -= spent;
+    }
+
+    /// Stores an item that was admitted in a stripe, and as many of those that follow as are
+    /// granted at once. Returns how many of them.
+    pub(super) fn store_in(
+        &mut self,
+        slot: &Slot<Stripe<T>>,
+        item: T,
+        following: &mut impl ExactSizeIterator<Item = T>,
+    ) -> usize {
+        let credits = self.grant(following.len());
+        slot.write(|stripe| {
+            stripe.items.push_back(item);
+            stripe.credits += credits;
+            stripe.granted += credits;
+            stripe.fill(following)
+        })
     }
 
     /// From how many own items on a stripe may displace its oldest by itself: never, unless the
@@ -323,7 +384,7 @@ impl<T> State<T> {
     /// Takes up to `max` items, oldest first.
     pub(super) fn take(&mut self, max: Demand) -> Option<Taken<T>> {
         if self.queued < max.items {
-            self.collect();
+            self.collect_ready();
         }
         let taken = self.queue.take(max)?;
         let (items, bytes) = (taken.len(), taken.bytes());
@@ -405,26 +466,39 @@ impl<T> State<T> {
 
 /// Who is told what after a change.
 impl<T> State<T> {
-    /// Whether so much is queued, or nothing more will come.
+    /// Whether so much is queued, or nothing more will come. What an interrupted producer holds
+    /// counts as queued: to wait until it goes on would be worse than to look in vain.
     pub(super) fn meets(&mut self, demand: Demand) -> bool {
+        self.closed || self.holds(demand)
+    }
+
+    fn holds(&mut self, demand: Demand) -> bool {
         let few = demand.items.max(1);
         if self.queued < few && self.queued_at_most() >= few {
-            self.collect();
+            self.collect_ready();
         }
-        self.closed
-            || self.queued >= few
+        self.queued_at_most() >= few
             || (self.weighed && self.queued > 0 && self.queued_bytes >= demand.bytes)
     }
 
-    /// Remembers whom to wake once `demand` is met. Whoever asks learns of it exactly: stripes get
+    /// Remembers whom to wake once `demand` is met, unless it is met now, and says so. Stripes get
     /// few credits from now on, the fewer the closer they are.
-    pub(super) fn watch(&mut self, waker: &Waker, demand: Demand) {
-        self.collect();
+    ///
+    /// Between grants `queued_at_most` does not change, and what is queued is never more: a watcher
+    /// for whom that is too little misses nothing until the next grant, which looks again.
+    pub(super) fn watch(&mut self, waker: &Waker, demand: Demand) -> bool {
+        if self.queued_at_most() >= demand.items.max(1) {
+            self.collect();
+        }
+        if self.holds(demand) {
+            return true;
+        }
         let known = |(known, _): &&mut (Waker, Demand)| known.will_wake(waker);
         match self.watchers.iter_mut().find(known) {
             Some((_, known)) => *known = demand,
             None => self.watchers.push((waker.clone(), demand)),
         }
+        false
     }
 
     pub(super) fn unwatch(&mut self, waker: &Waker) {
@@ -443,7 +517,7 @@ impl<T> State<T> {
             }
         }
         if self.gauge.crosses_at(self.current_size()) && self.idle > 0 {
-            self.collect();
+            self.collect_ready();
         }
         let crossing = self.gauge.observe(self.current_size(), self.capacity.items);
         let has_room = self.closed || self.fits(0);
@@ -460,6 +534,7 @@ impl<T> State<T> {
 struct Collected {
     items: usize,
     credits: usize,
+    granted: usize,
     displaced: u64,
 }
 
@@ -467,6 +542,7 @@ impl Collected {
     fn collect<T>(&mut self, stripe: &mut Stripe<T>, queue: &mut Queue<T>) {
         self.items += stripe.items.len();
         self.credits += std::mem::take(&mut stripe.credits);
+        self.granted += std::mem::take(&mut stripe.granted);
         self.displaced += std::mem::take(&mut stripe.displaced);
         if !stripe.items.is_empty() {
             queue.append(&mut stripe.items);

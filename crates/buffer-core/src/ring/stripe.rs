@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use super::queue::rotate_in;
+
 /// The container that a producer's slot hands over.
 ///
 /// A credit is the right to one place in the ring. Places of queued items are part of what was
@@ -10,8 +12,16 @@ pub(super) struct Stripe<T> {
     pub(super) items: VecDeque<T>,
     /// Places that may be filled without asking.
     pub(super) credits: usize,
+    /// How many of those were ever granted since the stripe was last collected or ran out.
+    pub(super) granted: usize,
     /// Items of this stripe that newer ones displaced.
     pub(super) displaced: u64,
+}
+
+/// What became of items that were pushed into a stripe.
+pub(super) struct Filled {
+    pub(super) stored: usize,
+    pub(super) displaced: usize,
 }
 
 impl<T> Default for Stripe<T> {
@@ -19,6 +29,7 @@ impl<T> Default for Stripe<T> {
         Self {
             items: VecDeque::new(),
             credits: 0,
+            granted: 0,
             displaced: 0,
         }
     }
@@ -46,24 +57,21 @@ impl<T> Stripe<T> {
         }
     }
 
-    /// As [`push`](Self::push) for as many as possible; what they displace goes to `displaced`.
-    /// Returns how many were stored.
+    /// As [`push`](Self::push) for as many as possible. What is not in the stripe then is in
+    /// `items`: those displaced, then those that could not be stored.
     #[inline]
-    pub(super) fn push_many(
-        &mut self,
-        items: &mut impl ExactSizeIterator<Item = T>,
-        floor: usize,
-        displaced: &mut Vec<T>,
-    ) -> usize {
-        let free = self.fill(items);
-        if items.len() == 0 || self.items.len() < floor {
-            return free;
+    pub(super) fn push_many(&mut self, items: &mut Vec<T>, floor: usize) -> Filled {
+        let on_credit = self.fill(&mut items.drain(..self.credits.min(items.len())));
+        let mut displaced = 0;
+        if !items.is_empty() && self.items.len() >= floor {
+            displaced = items.len().min(self.items.len());
+            rotate_in(&mut self.items, &mut items[..displaced]);
+            self.displaced += displaced as u64;
         }
-        let evict = items.len().min(self.items.len());
-        displaced.extend(self.items.drain(..evict));
-        self.items.extend(items.by_ref().take(evict));
-        self.displaced += evict as u64;
-        free + evict
+        Filled {
+            stored: on_credit + displaced,
+            displaced,
+        }
     }
 
     /// Stores as many items as there are credits for, and returns how many.
