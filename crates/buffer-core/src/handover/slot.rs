@@ -94,8 +94,8 @@ impl<C> fmt::Debug for Slot<C> {
 }
 
 /// How many turns a taker looks on before it concludes that a writer was interrupted: about as
-/// long as a write takes.
-const MOMENT_TURNS: u32 = if cfg!(loom) { 1 } else { 32 };
+/// long as a write takes. None under loom, where a turn would let the writer end its write.
+const MOMENT_TURNS: u32 = if cfg!(loom) { 0 } else { 32 };
 
 /// How long a taker waits for a write in flight.
 #[derive(Clone, Copy, PartialEq, Eq)]
