@@ -23,6 +23,8 @@ pub struct RingStats {
     pub queued_bytes: usize,
     /// Items that are leased and not yet acknowledged.
     pub leased: usize,
+    /// Pushes that wait for room.
+    pub waiting_for_room: usize,
     /// Items ever offered.
     pub total_offered: u64,
     /// Items ever accepted.

@@ -454,6 +454,7 @@ impl<T> State<T> {
             queued: self.queued,
             queued_bytes: self.queued_bytes,
             leased: self.leased,
+            waiting_for_room: self.blocked.len(),
             total_offered: self.added + self.refused,
             total_added: self.added,
             total_refused: self.refused,
