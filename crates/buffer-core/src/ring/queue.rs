@@ -70,16 +70,19 @@ pub(super) struct Queue<T> {
     /// Emptied buffers, `spares_max` at the most.
     spare: Vec<Run<T>>,
     pub(super) spares_max: usize,
+    /// The capacity of the ring, beyond which no buffer grows.
+    pub(super) capacity: usize,
 }
 
 impl<T> Queue<T> {
-    pub(super) fn new(spares_max: usize) -> Self {
+    pub(super) fn new(spares_max: usize, capacity: usize) -> Self {
         Self {
             first: 0,
             runs: VecDeque::new(),
             returned: BTreeMap::new(),
             spare: Vec::new(),
             spares_max,
+            capacity,
         }
     }
 
@@ -91,6 +94,7 @@ impl<T> Queue<T> {
             self.runs.push_back(empty);
         }
         if let Some(last) = self.runs.back_mut() {
+            reserve(&mut last.items, 1, self.capacity);
             last.items.push_back(item);
             last.weights.extend(weight);
         }
@@ -259,6 +263,21 @@ fn count_up_to<T>(run: &Run<T>, max: Demand, at_least_one: bool) -> usize {
         }
     }
     count
+}
+
+/// Makes room for so many more items: by doubling, but not beyond `most` if that is enough. So a
+/// full ring fills its buffer, and the newest item takes the place of the oldest in memory too.
+#[inline]
+pub(super) fn reserve<T>(items: &mut VecDeque<T>, more: usize, most: usize) {
+    #[cold]
+    fn grow<T>(items: &mut VecDeque<T>, needed: usize, most: usize) {
+        let capacity = (2 * items.capacity()).clamp(4, most.max(4)).max(needed);
+        items.reserve_exact(capacity - items.len());
+    }
+    let needed = items.len() + more;
+    if needed > items.capacity() {
+        grow(items, needed, most);
+    }
 }
 
 /// Exchanges the oldest of a sequence for these, which become its newest. It must be as long.

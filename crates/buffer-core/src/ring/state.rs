@@ -84,7 +84,7 @@ impl<T> State<T> {
             policy,
             closed: false,
             weighed,
-            queue: Queue::new(2),
+            queue: Queue::new(2, capacity.items),
             queued: 0,
             queued_bytes: 0,
             leased: 0,
@@ -106,7 +106,8 @@ impl<T> State<T> {
 
     pub(super) fn add_stripe(&mut self) -> Slot<Stripe<T>> {
         self.queue.spares_max += 2;
-        self.slots.add(Stripe::default(), Stripe::default())
+        let stripe = || Stripe::new(self.capacity.items);
+        self.slots.add(stripe(), stripe())
     }
 
     /// Takes over what a producer leaves behind.
@@ -338,9 +339,9 @@ impl<T> State<T> {
     ) -> usize {
         let credits = self.grant(following.len());
         slot.write(|stripe| {
-            stripe.items.push_back(item);
-            stripe.credits += credits;
+            stripe.credits += 1 + credits;
             stripe.granted += credits;
+            stripe.fill(&mut std::iter::once(item));
             stripe.fill(following)
         })
     }
@@ -420,6 +421,7 @@ impl<T> State<T> {
     pub(super) fn resize(&mut self, items: usize) -> Vec<T> {
         self.collect();
         self.capacity.items = items;
+        self.queue.capacity = items;
         self.gauge.resize(items);
         let mut evicted = Vec::new();
         while self.current_size() > items {

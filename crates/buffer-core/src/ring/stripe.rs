@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::queue::rotate_in;
+use super::queue::{reserve, rotate_in};
 
 /// The container that a producer's slot hands over.
 ///
@@ -10,6 +10,8 @@ use super::queue::rotate_in;
 /// granted, so collecting a stripe returns `items.len() + credits` of them.
 pub(super) struct Stripe<T> {
     pub(super) items: VecDeque<T>,
+    /// The capacity of the ring when the stripe was made, beyond which `items` need not grow.
+    capacity: usize,
     /// Places that may be filled without asking.
     pub(super) credits: usize,
     /// How many of those were ever granted since the stripe was last collected or ran out.
@@ -24,34 +26,34 @@ pub(super) struct Filled {
     pub(super) displaced: usize,
 }
 
-impl<T> Default for Stripe<T> {
-    fn default() -> Self {
+impl<T> Stripe<T> {
+    /// An empty stripe of a ring with so many places.
+    pub(super) fn new(capacity: usize) -> Self {
         Self {
             items: VecDeque::new(),
+            capacity,
             credits: 0,
             granted: 0,
             displaced: 0,
         }
     }
-}
 
-impl<T> Stripe<T> {
     /// Stores an item on a credit, or in the place of the oldest if the stripe holds at least
     /// `floor` items, which is handed back.
     ///
     /// # Errors
     /// The item, when neither is possible.
     #[inline]
-    pub(super) fn push(&mut self, item: T, floor: usize) -> Result<Option<T>, T> {
+    pub(super) fn push(&mut self, mut item: T, floor: usize) -> Result<Option<T>, T> {
         if self.credits > 0 {
             self.credits -= 1;
+            reserve(&mut self.items, 1, self.capacity);
             self.items.push_back(item);
             Ok(None)
         } else if self.items.len() >= floor {
-            let oldest = self.items.pop_front();
-            self.items.push_back(item);
+            rotate_in(&mut self.items, std::slice::from_mut(&mut item));
             self.displaced += 1;
-            Ok(oldest)
+            Ok(Some(item))
         } else {
             Err(item)
         }
@@ -79,6 +81,7 @@ impl<T> Stripe<T> {
     pub(super) fn fill(&mut self, items: &mut impl ExactSizeIterator<Item = T>) -> usize {
         let count = self.credits.min(items.len());
         self.credits -= count;
+        reserve(&mut self.items, count, self.capacity);
         self.items.extend(items.by_ref().take(count));
         count
     }
