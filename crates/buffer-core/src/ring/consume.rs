@@ -204,7 +204,7 @@ impl<T> Ring<T> {
             let found = look(&mut state);
             if found.is_some() || !in_time {
                 if let Some((_, waker, _)) = &waiting {
-                    state.unwatch(waker);
+                    state.watchers.remove(waker);
                 }
                 self.shared.unlock(state);
                 return found;

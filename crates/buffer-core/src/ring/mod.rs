@@ -12,6 +12,7 @@
 
 mod builder;
 mod consume;
+mod credits;
 mod leased;
 mod producer;
 mod push;
@@ -20,6 +21,7 @@ mod shared;
 mod signal;
 mod state;
 mod stripe;
+mod waiting;
 
 use std::sync::Arc;
 

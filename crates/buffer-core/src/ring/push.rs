@@ -8,6 +8,7 @@ use super::shared::Shared;
 use super::signal::Signal;
 use super::state::{Admission, State};
 use super::stripe::Stripe;
+use super::waiting::Turn;
 use crate::handover::Slot;
 use crate::overflow::{OverflowPolicy, Pushed, PushedMany, Refusal};
 use crate::sync::Guard;
@@ -214,7 +215,7 @@ impl<T> Shared<T> {
             state.note_spent(slot);
         }
         let policy = policy.unwrap_or(state.policy);
-        let mut turn = Turn::default();
+        let mut wait = RoomWait::default();
         let mut next = items.next();
         let mut refused = None;
         while let Some(item) = next.take() {
@@ -223,9 +224,10 @@ impl<T> Shared<T> {
                 out.displaced += 1;
                 displaced(item);
             };
-            match state.admit(weight, policy, turn.signal.as_ref(), &mut displaced) {
+            match state.admit(weight, policy, wait.turn, &mut displaced) {
                 Admission::Room => {
                     out.accepted += 1;
+                    wait.turn = Turn::Last;
                     match slot {
                         Some(slot) => out.accepted += state.store_in(slot, item, items),
                         None => state.store(item, weight),
@@ -239,8 +241,8 @@ impl<T> Shared<T> {
                     dropped(item);
                     next = items.next();
                 }
-                Admission::Wait if !turn.is_late() => {
-                    state = turn.wait(self, state, policy);
+                Admission::Wait if !wait.is_late => {
+                    state = wait.pass(self, state, policy, weight);
                     next = Some(item);
                 }
                 Admission::Wait => {
@@ -256,44 +258,51 @@ impl<T> Shared<T> {
         if refused.is_some() {
             state.count_refused(1 + items.len());
         }
-        if let Some(turn) = &turn.signal {
-            state.leave(turn);
-        }
         self.unlock(state);
         refused
     }
 }
 
-/// A producer's place among those that wait for room.
-#[derive(Default)]
-struct Turn {
+/// A push that waits for room, perhaps once per item.
+struct RoomWait {
+    turn: Turn,
     signal: Option<Arc<Signal>>,
+    /// When the policy's patience ends, counted from the first wait.
     deadline: Option<Option<Instant>>,
-    late: bool,
+    is_late: bool,
 }
 
-impl Turn {
-    fn is_late(&self) -> bool {
-        self.late
+impl Default for RoomWait {
+    fn default() -> Self {
+        Self {
+            turn: Turn::Last,
+            signal: None,
+            deadline: None,
+            is_late: false,
+        }
     }
+}
 
-    /// Waits behind those who came before until there is room, or time is up.
-    fn wait<'a, T>(
+impl RoomWait {
+    /// Waits behind those who came before until it is called, or time is up.
+    fn pass<'a, T>(
         &mut self,
         shared: &'a Shared<T>,
         mut state: Guard<'a, State<T>>,
         policy: OverflowPolicy,
+        weight: usize,
     ) -> Guard<'a, State<T>> {
-        let signal = match &self.signal {
-            Some(signal) => Arc::clone(signal),
-            None => Arc::clone(self.signal.insert(state.wait_for_room())),
-        };
+        let signal = self.signal.get_or_insert_with(|| Arc::new(Signal::new()));
+        state.waiters.join(signal, weight);
         shared.unlock(state);
         let deadline = *self.deadline.get_or_insert_with(|| match policy {
             OverflowPolicy::Block(timeout) => Instant::now().checked_add(timeout),
             _ => None,
         });
-        self.late = !signal.wait(deadline);
-        shared.lock()
+        let was_raised = signal.wait(deadline);
+        let mut state = shared.lock();
+        self.turn = state.waiters.leave(signal);
+        self.is_late = !was_raised && self.turn == Turn::Last;
+        state
     }
 }

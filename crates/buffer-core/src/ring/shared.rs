@@ -1,6 +1,7 @@
 //! What all handles and leases of a ring share.
 
-use super::state::{After, State};
+use super::state::State;
+use super::waiting::After;
 use crate::sync::{AtomicUsize, Guard, Mutex, Ordering};
 use crate::watermark::Crossing;
 
@@ -47,12 +48,12 @@ impl<T> Shared<T> {
         let After {
             crossing,
             wake,
-            next,
+            called,
         } = state.after();
         self.publish_floor(&mut state);
         drop(state);
-        if let Some(next) = next {
-            next.raise();
+        for signal in called {
+            signal.raise();
         }
         for waker in wake {
             waker.wake();

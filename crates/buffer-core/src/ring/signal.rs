@@ -6,6 +6,9 @@ use std::time::Instant;
 
 use crate::sync::{Condvar, Mutex};
 
+/// How often a waiting thread lets others go first before it sleeps.
+const YIELDS: u32 = if cfg!(loom) { 0 } else { 16 };
+
 /// A flag that one thread raises and another waits for.
 pub(super) struct Signal {
     raised: Mutex<bool>,
@@ -26,7 +29,16 @@ impl Signal {
     }
 
     /// Waits until it is raised, and lowers it; says whether it was raised before the deadline.
+    ///
+    /// Other threads are let through a few times first: what is waited for often comes at once, and
+    /// being put to sleep and woken costs more than a push or a drain.
     pub(super) fn wait(&self, deadline: Option<Instant>) -> bool {
+        for _ in 0..YIELDS {
+            if std::mem::take(&mut *self.raised.lock()) {
+                return true;
+            }
+            std::thread::yield_now();
+        }
         let mut raised = self.raised.lock();
         while !*raised {
             let (again, timed_out) = self.changed.wait_until(raised, deadline);
