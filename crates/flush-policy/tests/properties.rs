@@ -94,7 +94,7 @@ proptest! {
     ) {
         delivers.push(true);
         let mut policy = spec.age(ms(age_ms)).build().unwrap();
-        let sink = Sink { batch_max: 10, delivers, retry_delay: ms(retry_ms) };
+        let sink = Sink { batch_max: 10, delivers, retry_delay: ms(retry_ms), ..Sink::perfect() };
         let (attempts, left) = run(policy.as_mut(), Instant::now(), &arrivals, &sink);
         prop_assert_eq!(left, 0, "a failure stopped the next flush");
         for pair in attempts.windows(2) {
