@@ -36,8 +36,9 @@ use crate::{Age, Decision, FlushPolicy, Flushed, Load, PolicyError, Reason};
 /// spoil. A flush that wrote nothing, and a write that failed quickly, say nothing about size.
 ///
 /// The age bound is a promise as in [`Age`]: it counts from the first item, and no size changes
-/// it. The deadline is that of the age, or the moment when the size was reached. Pushes and ends of
-/// flushes move it, as they do for [`Age`](crate::Age) and [`Size`](crate::Size).
+/// it. The deadline is that of the age, or the moment when the size was reached if that is
+/// earlier. Pushes and ends of flushes move it, as they do for [`Age`](crate::Age) and
+/// [`Size`](crate::Size).
 ///
 /// A driver takes at most [`size`](Self::size) items at once (through a box:
 /// [`batch_items`](FlushPolicy::batch_items)). One that reports no writes gets the base for ever.
@@ -112,7 +113,8 @@ impl FlushPolicy for Adaptive {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        self.full.since().or_else(|| self.age.next_deadline())
+        let full = self.full.since();
+        full.into_iter().chain(self.age.next_deadline()).min()
     }
 
     fn on_deadline(&mut self, now: Instant) -> Decision {

@@ -91,13 +91,15 @@ impl Sizing {
         self.stir(now);
         // A batch that the next smaller size would not have split says nothing about that size.
         let full = written.items() > half(self.size);
+        let delivered = flushed.outcome() == Outcome::Delivered;
         if written.took() > self.limits.write_target {
             self.up.end();
             self.calm.end();
-            if full {
+            // A failed flush stays due, so it must not be the one that takes a step down back.
+            if full && !(delivered && self.judge(written)) {
                 self.learn_slow(written);
             }
-        } else if flushed.outcome() == Outcome::Delivered {
+        } else if delivered {
             if full {
                 self.slow.end();
                 self.judge(written);
@@ -108,7 +110,7 @@ impl Sizing {
 
     /// A full batch took too long.
     fn learn_slow(&mut self, written: Written) {
-        if self.judge(written) || !self.slow.add(1) {
+        if !self.slow.add(1) {
             return;
         }
         if let Some(from) = self.grew_from {
