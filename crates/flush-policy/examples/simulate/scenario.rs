@@ -75,8 +75,8 @@ pub(crate) fn patterns(seed: u64) -> Vec<Pattern> {
         ),
         pattern(
             "bursts",
-            "20 items/s, and 300 more in 30 ms every 3 s",
-            bursts(10, 300, 60),
+            "30 items/s, and 300 more in 30 ms every 3 s",
+            bursts(10, 300, 90),
             usual(),
         ),
         pattern("poisson", "200 items/s at random", poisson(seed), usual()),
@@ -94,8 +94,8 @@ pub(crate) fn patterns(seed: u64) -> Vec<Pattern> {
         ),
         pattern(
             "slow sink",
-            "20 items/s, and 60 more every 1.5 s; from 20 s to 40 s writes take 8 ms per item",
-            bursts(40, 60, 30),
+            "30 items/s, and 60 more every 1.5 s; from 20 s to 40 s writes take 8 ms per item",
+            bursts(40, 60, 45),
             slow_sink(),
         ),
     ]
@@ -127,7 +127,7 @@ pub(crate) fn contenders() -> Vec<Contender> {
 
 /// `items` at once, then `between` of them one by one, again and again.
 fn bursts(count: usize, items: usize, between: usize) -> Vec<u64> {
-    let burst = |_| std::iter::repeat_n(100, items).chain(std::iter::repeat_n(50_000, between));
+    let burst = |_| std::iter::repeat_n(100, items).chain(std::iter::repeat_n(33_333, between));
     (0..count).flat_map(burst).collect()
 }
 
