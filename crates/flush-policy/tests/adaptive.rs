@@ -171,6 +171,24 @@ fn fixed_cost_is_not_answered_by_ever_smaller_batches() {
 }
 
 #[test]
+fn what_was_learned_in_vain_does_not_stand_in_the_way_for_ever() {
+    let mut writes = Loop::new(AdaptiveSpec::new().base(40));
+    writes.saturate(50_000, |_| ms(100));
+    let sizes = writes.saturate(200, |items| ms(10) * items as u32);
+    assert_eq!(sizes.last(), Some(&5), "{sizes:?}");
+    let sizes = writes.saturate(200_000, |items| {
+        Duration::from_micros(200) * (items * items) as u32
+    });
+    assert!(
+        sizes.ends_with(&[14]) || sizes.ends_with(&[15]),
+        "{:?}",
+        sizes.last()
+    );
+    let sizes = writes.saturate(600, |_| ms(1));
+    assert_eq!(sizes.last(), Some(&50));
+}
+
+#[test]
 fn empty_flushes_and_durations_near_zero_do_not_pollute_it() {
     let mut writes = Loop::new(AdaptiveSpec::new().base(40));
     for _ in 0..2 {
@@ -182,6 +200,14 @@ fn empty_flushes_and_durations_near_zero_do_not_pollute_it() {
         writes.full(90, 0);
     }
     assert_eq!(writes.size(), 20, "two slow batches in a row were not seen");
+    for _ in 0..100 {
+        writes.end(Flushed::delivered, 0, 0, 1_000);
+    }
+    assert_eq!(
+        writes.size(),
+        20,
+        "flushes without items were taken for quick ones"
+    );
 
     let mut untold = Loop::new(AdaptiveSpec::new());
     for _ in 0..100 {

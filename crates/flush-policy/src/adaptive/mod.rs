@@ -32,8 +32,9 @@ use crate::{Age, Decision, FlushPolicy, Flushed, Load, PolicyError, Reason};
 ///   nothing, from below while batches are quick. After a pause without items, at once.
 ///
 /// Quick is below about 0.7 of the target and slow is above it; with one threshold for both
-/// directions the size would swing. Each write is judged by itself; there is no average that a quiet feed or an empty flush could
-/// spoil. A flush that wrote nothing, and a write that failed quickly, say nothing about size.
+/// directions the size would swing. Each write is judged by itself; there is no average that a
+/// quiet feed or an empty flush could spoil. A flush that wrote nothing, and a write that failed
+/// quickly, say nothing about the size.
 ///
 /// The age bound is a promise as in [`Age`]: it counts from the first item, and no size changes
 /// it. The deadline is that of the age, or the moment when the size was reached if that is
@@ -105,9 +106,6 @@ impl FlushPolicy for Adaptive {
         let now = self.buffered.advance(now);
         self.sizing.pass(now, self.buffered.items());
         self.buffered.accept(now, pushed);
-        if pushed.items() > 0 {
-            self.sizing.stir(now);
-        }
         let age = self.age.on_push(now, pushed);
         self.decide(now, age)
     }

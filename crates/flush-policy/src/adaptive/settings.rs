@@ -8,7 +8,7 @@ use crate::error::{count_at_least, count_at_most, wait_in_range};
 /// The settings of an [`Adaptive`](crate::Adaptive) policy.
 ///
 /// Unless said otherwise: 1 to 50 items with the geometric mean of the range (7) as base, an age
-/// bound and a target of 50 ms each, and back to the base after 10 s without items.
+/// bound and a target of 50 ms each, and back to the base after a pause of 10 s.
 ///
 /// With the feature `serde` it is a table of the same names; durations are in seconds and end in
 /// `_s`. What is left out has its default.
@@ -77,7 +77,8 @@ impl AdaptiveSpec {
         self
     }
 
-    /// After how long without items the size is the base again; 10 s unless said.
+    /// After how long with an empty buffer and no write the size is the base again; 10 s unless
+    /// said.
     #[must_use]
     pub const fn quiet(mut self, quiet: Duration) -> Self {
         self.quiet = quiet;

@@ -33,8 +33,8 @@ pub(super) struct Sizing {
     /// The size before the last step, if that was one up.
     grew_from: Option<usize>,
     trial: Option<Trial>,
-    /// When items last came or went.
-    stirred: Option<Instant>,
+    /// When a write last ended.
+    last_write: Option<Instant>,
 }
 
 /// A step down of which it is not known yet whether it makes writes shorter.
@@ -58,7 +58,7 @@ impl Sizing {
             calm: Streak::of(CALM_NEEDED),
             grew_from: None,
             trial: None,
-            stirred: None,
+            last_write: None,
         }
     }
 
@@ -68,19 +68,12 @@ impl Sizing {
 
     /// Time has passed with `items` in the buffer: after a pause, what was learned is out of date.
     pub(super) fn pass(&mut self, now: Instant, items: usize) {
-        let quiet = self.limits.quiet;
         if items == 0
-            && self
-                .stirred
-                .is_some_and(|at| now.saturating_duration_since(at) >= quiet)
+            && let Some(last_write) = self.last_write
+            && now.saturating_duration_since(last_write) >= self.limits.quiet
         {
             self.forget();
         }
-    }
-
-    /// Items came or went.
-    pub(super) fn stir(&mut self, now: Instant) {
-        self.stirred = Some(now);
     }
 
     /// A flush has ended.
@@ -88,7 +81,7 @@ impl Sizing {
         let Some(written) = flushed.written().filter(|written| written.items() > 0) else {
             return;
         };
-        self.stir(now);
+        self.last_write = Some(now);
         // A batch that the next smaller size would not have split says nothing about that size.
         let full = written.items() > half(self.size);
         let delivered = flushed.outcome() == Outcome::Delivered;
@@ -110,12 +103,16 @@ impl Sizing {
 
     /// A full batch took too long.
     fn learn_slow(&mut self, written: Written) {
-        if !self.slow.add(1) {
+        let enough = self.slow.add(1);
+        if let Some(from) = self.grew_from {
+            // What was hard to learn about steps down does not hold up the end of a step up.
+            if self.slow.length >= SLOW_NEEDED {
+                self.up.need_more();
+                self.step(from);
+            }
             return;
         }
-        if let Some(from) = self.grew_from {
-            self.up.need_more();
-            self.step(from);
+        if !enough {
             return;
         }
         let from = self.size;
@@ -180,6 +177,7 @@ impl Sizing {
         self.trial = None;
         // Without a fixed part, half the items take half the time; this is half of that saving.
         if after.saturating_mul(4) <= before.saturating_mul(3) {
+            self.slow.need_least();
             return false;
         }
         self.slow.need_more();
@@ -206,9 +204,7 @@ impl Sizing {
 
     /// Back to the beginning.
     fn forget(&mut self) {
-        let stirred = self.stirred;
         *self = Self::new(self.limits.clone());
-        self.stirred = stirred;
     }
 }
 
@@ -217,7 +213,7 @@ impl Sizing {
 struct Streak {
     length: u32,
     needed: u32,
-    needed_max: u32,
+    needed_least: u32,
 }
 
 impl Streak {
@@ -225,7 +221,7 @@ impl Streak {
         Self {
             length: 0,
             needed,
-            needed_max: needed << DOUBLINGS_MAX,
+            needed_least: needed,
         }
     }
 
@@ -240,7 +236,11 @@ impl Streak {
     }
 
     fn need_more(&mut self) {
-        self.needed = (self.needed * 2).min(self.needed_max);
+        self.needed = (self.needed * 2).min(self.needed_least << DOUBLINGS_MAX);
+    }
+
+    fn need_least(&mut self) {
+        self.needed = self.needed_least;
     }
 }
 
