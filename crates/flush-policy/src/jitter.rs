@@ -1,6 +1,6 @@
 //! Spread the flushes of many buffers, by flushing some of them earlier.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::buffered::Buffered;
 use crate::error::{count_at_least, count_at_most};
@@ -56,9 +56,10 @@ impl JitterSpec {
 #[derive(Debug)]
 pub struct Jitter {
     policy: Box<dyn FlushPolicy>,
-    share_max: f64,
-    /// What is taken away from the wait until the next flush, from 0 to `share_max`.
-    share: f64,
+    /// In units of 2^-32, so that no rounding differs from machine to machine.
+    share_max: u64,
+    /// What is taken away from the wait until the next flush, from 0 up to `share_max`.
+    share: u64,
     random: SplitMix64,
     buffered: Buffered,
     /// Since when a flush is due that the policy inside does not ask for yet, and its reason.
@@ -76,8 +77,8 @@ impl Jitter {
         count_at_most("jitter.share_pct", share_pct, 100)?;
         let mut jitter = Self {
             policy,
-            share_max: f64::from(spec.share_pct) / 100.0,
-            share: 0.0,
+            share_max: (u64::from(spec.share_pct) << 32) / 100,
+            share: 0,
             random: SplitMix64(spec.seed),
             buffered: Buffered::default(),
             due: None,
@@ -87,7 +88,7 @@ impl Jitter {
     }
 
     fn draw(&mut self) {
-        self.share = self.share_max * self.random.fraction();
+        self.share = (self.share_max * (self.random.next() >> 32)) >> 32;
     }
 
     /// The deadline inside, less the share of the wait that leads to it.
@@ -97,7 +98,9 @@ impl Jitter {
             return Some(deadline);
         };
         let wait = deadline.saturating_duration_since(oldest);
-        deadline.checked_sub(wait.mul_f64(self.share))
+        let less_ns = (wait.as_nanos() * u128::from(self.share)) >> 32;
+        let less = Duration::from_nanos(u64::try_from(less_ns).unwrap_or(u64::MAX));
+        deadline.checked_sub(less.min(wait))
     }
 
     fn decide(&mut self, now: Instant, inside: Decision) -> Decision {
@@ -168,10 +171,5 @@ impl SplitMix64 {
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         mixed ^ (mixed >> 31)
-    }
-
-    /// From 0 up to, not including, 1.
-    fn fraction(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
 }
