@@ -111,8 +111,6 @@ pub(crate) struct Run {
     pub(crate) attempts: Vec<Attempt>,
     /// How long each delivered item waited until the flush that delivered it began.
     pub(crate) waits: Vec<Duration>,
-    /// How long it took until that flush had ended.
-    pub(crate) latencies: Vec<Duration>,
     /// Items that stayed in the buffer.
     pub(crate) left: usize,
 }
@@ -279,7 +277,6 @@ impl World<'_> {
             for (arrived, bytes) in self.buffer.drain(..attempt.items) {
                 self.bytes -= bytes;
                 self.run.waits.push(attempt.at - arrived);
-                self.run.latencies.push(ends - arrived);
             }
         }
         let remainder = match self.buffer.front() {
