@@ -11,6 +11,10 @@ use crate::{Decision, FlushPolicy, Flushed, Load, PolicyError, Reason};
 /// The age counts from the arrival of the *first* item that is still there, so a trickle does not
 /// postpone the flush, and what a flush leaves behind keeps the age it has. It is a promise: no
 /// combination by [`any_of`](crate::any_of) lengthens it.
+///
+/// The deadline is the arrival of that first item plus the age. A push sets it when the buffer was
+/// empty, and brings it forward when it reports an item that is older than all others; the end of a
+/// flush puts it to the oldest item that is left, or takes it away.
 #[derive(Debug, Clone)]
 pub struct Age {
     age_max: Duration,

@@ -6,8 +6,9 @@ use crate::{Decision, FlushPolicy, Flushed, Load, PolicyError, Reason};
 
 /// A policy that flushes as soon as one of `policies` does.
 ///
-/// The reason is that of the first policy in the list that is due; the deadline is the earliest. No
-/// policy waits longer than it would alone, and each sees every call.
+/// The reason is that of the first policy in the list that is due. No policy waits longer than it
+/// would alone, and each sees every call. The deadline is the earliest among theirs, and moves when
+/// that does.
 ///
 /// ```
 /// use std::time::Duration;
@@ -33,10 +34,12 @@ pub fn any_of(
 ///
 /// A policy is due from its first decision to flush until the next flush ends, and then again if
 /// its `on_flushed` says so. The flush comes at the first moment when all are due, and its reason
-/// is that of the policy that became due last (the later one in the list if several did). While a
-/// policy that is not due has no deadline, there is none: only a push can help. So an [`Age`]
-/// promises nothing in here (`all_of([Size, Age])` reads "at least so many, and not before so
-/// long"), and with a [`Manual`] in the list nothing is ever flushed.
+/// is that of the policy that became due last (the later one in the list if several did).
+///
+/// The deadline is the latest among the policies that are not due yet, and moves when one of them
+/// becomes due or moves its own. While one of them has no deadline, there is none: only a push can
+/// help. So an [`Age`] promises nothing in here (`all_of([Size, Age])` reads "at least so many, and
+/// not before so long"), and with a [`Manual`] in the list nothing is ever flushed.
 ///
 /// [`Age`]: crate::Age
 /// [`Manual`]: crate::Manual
@@ -92,6 +95,21 @@ impl FlushPolicy for AnyOf {
 
     fn on_flushed(&mut self, now: Instant, flushed: Flushed) -> Decision {
         self.decide(|policy| policy.on_flushed(now, flushed))
+    }
+
+    fn deadline_reason(&self) -> Reason {
+        self.policies
+            .iter()
+            .filter_map(|policy| Some((policy.next_deadline()?, policy)))
+            .min_by_key(|&(deadline, _)| deadline)
+            .map_or(Reason::Age, |(_, policy)| policy.deadline_reason())
+    }
+
+    fn batch_items(&self) -> Option<usize> {
+        self.policies
+            .iter()
+            .filter_map(FlushPolicy::batch_items)
+            .min()
     }
 }
 
@@ -166,6 +184,25 @@ impl FlushPolicy for AllOf {
             latched.due = false;
         }
         self.decide(now, |policy| policy.on_flushed(now, flushed))
+    }
+
+    fn deadline_reason(&self) -> Reason {
+        if let Some((_, reason)) = self.all_due {
+            return reason;
+        }
+        self.policies
+            .iter()
+            .filter(|latched| !latched.due)
+            .filter_map(|latched| Some((latched.policy.next_deadline()?, latched)))
+            .max_by_key(|&(deadline, _)| deadline)
+            .map_or(Reason::Age, |(_, latched)| latched.policy.deadline_reason())
+    }
+
+    fn batch_items(&self) -> Option<usize> {
+        self.policies
+            .iter()
+            .filter_map(|latched| latched.policy.batch_items())
+            .min()
     }
 }
 

@@ -8,20 +8,30 @@ use crate::WAIT_MAX;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PolicyError {
-    /// A number of items or bytes is below what makes sense.
+    /// A number is below what makes sense.
     #[error("{field} is {value}, but must be at least {min}")]
     CountTooSmall {
-        /// The setting: `size` or `bytes`.
+        /// The setting, such as `size` or `adaptive.size_min`.
         field: &'static str,
         /// What was given.
         value: usize,
         /// The smallest accepted value.
         min: usize,
     },
+    /// A number is above what makes sense.
+    #[error("{field} is {value}, but must be at most {max}")]
+    CountTooLarge {
+        /// The setting, such as `adaptive.base` or `jitter.share_pct`.
+        field: &'static str,
+        /// What was given.
+        value: usize,
+        /// The largest accepted value.
+        max: usize,
+    },
     /// A duration is zero.
     #[error("{field} is {value:?}, but must be longer than 0 s")]
     WaitTooShort {
-        /// The setting: `age` or `interval`.
+        /// The setting, such as `age` or `adaptive.wait`.
         field: &'static str,
         /// What was given.
         value: Duration,
@@ -29,7 +39,7 @@ pub enum PolicyError {
     /// A duration is longer than [`WAIT_MAX`].
     #[error("{field} is {} s, but must be at most {} s", value.as_secs(), max.as_secs())]
     WaitTooLong {
-        /// The setting: `age` or `interval`.
+        /// The setting, such as `age` or `adaptive.wait`.
         field: &'static str,
         /// What was given.
         value: Duration,
@@ -52,14 +62,26 @@ pub enum PolicyError {
     },
 }
 
-/// Refuses a count of zero.
-pub(crate) fn count_in_range(field: &'static str, value: usize) -> Result<usize, PolicyError> {
-    if value == 0 {
-        return Err(PolicyError::CountTooSmall {
-            field,
-            value,
-            min: 1,
-        });
+/// Refuses a count below `min`.
+pub(crate) fn count_at_least(
+    field: &'static str,
+    value: usize,
+    min: usize,
+) -> Result<usize, PolicyError> {
+    if value < min {
+        return Err(PolicyError::CountTooSmall { field, value, min });
+    }
+    Ok(value)
+}
+
+/// Refuses a count above `max`.
+pub(crate) fn count_at_most(
+    field: &'static str,
+    value: usize,
+    max: usize,
+) -> Result<usize, PolicyError> {
+    if value > max {
+        return Err(PolicyError::CountTooLarge { field, value, max });
     }
     Ok(value)
 }

@@ -13,6 +13,10 @@ use crate::{Decision, FlushPolicy, Flushed, Load, Outcome, PolicyError, Reason};
 /// after a quiet hour waits for company instead of being flushed alone. A flush that failed
 /// does not start it again.
 ///
+/// There is a deadline while the buffer holds something: the end of the interval. The push into the
+/// empty buffer sets it, further pushes leave it where it is, and the end of a flush that delivered
+/// puts it an interval later, or takes it away if nothing is left.
+///
 /// What a flush left behind waits for another interval; where a wait is promised, use
 /// [`Age`](crate::Age).
 #[derive(Debug, Clone)]
@@ -76,5 +80,9 @@ impl FlushPolicy for Interval {
             self.since = Some(now);
         }
         self.decide(now)
+    }
+
+    fn deadline_reason(&self) -> Reason {
+        Reason::Interval
     }
 }

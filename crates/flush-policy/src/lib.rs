@@ -6,33 +6,42 @@
 //! decisions, and a test can live through a day in a microsecond.
 //!
 //! - [`Size`], [`Bytes`], [`Age`], [`Interval`] and [`Manual`] are the policies,
-//! - [`any_of`] and [`all_of`] combine them,
+//! - [`Adaptive`] is one with a size that follows the sink and the queue,
+//! - [`any_of`] and [`all_of`] combine them, [`Jitter`] spreads the flushes of many instances,
 //! - [`FlushSpec`] builds the usual combination from options or from a [`Preset`],
 //! - [`FlushCounts`] counts flushes by reason and outcome.
 //!
 //! What it deliberately does not do: it holds no items, it starts no timer, and it chooses no delay
 //! between retries. Those belong to its *driver*, whose duties [`FlushPolicy`] lists.
 
+mod adaptive;
 mod age;
 mod buffered;
 mod combine;
 mod counts;
 mod error;
 mod interval;
+mod jitter;
 mod manual;
 mod policy;
 mod reason;
+mod report;
+#[cfg(feature = "serde")]
+mod seconds;
 mod size;
 mod spec;
 
+pub use adaptive::{Adaptive, AdaptiveSpec};
 pub use age::Age;
 pub use combine::{AllOf, AnyOf, all_of, any_of};
 pub use counts::{FlushCounts, OutcomeCounts};
 pub use error::PolicyError;
 pub use interval::Interval;
+pub use jitter::{Jitter, JitterSpec};
 pub use manual::Manual;
-pub use policy::{Decision, FlushPolicy, Flushed, Load, Outcome, Remainder};
+pub use policy::{Decision, FlushPolicy};
 pub use reason::Reason;
+pub use report::{Flushed, Load, Outcome, Remainder, Written};
 pub use size::{Bytes, Size};
 pub use spec::{FlushSpec, Preset};
 

@@ -7,7 +7,7 @@ use crate::{Decision, FlushPolicy, Flushed, Load};
 /// Never asks for a flush: the driver flushes when somebody asks it to.
 ///
 /// Such a flush, like that of a shutdown, is reported with `on_flushed` to any policy and counted
-/// under its own [`Reason`](crate::Reason).
+/// under its own [`Reason`](crate::Reason). It never has a deadline.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Manual;
 

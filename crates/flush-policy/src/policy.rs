@@ -1,4 +1,4 @@
-//! The trait that every policy implements, and what goes in and out of it.
+//! The trait that every policy implements, and what it answers.
 //!
 //! Invariants: a flush is never asked for while the buffer is empty; between two flushes a
 //! condition that became true stays true; time that jumps back is clamped to the latest time seen.
@@ -6,7 +6,7 @@
 use std::fmt;
 use std::time::Instant;
 
-use crate::Reason;
+use crate::{Flushed, Load, Reason};
 
 /// Decides when a buffer is to be flushed.
 ///
@@ -20,13 +20,20 @@ use crate::Reason;
 ///
 /// Calls answer for the *state*, not for the event: a decision that the driver could not follow
 /// is given again by the next call, and an early or needless call answers [`Decision::Wait`]. So no
-/// call can be made too often, and none is lost. Deadlines move only in `on_push` and `on_flushed`;
-/// a sleep that was computed before such a call has to be computed again. A deadline in the past
-/// means that a flush is due now. While a flush is in flight its driver goes on reporting pushes
-/// and simply does not look at deadlines.
+/// call can be made too often, and none is lost. A deadline in the past means that a flush is due
+/// now. While a flush is in flight its driver goes on reporting pushes and simply does not look at
+/// deadlines. A `now` earlier than that of the call before is taken to be the same as that. All
+/// built-in policies take constant time per call and do not allocate.
 ///
-/// A `now` earlier than that of the call before is taken to be the same as that. All built-in
-/// policies take constant time per call and do not allocate.
+/// # What moves the deadline
+///
+/// Only [`on_push`](Self::on_push) and [`on_flushed`](Self::on_flushed), and each policy says how:
+/// look at `next_deadline` again after either of them. Time alone does not, nor does any number of
+/// calls of [`on_deadline`](Self::on_deadline): what was computed from `next_deadline` before them
+/// still holds.
+///
+/// # Example
+///
 ///
 /// ```
 /// use std::time::{Duration, Instant};
@@ -47,25 +54,45 @@ use crate::Reason;
 /// # Ok::<(), flush_policy::PolicyError>(())
 /// ```
 pub trait FlushPolicy: fmt::Debug + Send {
-    /// Items were accepted by the buffer since the last call. May move the deadline.
+    /// Items were accepted by the buffer since the last call. **May move the deadline**: sets it
+    /// where there was none, or brings it forward.
     ///
     /// A load without items changes nothing.
     fn on_push(&mut self, now: Instant, pushed: Load) -> Decision;
 
     /// When to call [`on_deadline`](Self::on_deadline) if nothing else happens, or `None` if only
     /// another push can make a flush due.
+    ///
+    /// A plain reading: it changes nothing and may be asked for at any time.
     fn next_deadline(&self) -> Option<Instant>;
 
-    /// Time has passed. Early, repeated and needless calls are harmless, and the deadline does not
-    /// move.
+    /// Time has passed. Early, repeated and needless calls, and calls with an earlier `now` than
+    /// before, are harmless, and **the deadline does not move**.
     fn on_deadline(&mut self, now: Instant) -> Decision;
 
-    /// A flush has ended, at `now`, and this is what is left. May move the deadline.
+    /// A flush has ended, at `now`, and this is what is left. **May move the deadline**: takes it
+    /// away, or puts it to that of the remainder.
     ///
     /// The decision says whether the remainder has to be flushed at once: it was too large for one
     /// batch, or what arrived during the flush is due already, or the flush failed. How long to
     /// wait before a failed flush is tried again is the driver's choice; the deadline stays armed.
     fn on_flushed(&mut self, now: Instant, flushed: Flushed) -> Decision;
+
+    /// The reason that the flush at [`next_deadline`](Self::next_deadline) will have.
+    ///
+    /// It means something only while there is a deadline. [`Jitter`](crate::Jitter) asks, because
+    /// it flushes before; an own policy whose deadlines are not ages says so here.
+    fn deadline_reason(&self) -> Reason {
+        Reason::Age
+    }
+
+    /// How many items the next batch should hold at most, if the policy has a view on that.
+    ///
+    /// [`Adaptive`](crate::Adaptive) has one, and combinations hand on the smallest among their
+    /// parts. It changes in [`on_flushed`](Self::on_flushed), and after a pause in any call.
+    fn batch_items(&self) -> Option<usize> {
+        None
+    }
 
     /// The policy in a box, as the combinators take it.
     fn boxed(self) -> Box<dyn FlushPolicy>
@@ -91,6 +118,14 @@ impl FlushPolicy for Box<dyn FlushPolicy> {
 
     fn on_flushed(&mut self, now: Instant, flushed: Flushed) -> Decision {
         (**self).on_flushed(now, flushed)
+    }
+
+    fn deadline_reason(&self) -> Reason {
+        (**self).deadline_reason()
+    }
+
+    fn batch_items(&self) -> Option<usize> {
+        (**self).batch_items()
     }
 
     fn boxed(self) -> Box<dyn FlushPolicy> {
@@ -130,155 +165,5 @@ impl Decision {
             Self::Wait => other,
             Self::Flush(_) => self,
         }
-    }
-}
-
-/// Items that the buffer accepted since the last report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Load {
-    items: usize,
-    bytes: usize,
-    first_arrival: Option<Instant>,
-}
-
-impl Load {
-    /// `items` that weigh `bytes` together (0 where nobody weighs them) and have just arrived.
-    #[must_use]
-    pub const fn new(items: usize, bytes: usize) -> Self {
-        Self {
-            items,
-            bytes,
-            first_arrival: None,
-        }
-    }
-
-    /// The same items, the first of which arrived at `first_arrival`, before they are reported.
-    ///
-    /// Ages count from here. A time after the `now` of the report is taken to be that `now`.
-    #[must_use]
-    pub const fn arrived_at(mut self, first_arrival: Instant) -> Self {
-        self.first_arrival = Some(first_arrival);
-        self
-    }
-
-    /// Number of items.
-    #[must_use]
-    pub const fn items(&self) -> usize {
-        self.items
-    }
-
-    /// Weight of the items in bytes.
-    #[must_use]
-    pub const fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    /// When the first of them arrived, seen from `now`.
-    #[must_use]
-    pub fn first_arrival(&self, now: Instant) -> Instant {
-        self.first_arrival.map_or(now, |arrival| arrival.min(now))
-    }
-}
-
-/// Whether a flush delivered what it took.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
-pub enum Outcome {
-    /// What it took has left the buffer.
-    Delivered,
-    /// What it took is in the buffer again.
-    Failed,
-}
-
-/// How a flush went, and what is in the buffer after it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Flushed {
-    outcome: Outcome,
-    remainder: Remainder,
-}
-
-impl Flushed {
-    /// The flush delivered what it took, and `remainder` is still there.
-    #[must_use]
-    pub const fn delivered(remainder: Remainder) -> Self {
-        Self {
-            outcome: Outcome::Delivered,
-            remainder,
-        }
-    }
-
-    /// The flush failed, and `remainder` is still there, with what the flush had taken.
-    #[must_use]
-    pub const fn failed(remainder: Remainder) -> Self {
-        Self {
-            outcome: Outcome::Failed,
-            remainder,
-        }
-    }
-
-    /// Whether it delivered.
-    #[must_use]
-    pub const fn outcome(&self) -> Outcome {
-        self.outcome
-    }
-
-    /// What is in the buffer now.
-    #[must_use]
-    pub const fn remainder(&self) -> Remainder {
-        self.remainder
-    }
-}
-
-/// What is in a buffer after a flush: everything that was reported and has not left it.
-///
-/// Items that are accepted but not yet reported do not belong to it, or they would count twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Remainder {
-    items: usize,
-    bytes: usize,
-    oldest: Option<Instant>,
-}
-
-impl Remainder {
-    /// Nothing is left.
-    pub const EMPTY: Self = Self {
-        items: 0,
-        bytes: 0,
-        oldest: None,
-    };
-
-    /// `items` that weigh `bytes` are left, the oldest of which *arrived* at `oldest`.
-    ///
-    /// The age counts from that arrival, not from the flush. No items are the same as
-    /// [`Remainder::EMPTY`].
-    #[must_use]
-    pub const fn new(items: usize, bytes: usize, oldest: Instant) -> Self {
-        if items == 0 {
-            return Self::EMPTY;
-        }
-        Self {
-            items,
-            bytes,
-            oldest: Some(oldest),
-        }
-    }
-
-    /// Number of items.
-    #[must_use]
-    pub const fn items(&self) -> usize {
-        self.items
-    }
-
-    /// Weight of the items in bytes.
-    #[must_use]
-    pub const fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    /// When the oldest of them arrived, or `None` if nothing is left.
-    #[must_use]
-    pub const fn oldest(&self) -> Option<Instant> {
-        self.oldest
     }
 }

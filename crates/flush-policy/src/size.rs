@@ -3,12 +3,15 @@
 use std::time::Instant;
 
 use crate::buffered::Buffered;
-use crate::error::count_in_range;
+use crate::error::count_at_least;
 use crate::{Decision, FlushPolicy, Flushed, Load, PolicyError, Reason};
 
 /// Flushes when the buffer holds at least so many items.
 ///
 /// By itself it leaves a remainder below that number where it is; combine it with [`Age`].
+///
+/// It has no deadline until a push, or the remainder of a flush, reaches the number. Then the
+/// deadline is that moment, until the flush ends.
 ///
 /// [`Age`]: crate::Age
 #[derive(Debug, Clone)]
@@ -25,7 +28,7 @@ impl Size {
     /// If `items` is 0.
     pub fn new(items: usize) -> Result<Self, PolicyError> {
         Ok(Self {
-            items_min: count_in_range("size", items)?,
+            items_min: count_at_least("size", items, 1)?,
             buffered: Buffered::default(),
             due: Due::default(),
         })
@@ -44,7 +47,7 @@ impl FlushPolicy for Size {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        self.due.since
+        self.due.since()
     }
 
     fn on_deadline(&mut self, now: Instant) -> Decision {
@@ -57,12 +60,19 @@ impl FlushPolicy for Size {
         self.due = Due::default();
         self.decide(now)
     }
+
+    fn deadline_reason(&self) -> Reason {
+        Reason::Size
+    }
 }
 
 /// Flushes when the items in the buffer weigh at least so many bytes.
 ///
 /// An item larger than that is flushed alone or with what waits before it; the policy splits
 /// nothing.
+///
+/// It has no deadline until a push, or the remainder of a flush, reaches the number. Then the
+/// deadline is that moment, until the flush ends.
 #[derive(Debug, Clone)]
 pub struct Bytes {
     bytes_min: usize,
@@ -77,7 +87,7 @@ impl Bytes {
     /// If `bytes` is 0.
     pub fn new(bytes: usize) -> Result<Self, PolicyError> {
         Ok(Self {
-            bytes_min: count_in_range("bytes", bytes)?,
+            bytes_min: count_at_least("bytes", bytes, 1)?,
             buffered: Buffered::default(),
             due: Due::default(),
         })
@@ -96,7 +106,7 @@ impl FlushPolicy for Bytes {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        self.due.since
+        self.due.since()
     }
 
     fn on_deadline(&mut self, now: Instant) -> Decision {
@@ -109,18 +119,26 @@ impl FlushPolicy for Bytes {
         self.due = Due::default();
         self.decide(now)
     }
+
+    fn deadline_reason(&self) -> Reason {
+        Reason::Bytes
+    }
 }
 
 /// Since when a condition that does not depend on time has held.
 ///
 /// It is shown as a deadline in the past, so that a decision that was not followed comes again.
 #[derive(Debug, Clone, Default)]
-struct Due {
+pub(crate) struct Due {
     since: Option<Instant>,
 }
 
 impl Due {
-    fn decide(&mut self, now: Instant, due: Option<Reason>) -> Decision {
+    pub(crate) fn since(&self) -> Option<Instant> {
+        self.since
+    }
+
+    pub(crate) fn decide(&mut self, now: Instant, due: Option<Reason>) -> Decision {
         match due {
             Some(reason) => {
                 self.since.get_or_insert(now);

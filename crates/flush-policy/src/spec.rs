@@ -4,12 +4,19 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::{Age, Bytes, FlushPolicy, Interval, Manual, PolicyError, Size, any_of};
+use crate::{
+    Adaptive, AdaptiveSpec, Age, Bytes, FlushPolicy, Interval, Jitter, JitterSpec, Manual,
+    PolicyError, Size, any_of,
+};
 
 /// Which conditions flush a buffer: whichever of them comes first does.
 ///
 /// The [default](FlushSpec::default) is 10 items or 300 s. Each condition can be switched off with
-/// `None`; with all of them off, nothing is flushed but by hand.
+/// `None`; with all of them off, nothing is flushed but by hand. [`jitter`](FlushSpec::jitter) is
+/// no condition: it brings forward what the conditions say.
+///
+/// With the feature `serde` it is a table of the same names; durations are in seconds and end in
+/// `_s`. There, a condition that is left out is off.
 ///
 /// ```
 /// use std::time::Duration;
@@ -22,11 +29,32 @@ use crate::{Age, Bytes, FlushPolicy, Interval, Manual, PolicyError, Size, any_of
 /// # Ok::<(), flush_policy::PolicyError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    serde(default = "FlushSpec::new", deny_unknown_fields)
+)]
 pub struct FlushSpec {
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     size: Option<usize>,
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     bytes: Option<usize>,
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "age_s", with = "crate::seconds::optional")
+    )]
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     age: Option<Duration>,
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "interval_s", with = "crate::seconds::optional")
+    )]
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     interval: Option<Duration>,
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    adaptive: Option<AdaptiveSpec>,
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    jitter: Option<JitterSpec>,
 }
 
 impl FlushSpec {
@@ -38,6 +66,8 @@ impl FlushSpec {
             bytes: None,
             age: None,
             interval: None,
+            adaptive: None,
+            jitter: None,
         }
     }
 
@@ -69,10 +99,26 @@ impl FlushSpec {
         self
     }
 
-    /// The age at which the oldest item is flushed, if that is a condition.
+    /// Flushes at a size that follows the sink and the queue, and at an age; see [`Adaptive`].
     #[must_use]
-    pub const fn age_max(&self) -> Option<Duration> {
-        self.age
+    pub fn adaptive(mut self, adaptive: impl Into<Option<AdaptiveSpec>>) -> Self {
+        self.adaptive = adaptive.into();
+        self
+    }
+
+    /// Brings deadlines forward by a share that differs from seed to seed; see [`Jitter`].
+    #[must_use]
+    pub fn jitter(mut self, jitter: impl Into<Option<JitterSpec>>) -> Self {
+        self.jitter = jitter.into();
+        self
+    }
+
+    /// The age at which the oldest item is flushed, if that is a condition; with
+    /// [`adaptive`](Self::adaptive) and [`age`](Self::age) the shorter one.
+    #[must_use]
+    pub fn age_max(&self) -> Option<Duration> {
+        let wait = self.adaptive.map(|adaptive| adaptive.wait_max());
+        self.age.into_iter().chain(wait).min()
     }
 
     /// The number of items that is flushed, if that is a condition.
@@ -83,15 +129,19 @@ impl FlushSpec {
 
     /// Builds the policy.
     ///
-    /// If several conditions are due at once, the reason is the first of size, bytes, age and
-    /// interval.
+    /// If several conditions are due at once, the reason is that of the first of size, adaptive,
+    /// bytes, age and interval.
     ///
     /// # Errors
-    /// If a number is 0, or a duration is zero or longer than [`WAIT_MAX`](crate::WAIT_MAX).
+    /// If a number is out of its range, or a duration is zero or longer than
+    /// [`WAIT_MAX`](crate::WAIT_MAX).
     pub fn build(&self) -> Result<Box<dyn FlushPolicy>, PolicyError> {
         let mut policies = Vec::new();
         if let Some(items) = self.size {
             policies.push(Size::new(items)?.boxed());
+        }
+        if let Some(adaptive) = self.adaptive {
+            policies.push(Adaptive::new(adaptive)?.boxed());
         }
         if let Some(bytes) = self.bytes {
             policies.push(Bytes::new(bytes)?.boxed());
@@ -102,10 +152,14 @@ impl FlushSpec {
         if let Some(interval) = self.interval {
             policies.push(Interval::new(interval)?.boxed());
         }
-        match policies.len() {
-            0 => Ok(Manual.boxed()),
-            1 => Ok(policies.remove(0)),
-            _ => Ok(any_of(policies)?.boxed()),
+        let policy = match policies.len() {
+            0 => Manual.boxed(),
+            1 => policies.remove(0),
+            _ => any_of(policies)?.boxed(),
+        };
+        match self.jitter {
+            Some(jitter) => Ok(Jitter::new(policy, jitter)?.boxed()),
+            None => Ok(policy),
         }
     }
 }

@@ -3,75 +3,43 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod sim;
+mod specs;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use flush_policy::{Decision, FlushPolicy, FlushSpec, Flushed, Load, Reason, Remainder, all_of};
 use proptest::prelude::*;
-use sim::{Arrival, Sink, run};
-
-const AGE_MS_MAX: u64 = 2_000;
-
-fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
-
-/// Bursts, trickles and quiet hours.
-fn arrivals() -> impl Strategy<Value = Vec<Arrival>> {
-    let gap = prop_oneof![
-        4 => Just(0),
-        4 => 0..100_u64,
-        2 => 100..AGE_MS_MAX * 2,
-        1 => 3_600_000..7_200_000_u64,
-    ];
-    let late = prop_oneof![3 => Just(0), 1 => 0..AGE_MS_MAX / 2];
-    let arrival = (gap, 0..50_usize, late).prop_map(|(gap, bytes, late)| Arrival {
-        bytes,
-        reported_late: ms(late),
-        ..Arrival::after_ms(gap)
-    });
-    prop::collection::vec(arrival, 0..120)
-}
-
-fn spec() -> impl Strategy<Value = FlushSpec> {
-    (
-        prop::option::of(1..20_usize),
-        prop::option::of(1..200_usize),
-        prop::option::of(1..AGE_MS_MAX),
-        prop::option::of(1..AGE_MS_MAX),
-    )
-        .prop_map(|(size, bytes, age, interval)| {
-            FlushSpec::new()
-                .size(size)
-                .bytes(bytes)
-                .age(age.map(ms))
-                .interval(interval.map(ms))
-        })
-}
+use sim::{Sink, run, simulate};
+use specs::{AGE_MS_MAX, any_spec, arrivals, ms, plain_spec, sink};
 
 proptest! {
     #[test]
-    fn law_5_no_update_waits_longer_than_its_age(
+    fn same_inputs_give_the_same_decisions(
         arrivals in arrivals(),
-        spec in spec(),
-        age_ms in 1..AGE_MS_MAX,
-        batch_max in 1..30_usize,
+        spec in any_spec(),
+        sink in sink(),
     ) {
-        let mut policy = spec.age(ms(age_ms)).build().unwrap();
-        let sink = Sink { batch_max, ..Sink::perfect() };
-        let (attempts, left) = run(policy.as_mut(), Instant::now(), &arrivals, &sink);
-        prop_assert_eq!(left, 0);
-        prop_assert_eq!(attempts.iter().map(|a| a.items).sum::<usize>(), arrivals.len());
-        // What is reported late can be flushed at its report at the earliest.
-        let late = arrivals.iter().map(|a| a.reported_late).max().unwrap_or_default();
-        let bound = ms(age_ms).max(late);
-        for attempt in attempts {
-            prop_assert!(attempt.waited <= bound, "{:?} beyond {:?}", attempt, bound);
-        }
+        let start = Instant::now();
+        let once = || simulate(spec.build().unwrap().as_mut(), start, &arrivals, &sink);
+        prop_assert_eq!(once(), once());
     }
 
     #[test]
-    fn what_is_flushed_for_a_reason_satisfies_it(arrivals in arrivals(), spec in spec()) {
+    fn nothing_is_lost_whatever_the_policy(
+        arrivals in arrivals(),
+        spec in any_spec(),
+        sink in sink(),
+    ) {
+        let mut policy = spec.build().unwrap();
+        let run = simulate(policy.as_mut(), Instant::now(), &arrivals, &sink);
+        prop_assert_eq!(run.waits.len() + run.left, arrivals.len());
+    }
+
+    #[test]
+    fn what_is_flushed_for_a_reason_satisfies_it(
+        arrivals in arrivals(),
+        spec in plain_spec(),
+    ) {
         let mut policy = spec.build().unwrap();
         let (attempts, _) = run(policy.as_mut(), Instant::now(), &arrivals, &Sink::perfect());
         for attempt in attempts {
@@ -85,29 +53,9 @@ proptest! {
     }
 
     #[test]
-    fn law_5_failures_only_delay(
-        arrivals in arrivals(),
-        spec in spec(),
-        age_ms in 1..AGE_MS_MAX,
-        mut delivers in prop::collection::vec(any::<bool>(), 0..6),
-        retry_ms in 1..500_u64,
-    ) {
-        delivers.push(true);
-        let mut policy = spec.age(ms(age_ms)).build().unwrap();
-        let sink = Sink { batch_max: 10, delivers, retry_delay: ms(retry_ms) };
-        let (attempts, left) = run(policy.as_mut(), Instant::now(), &arrivals, &sink);
-        prop_assert_eq!(left, 0, "a failure stopped the next flush");
-        for pair in attempts.windows(2) {
-            if !pair[0].delivered {
-                prop_assert_eq!(pair[1].at - pair[0].at, ms(retry_ms));
-            }
-        }
-    }
-
-    #[test]
     fn early_repeated_and_backward_calls_change_nothing(
         gaps in prop::collection::vec((0..3_000_u64, 0..3_000_u64), 1..60),
-        spec in spec(),
+        spec in any_spec(),
     ) {
         let start = Instant::now() + ms(10_000);
         let mut calm = spec.build().unwrap();
@@ -130,6 +78,7 @@ proptest! {
                 poked.next_deadline().map(|at| at.max(now)),
                 calm.next_deadline().map(|at| at.max(now))
             );
+            prop_assert_eq!(poked.batch_items(), calm.batch_items());
             if decision.is_flush() {
                 let done = Flushed::delivered(Remainder::EMPTY);
                 prop_assert_eq!(calm.on_flushed(now, done), Decision::Wait);
@@ -140,7 +89,7 @@ proptest! {
 
     #[test]
     fn empty_buffer_never_flushes(
-        spec in spec(),
+        spec in any_spec(),
         times in prop::collection::vec(0..7_200_000_u64, 1..40),
     ) {
         let start = Instant::now();
