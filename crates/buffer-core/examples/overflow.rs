@@ -74,7 +74,8 @@ fn demonstrate(buffer_size: usize, overflow_count: usize) -> Result<(), String> 
         println!("  delivered: {held}, the oldest is number {oldest:?}");
         let stats = ring.stats();
         println!(
-            "  overflow_count {}, overflow_rate {:.1} %; {} added = {} acknowledged + {} dropped + {} held",
+            "  overflow_count {}, overflow_rate {:.1} %; \
+             {} added = {} acknowledged + {} dropped + {} held",
             stats.overflow_count(),
             stats.overflow_rate_pct(),
             stats.total_added,

@@ -139,7 +139,8 @@ impl<T> Ring<T> {
     /// says how many items that were.
     ///
     /// What a producer pushed that was interrupted in the middle of another push may be left to the
-    /// next call. With an empty `out` buffers are exchanged, not items moved: use one again and again.
+    /// next call. With an empty `out`, buffers are exchanged and not items moved: use the same one
+    /// again and again.
     pub fn drain_into(&self, out: &mut Vec<T>) -> usize {
         let mut state = self.shared.lock();
         let mut all = Vec::new();
