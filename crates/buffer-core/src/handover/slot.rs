@@ -115,8 +115,8 @@ pub(super) struct Pair<C> {
     containers: [UnsafeCell<C>; 2],
 }
 
-// SAFETY: the containers are used by one thread at a time, as `Slot::write` and `Entry::fetch` argue,
-// and travel between threads like sent values.
+// SAFETY: the containers are used by one thread at a time, as `Slot::write` and `Entry::fetch`
+// argue, and travel between threads like sent values.
 unsafe impl<C: Send> Sync for Pair<C> {}
 
 impl<C> Pair<C> {
