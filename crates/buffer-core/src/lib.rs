@@ -30,3 +30,7 @@ pub use watermark::{Crossing, Direction, Watermark};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/buffers.md")]
+struct Buffers;
