@@ -213,6 +213,33 @@ fn displacing_against_drain() {
     });
 }
 
+#[test]
+fn displacing_what_others_pushed_against_drain() {
+    explore(|order| {
+        let ring = ring(2, order, OverflowPolicy::DropOldest);
+        let mut producer = ring.producer();
+        assert!(ring.push(0).is_stored());
+        assert!(ring.push(1).is_stored());
+        let pushing = loom::thread::spawn(move || {
+            let mut displaced = Vec::new();
+            for number in 2..4 {
+                if let Pushed::Displaced { first, .. } = producer.push(number) {
+                    displaced.push(first);
+                }
+            }
+            displaced
+        });
+        let mut seen = Vec::new();
+        ring.drain_into(&mut seen);
+        let displaced = pushing.join().unwrap();
+        ring.drain_into(&mut seen);
+        assert!(seen.is_sorted() && displaced.is_sorted());
+        seen.extend(displaced);
+        seen.sort_unstable();
+        assert_eq!(seen, [0, 1, 2, 3]);
+    });
+}
+
 struct Notify(loom::sync::Mutex<bool>, loom::sync::Condvar);
 
 impl Wake for Notify {

@@ -117,11 +117,11 @@ impl Trial {
         self.queued.push(item);
     }
 
-    /// An item fell out: the oldest, or with stripes the oldest of its producer.
+    /// An item fell out: the oldest, or with stripes nearly the oldest.
     fn displace(&mut self, old: Item) {
         let index = match self.order {
             Order::Global => 0,
-            _ => self.queued.iter().position(|item| item.0 == old.0).unwrap(),
+            _ => self.queued.iter().position(|item| *item == old).unwrap(),
         };
         assert_eq!(self.queued.remove(index), old);
         self.lost += 1;

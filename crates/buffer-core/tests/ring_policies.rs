@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use buffer_core::{
-    Demand, Direction, LeaseError, OverflowPolicy, Pushed, Refusal, Ring, RingError, Watermark,
+    Demand, Direction, LeaseError, Order, OverflowPolicy, Pushed, Refusal, Ring, RingError,
+    Watermark,
 };
 
 fn full(policy: OverflowPolicy) -> Ring<u32> {
@@ -323,4 +324,35 @@ fn impossible_choices_are_refused_with_the_value() {
         "watermark is 70 % up and 80 % down, expected 0 <= down < up <= 100"
     );
     assert!(Watermark::new(f64::NAN, 1.0).is_err());
+}
+
+#[test]
+fn a_single_producer_displaces_exactly_the_oldest_with_stripes_too() {
+    let ring = Ring::builder(10).order(Order::PerProducer).build().unwrap();
+    let mut producer = ring.producer();
+    let mut next = 0;
+    let mut oldest = 0;
+    for round in 0..50 {
+        for _ in 0..7 {
+            match producer.push(next) {
+                Pushed::Displaced { first, .. } => {
+                    assert_eq!(first, oldest);
+                    oldest += 1;
+                }
+                other => assert_eq!(other, Pushed::Stored),
+            }
+            next += 1;
+        }
+        match round % 4 {
+            0 => {
+                let lease = ring.lease(3).unwrap();
+                assert_eq!(lease[0], oldest);
+                oldest += lease.len();
+                lease.ack();
+            }
+            1 => drop(ring.lease(3)),
+            2 => assert_eq!(ring.peek(1), [oldest]),
+            _ => {}
+        }
+    }
 }

@@ -178,7 +178,7 @@ impl<T> Ring<T> {
         T: Clone,
     {
         let mut state = self.shared.lock();
-        if state.queued() < max {
+        if state.is_in_stripes(max) {
             state.collect();
         }
         let copies = state.queued_items().take(max).cloned().collect();

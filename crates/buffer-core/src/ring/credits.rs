@@ -1,17 +1,24 @@
 //! Stripes and their credits, as the ring's lock sees them.
 
-use super::queue::Queue;
+use super::Demand;
+use super::queue::{Queue, Run};
 use super::state::State;
-use super::stripe::Stripe;
+use super::stripe::{Floor, Stripe};
 use crate::handover::Slot;
 use crate::overflow::OverflowPolicy;
 
 /// The most credits a stripe is granted at once, unless it has more items at hand.
 const GRANT_MAX: usize = 512;
 
+/// How many buffers a stripe leaves to the ring over time: of its two containers, and of victims.
+const BUFFERS: usize = 3;
+
+/// The most victims a stripe is handed at once.
+const VICTIMS_MAX: usize = 64;
+
 impl<T> State<T> {
     pub(super) fn add_stripe(&mut self) -> Slot<Stripe<T>> {
-        self.queue.spares_max += 2;
+        self.queue.spares_max += BUFFERS;
         let stripe = || Stripe::new(self.capacity.items);
         self.slots.add(stripe(), stripe())
     }
@@ -21,7 +28,7 @@ impl<T> State<T> {
         let mut all = Collected::default();
         let queue = &mut self.queue;
         self.slots.retire(slot, |stripe| all.collect(stripe, queue));
-        self.queue.spares_max -= 2;
+        self.queue.spares_max -= BUFFERS;
         self.settle(&all);
     }
 
@@ -36,9 +43,12 @@ impl<T> State<T> {
     }
 
     /// As [`collect`](Self::collect), but leaves alone the stripes of producers that were
-    /// interrupted in the middle of a push.
+    /// interrupted in the middle of a push. Victims are not left: those of other producers are
+    /// older than what would be taken of these.
     pub(super) fn collect_ready(&mut self) {
-        if self.granted > 0 {
+        if self.with_victims > 0 {
+            self.collect();
+        } else if self.granted > 0 {
             let mut all = Collected::default();
             let queue = &mut self.queue;
             self.slots.take_ready(|stripe| all.collect(stripe, queue));
@@ -47,11 +57,13 @@ impl<T> State<T> {
     }
 
     fn settle(&mut self, all: &Collected) {
-        self.granted -= all.items + all.credits;
+        self.granted -= all.items + all.victims + all.credits;
         self.idle -= all.granted;
-        self.queued += all.items;
+        self.with_victims -= all.with_victims;
+        self.queued += all.items + all.victims;
+        // A victim was counted as added when it was, and not as what displaced it.
         self.added += all.items as u64 + all.displaced;
-        self.dropped.oldest += all.displaced;
+        self.dropped.oldest += all.displaced + all.displaced_victims;
     }
 
     /// Grants a stripe the place of an item that was admitted, and up to `wanted` credits more:
@@ -71,13 +83,26 @@ impl<T> State<T> {
         credits
     }
 
-    /// A producer asks, so what its stripe was granted is spent.
+    /// A producer asks: what its stripe was granted is spent, and victims that it may not displace
+    /// any more go back.
     pub(super) fn note_spent(&mut self, slot: &Slot<Stripe<T>>) {
-        let spent = slot.write(|stripe| {
+        let (spent, had_victims, first, victims) = slot.write(|stripe| {
             let granted = std::mem::replace(&mut stripe.granted, stripe.credits);
-            granted - stripe.credits
+            let had_victims = std::mem::take(&mut stripe.had_victims);
+            let victims = match stripe.victims.is_empty() {
+                true => None,
+                false => Some(std::mem::take(&mut stripe.victims)),
+            };
+            let first = stripe.first_victim;
+            (granted - stripe.credits, had_victims, first, victims)
         });
         self.idle -= spent;
+        self.with_victims -= usize::from(had_victims);
+        if let Some(victims) = victims {
+            self.granted -= victims.len();
+            self.queued += victims.len();
+            self.queue.put_back(first, Run::of(victims));
+        }
     }
 
     /// Stores an item that was admitted in a stripe, and as many of those that follow as are
@@ -97,16 +122,46 @@ impl<T> State<T> {
         })
     }
 
-    /// From how many own items on a stripe may displace its oldest by itself: never, unless the
-    /// ring is full and stripes hold all that is queued. Then the oldest of a stripe is nearly
-    /// the oldest of all, unless the stripe holds much less than its share.
-    pub(super) fn displacing_floor(&self) -> usize {
-        let full = self.current_size() >= self.capacity.items;
+    /// Hands a stripe the next victims in a full ring whose oldest items are not in stripes, so that
+    /// the producer need not ask for each.
+    pub(super) fn hand_victims(&mut self, slot: &Slot<Stripe<T>>, policy: OverflowPolicy) {
+        if policy != OverflowPolicy::DropOldest || self.floor() != Floor::VICTIMS {
+            return;
+        }
+        let Some(mut taken) = self.queue.take(Demand::items(VICTIMS_MAX)) else {
+            return;
+        };
+        taken.merge();
+        let count = taken.head.items.len();
+        self.queued -= count;
+        self.granted += count;
+        // It has none: they went back when its producer asked.
+        let emptied = slot.write(|stripe| {
+            stripe.had_victims = true;
+            stripe.first_victim = taken.first;
+            std::mem::replace(&mut stripe.victims, taken.head.items)
+        });
+        self.with_victims += 1;
+        for items in taken.tail.into_iter().map(|run| run.items).chain([emptied]) {
+            // All are empty; what the queue has no use for is freed.
+            drop(self.queue.recycle(Run::of(items)));
+        }
+    }
+
+    /// What a producer may displace without asking: nothing unless the ring is full; then the
+    /// victims it was handed; and where stripes hold all that is queued, also its own oldest,
+    /// which is nearly the oldest of all if it holds not much less than its share.
+    pub(super) fn floor(&self) -> Floor {
         let displaces = self.policy == OverflowPolicy::DropOldest && !self.closed;
-        if full && displaces && self.queued == 0 && self.granted > 0 && self.idle == 0 {
-            (self.capacity.items / (4 * self.slots.len().max(1))).max(1)
+        // A ring that was made smaller while items were on loan can hold too many; then one push
+        // displaces several, under the lock.
+        let is_full = self.current_size() == self.capacity.items;
+        if !displaces || !is_full || self.idle > 0 {
+            Floor::NOTHING
+        } else if self.queued > 0 {
+            Floor::VICTIMS
         } else {
-            usize::MAX
+            Floor((self.capacity.items / (4 * self.slots.len().max(1))).max(1))
         }
     }
 }
@@ -117,6 +172,9 @@ struct Collected {
     items: usize,
     credits: usize,
     granted: usize,
+    victims: usize,
+    with_victims: usize,
+    displaced_victims: u64,
     displaced: u64,
 }
 
@@ -126,6 +184,13 @@ impl Collected {
         self.credits += std::mem::take(&mut stripe.credits);
         self.granted += std::mem::take(&mut stripe.granted);
         self.displaced += std::mem::take(&mut stripe.displaced);
+        self.displaced_victims += std::mem::take(&mut stripe.displaced_victims);
+        self.victims += stripe.victims.len();
+        self.with_victims += usize::from(std::mem::take(&mut stripe.had_victims));
+        if !stripe.victims.is_empty() {
+            let victims = std::mem::take(&mut stripe.victims);
+            queue.put_back(stripe.first_victim, Run::of(victims));
+        }
         if !stripe.items.is_empty() {
             queue.append(&mut stripe.items);
         }

@@ -56,8 +56,8 @@ impl<T> Producer<T> {
         let Some(slot) = &self.slot else {
             return self.ring.try_push(item);
         };
-        match slot.write(|stripe| stripe.push(item, usize::MAX)) {
-            Ok(_) => Ok(()),
+        match slot.write(|stripe| stripe.try_push(item)) {
+            Ok(()) => Ok(()),
             Err(item) => self.ring.shared.try_push_one(item, Some(slot)),
         }
     }

@@ -7,7 +7,7 @@ use super::Ring;
 use super::shared::Shared;
 use super::signal::Signal;
 use super::state::{Admission, State};
-use super::stripe::Stripe;
+use super::stripe::{Floor, Stripe};
 use super::waiting::Turn;
 use crate::handover::Slot;
 use crate::overflow::{OverflowPolicy, Pushed, PushedMany, Refusal};
@@ -126,7 +126,7 @@ impl<T> Shared<T> {
     ) -> PushedMany {
         let mut out = match slot {
             Some(slot) => {
-                let floor = policy.map_or_else(|| self.floor(), |_| usize::MAX);
+                let floor = policy.map_or_else(|| self.floor(), |_| Floor::NOTHING);
                 let filled = slot.write(|stripe| stripe.push_many(items, floor));
                 PushedMany::displacing(filled.stored, filled.displaced)
             }
@@ -254,6 +254,9 @@ impl<T> Shared<T> {
                     refused = Some(item);
                 }
             }
+        }
+        if let Some(slot) = slot {
+            state.hand_victims(slot, policy);
         }
         if refused.is_some() {
             state.count_refused(1 + items.len());

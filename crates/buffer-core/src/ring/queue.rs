@@ -29,6 +29,14 @@ impl<T> Default for Run<T> {
 }
 
 impl<T> Run<T> {
+    /// Items that are not weighed.
+    pub(super) fn of(items: VecDeque<T>) -> Self {
+        Self {
+            items,
+            weights: VecDeque::new(),
+        }
+    }
+
     pub(super) fn bytes(&self) -> usize {
         self.weights.iter().sum()
     }

@@ -1,6 +1,7 @@
 //! What all handles and leases of a ring share.
 
 use super::state::State;
+use super::stripe::Floor;
 use super::waiting::After;
 use crate::sync::{AtomicUsize, Guard, Mutex, Ordering};
 use crate::watermark::Crossing;
@@ -10,8 +11,7 @@ pub(super) type Weigher<T> = Box<dyn Fn(&T) -> usize + Send + Sync>;
 
 pub(crate) struct Shared<T> {
     state: Aligned<Mutex<State<T>>>,
-    /// From how many own items on a stripe may displace its oldest without asking; read by every
-    /// push into a full ring, and seldom written.
+    /// What stripes may displace; read by every push into a full ring, and seldom written.
     floor: Aligned<AtomicUsize>,
     pub(super) striped: bool,
     listener: Option<Listener>,
@@ -31,7 +31,7 @@ impl<T> Shared<T> {
     ) -> Self {
         Self {
             state: Aligned(Mutex::new(state)),
-            floor: Aligned(AtomicUsize::new(usize::MAX)),
+            floor: Aligned(AtomicUsize::new(Floor::NOTHING.0)),
             striped,
             listener,
             weigher,
@@ -64,17 +64,17 @@ impl<T> Shared<T> {
     }
 
     #[inline]
-    pub(super) fn floor(&self) -> usize {
-        // A value that is out of date permits what was right a moment ago: the items that it is
-        // about are this stripe's own, and it holds none once they were collected.
-        self.floor.0.load(Ordering::Relaxed)
+    pub(super) fn floor(&self) -> Floor {
+        // A value that is out of date permits what was right a moment ago: what it is about is in
+        // the producer's own stripe, which is empty once it was collected.
+        Floor(self.floor.0.load(Ordering::Relaxed))
     }
 
     fn publish_floor(&self, state: &mut State<T>) {
-        let floor = state.displacing_floor();
+        let floor = state.floor();
         if floor != state.floor_published {
             state.floor_published = floor;
-            self.floor.0.store(floor, Ordering::Relaxed);
+            self.floor.0.store(floor.0, Ordering::Relaxed);
         }
     }
 }

@@ -8,7 +8,7 @@
 
 use super::Demand;
 use super::queue::{Queue, Run, Taken};
-use super::stripe::Stripe;
+use super::stripe::{Floor, Stripe};
 use super::waiting::{Turn, Waiters, Watchers};
 use crate::handover::Slots;
 use crate::overflow::{OverflowPolicy, Refusal};
@@ -49,6 +49,8 @@ pub(super) struct State<T> {
     /// How many of them may be credits, at the most: those that were granted and are not known to
     /// be spent.
     pub(super) idle: usize,
+    /// How many stripes may hold victims.
+    pub(super) with_victims: usize,
     pub(super) added: u64,
     refused: u64,
     leases: u64,
@@ -59,8 +61,8 @@ pub(super) struct State<T> {
     pub(super) watchers: Watchers,
     /// Who waits for room.
     pub(super) waiters: Waiters,
-    /// The [`displacing_floor`](Self::displacing_floor) that producers see.
-    pub(super) floor_published: usize,
+    /// The [`floor`](Self::floor) that producers see.
+    pub(super) floor_published: Floor,
 }
 
 impl<T> State<T> {
@@ -78,6 +80,7 @@ impl<T> State<T> {
             slots: Slots::new(),
             granted: 0,
             idle: 0,
+            with_victims: 0,
             added: 0,
             refused: 0,
             leases: 0,
@@ -86,7 +89,7 @@ impl<T> State<T> {
             gauge,
             watchers: Watchers::default(),
             waiters: Waiters::default(),
-            floor_published: usize::MAX,
+            floor_published: Floor::NOTHING,
         }
     }
 
@@ -100,8 +103,10 @@ impl<T> State<T> {
         self.queued + self.leased + self.granted
     }
 
-    pub(super) fn queued(&self) -> usize {
-        self.queued
+    /// Whether some of the oldest items, up to so many, may lie in stripes: as victims, or because
+    /// the queue has fewer.
+    pub(super) fn is_in_stripes(&self, items: usize) -> bool {
+        self.with_victims > 0 || self.queued < items
     }
 
     pub(super) fn has_idle_credits(&self) -> bool {
@@ -262,7 +267,7 @@ impl<T> State<T> {
 
     /// Takes up to `max` items, oldest first.
     pub(super) fn take(&mut self, max: Demand) -> Option<Taken<T>> {
-        if self.queued < max.items {
+        if self.is_in_stripes(max.items) {
             self.collect_ready();
         }
         let taken = self.queue.take(max)?;

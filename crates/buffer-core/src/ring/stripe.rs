@@ -6,8 +6,8 @@ use super::queue::{reserve, rotate_in};
 
 /// The container that a producer's slot hands over.
 ///
-/// A credit is the right to one place in the ring. Places of queued items are part of what was
-/// granted, so collecting a stripe returns `items.len() + credits` of them.
+/// A credit is the right to one place in the ring. Places of items are part of what was granted, so
+/// collecting a stripe returns `items.len() + victims.len() + credits` of them.
 pub(super) struct Stripe<T> {
     pub(super) items: VecDeque<T>,
     /// The capacity of the ring when the stripe was made, beyond which `items` need not grow.
@@ -16,8 +16,28 @@ pub(super) struct Stripe<T> {
     pub(super) credits: usize,
     /// How many of those were ever granted since the stripe was last collected or ran out.
     pub(super) granted: usize,
+    /// The oldest items of a full ring, which the next pushes displace. They are still queued: a
+    /// collected stripe gives them back.
+    pub(super) victims: VecDeque<T>,
+    /// The number of the first victim in the queue's order.
+    pub(super) first_victim: u64,
+    /// Whether there were victims when the stripe was last seen under the ring's lock.
+    pub(super) had_victims: bool,
+    /// Victims that were displaced.
+    pub(super) displaced_victims: u64,
     /// Items of this stripe that newer ones displaced.
     pub(super) displaced: u64,
+}
+
+/// From how many own items on a stripe may displace its oldest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Floor(pub(super) usize);
+
+impl Floor {
+    /// Nothing may be displaced.
+    pub(super) const NOTHING: Self = Self(usize::MAX);
+    /// No own item, but victims.
+    pub(super) const VICTIMS: Self = Self(usize::MAX - 1);
 }
 
 /// What became of items that were pushed into a stripe.
@@ -34,41 +54,80 @@ impl<T> Stripe<T> {
             capacity,
             credits: 0,
             granted: 0,
+            victims: VecDeque::new(),
+            first_victim: 0,
+            had_victims: false,
+            displaced_victims: 0,
             displaced: 0,
         }
     }
 
-    /// Stores an item on a credit, or in the place of the oldest if the stripe holds at least
-    /// `floor` items, which is handed back.
+    /// Stores an item on a credit.
     ///
     /// # Errors
-    /// The item, when neither is possible.
+    /// The item, when there is none.
     #[inline]
-    pub(super) fn push(&mut self, mut item: T, floor: usize) -> Result<Option<T>, T> {
-        if self.credits > 0 {
-            self.credits -= 1;
-            reserve(&mut self.items, 1, self.capacity);
-            self.items.push_back(item);
-            Ok(None)
-        } else if self.items.len() >= floor {
-            rotate_in(&mut self.items, std::slice::from_mut(&mut item));
-            self.displaced += 1;
-            Ok(Some(item))
-        } else {
-            Err(item)
+    pub(super) fn try_push(&mut self, item: T) -> Result<(), T> {
+        if self.credits == 0 {
+            return Err(item);
         }
+        self.credits -= 1;
+        reserve(&mut self.items, 1, self.capacity);
+        self.items.push_back(item);
+        Ok(())
+    }
+
+    /// Stores an item on a credit; or, as far as `floor` permits, in the place of a victim or of the
+    /// stripe's oldest, which is handed back.
+    ///
+    /// # Errors
+    /// The item, when nothing of that is possible.
+    #[inline]
+    pub(super) fn push(&mut self, item: T, floor: Floor) -> Result<Option<T>, T> {
+        let mut item = match self.try_push(item) {
+            Ok(()) => return Ok(None),
+            Err(item) => item,
+        };
+        if !self.victims.is_empty() && floor != Floor::NOTHING {
+            return Ok(self.displace_victim(item));
+        }
+        if self.items.len() < floor.0 {
+            return Err(item);
+        }
+        rotate_in(&mut self.items, std::slice::from_mut(&mut item));
+        self.displaced += 1;
+        Ok(Some(item))
+    }
+
+    fn displace_victim(&mut self, item: T) -> Option<T> {
+        let victim = self.victims.pop_front();
+        self.first_victim += 1;
+        self.displaced_victims += 1;
+        reserve(&mut self.items, 1, self.capacity);
+        self.items.push_back(item);
+        victim
     }
 
     /// As [`push`](Self::push) for as many as possible. What is not in the stripe then is in
     /// `items`: those displaced, then those that could not be stored.
     #[inline]
-    pub(super) fn push_many(&mut self, items: &mut Vec<T>, floor: usize) -> Filled {
+    pub(super) fn push_many(&mut self, items: &mut Vec<T>, floor: Floor) -> Filled {
         let on_credit = self.fill(&mut items.drain(..self.credits.min(items.len())));
         let mut displaced = 0;
-        if !items.is_empty() && self.items.len() >= floor {
-            displaced = items.len().min(self.items.len());
-            rotate_in(&mut self.items, &mut items[..displaced]);
-            self.displaced += displaced as u64;
+        if !items.is_empty() && floor != Floor::NOTHING {
+            displaced = items.len().min(self.victims.len());
+            if displaced > 0 {
+                rotate_in(&mut self.victims, &mut items[..displaced]);
+                let own = self.victims.len() - displaced;
+                reserve(&mut self.items, displaced, self.capacity);
+                self.items.extend(self.victims.drain(own..));
+                self.first_victim += displaced as u64;
+                self.displaced_victims += displaced as u64;
+            } else if self.items.len() >= floor.0 {
+                displaced = items.len().min(self.items.len());
+                rotate_in(&mut self.items, &mut items[..displaced]);
+                self.displaced += displaced as u64;
+            }
         }
         Filled {
             stored: on_credit + displaced,
