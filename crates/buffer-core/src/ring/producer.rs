@@ -1,7 +1,7 @@
 //! A producer's own handle to a ring.
 
 use super::Ring;
-use super::stripe::Stripe;
+use super::stripe::{Floor, Stripe};
 use crate::handover::Slot;
 use crate::overflow::{OverflowPolicy, Pushed, PushedMany, Refusal};
 
@@ -56,8 +56,8 @@ impl<T> Producer<T> {
         let Some(slot) = &self.slot else {
             return self.ring.try_push(item);
         };
-        match slot.write(|stripe| stripe.try_push(item)) {
-            Ok(()) => Ok(()),
+        match slot.write(|stripe| stripe.push(item, Floor::NOTHING)) {
+            Ok(_) => Ok(()),
             Err(item) => self.ring.shared.try_push_one(item, Some(slot)),
         }
     }

@@ -62,50 +62,42 @@ impl<T> Stripe<T> {
         }
     }
 
-    /// Stores an item on a credit.
-    ///
-    /// # Errors
-    /// The item, when there is none.
-    #[inline]
-    pub(super) fn try_push(&mut self, item: T) -> Result<(), T> {
-        if self.credits == 0 {
-            return Err(item);
-        }
-        self.credits -= 1;
-        reserve(&mut self.items, 1, self.capacity);
-        self.items.push_back(item);
-        Ok(())
-    }
-
     /// Stores an item on a credit; or, as far as `floor` permits, in the place of a victim or of the
     /// stripe's oldest, which is handed back.
     ///
     /// # Errors
     /// The item, when nothing of that is possible.
     #[inline]
-    pub(super) fn push(&mut self, item: T, floor: Floor) -> Result<Option<T>, T> {
-        let mut item = match self.try_push(item) {
-            Ok(()) => return Ok(None),
-            Err(item) => item,
-        };
-        if !self.victims.is_empty() && floor != Floor::NOTHING {
-            return Ok(self.displace_victim(item));
+    pub(super) fn push(&mut self, mut item: T, floor: Floor) -> Result<Option<T>, T> {
+        if self.credits > 0 {
+            self.credits -= 1;
+            reserve(&mut self.items, 1, self.capacity);
+            self.items.push_back(item);
+            return Ok(None);
         }
-        if self.items.len() < floor.0 {
+        if self.victims.is_empty() {
+            if self.items.len() < floor.0 {
+                return Err(item);
+            }
+            rotate_in(&mut self.items, std::slice::from_mut(&mut item));
+            self.displaced += 1;
+        } else if floor == Floor::NOTHING {
             return Err(item);
+        } else {
+            rotate_in(&mut self.victims, std::slice::from_mut(&mut item));
+            self.take_in_victims_places(1);
         }
-        rotate_in(&mut self.items, std::slice::from_mut(&mut item));
-        self.displaced += 1;
+        // What the item displaced is in its place.
         Ok(Some(item))
     }
 
-    fn displace_victim(&mut self, item: T) -> Option<T> {
-        let victim = self.victims.pop_front();
-        self.first_victim += 1;
-        self.displaced_victims += 1;
-        reserve(&mut self.items, 1, self.capacity);
-        self.items.push_back(item);
-        victim
+    /// The last of the victims are new items that were exchanged for so many of the first.
+    fn take_in_victims_places(&mut self, count: usize) {
+        let left = self.victims.len() - count;
+        reserve(&mut self.items, count, self.capacity);
+        self.items.extend(self.victims.drain(left..));
+        self.first_victim += count as u64;
+        self.displaced_victims += count as u64;
     }
 
     /// As [`push`](Self::push) for as many as possible. What is not in the stripe then is in
@@ -118,11 +110,7 @@ impl<T> Stripe<T> {
             displaced = items.len().min(self.victims.len());
             if displaced > 0 {
                 rotate_in(&mut self.victims, &mut items[..displaced]);
-                let own = self.victims.len() - displaced;
-                reserve(&mut self.items, displaced, self.capacity);
-                self.items.extend(self.victims.drain(own..));
-                self.first_victim += displaced as u64;
-                self.displaced_victims += displaced as u64;
+                self.take_in_victims_places(displaced);
             } else if self.items.len() >= floor.0 {
                 displaced = items.len().min(self.items.len());
                 rotate_in(&mut self.items, &mut items[..displaced]);
