@@ -13,8 +13,13 @@ pub enum RingError {
         limit: usize,
     },
     /// The byte limit is none.
-    #[error("max_bytes is 0, expected at least 1")]
-    Bytes,
+    #[error("max_bytes is {max_bytes}, expected 1 to {limit}")]
+    Bytes {
+        /// The limit asked for.
+        max_bytes: usize,
+        /// The greatest possible.
+        limit: usize,
+    },
     /// The watermark's marks are not in order.
     #[error("watermark is {high_pct} % up and {low_pct} % down, expected 0 <= down < up <= 100")]
     Watermark {

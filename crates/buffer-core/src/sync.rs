@@ -77,7 +77,7 @@ mod plain {
 
     /// One turn of a loop that waits for another thread to end a short section.
     pub(crate) fn pause(turns: &mut u32) {
-        *turns += 1;
+        *turns = turns.saturating_add(1);
         if *turns < 64 {
             std::hint::spin_loop();
         } else {

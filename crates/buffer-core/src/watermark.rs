@@ -27,6 +27,12 @@ impl Watermark {
     pub fn high_pct(&self) -> f64 {
         self.high_pct
     }
+
+    /// The mark on the way down, in percent.
+    #[must_use]
+    pub fn low_pct(&self) -> f64 {
+        self.low_pct
+    }
 }
 
 impl Default for Watermark {
@@ -42,9 +48,9 @@ impl Default for Watermark {
 /// Which way the fill of a ring crossed its watermark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// Above the high mark.
+    /// At the high mark, or above.
     Up,
-    /// Back below the low mark.
+    /// Back at the low mark, or below.
     Down,
 }
 
@@ -98,8 +104,10 @@ impl Gauge {
     pub(crate) fn resize(&mut self, max_size: usize) {
         let items = |pct: f64| pct * max_size as f64 / 100.0;
         // A mark of 0 items would be reached by an empty ring.
-        self.high = (items(self.marks.high_pct).ceil() as usize).max(1);
-        self.low = items(self.marks.low_pct).floor() as usize;
+        // Percentages are seldom exact: 16.1 % of 1,000 is a little more than 161.
+        const SLACK: f64 = 1e-6;
+        self.high = ((items(self.marks.high_pct) - SLACK).ceil() as usize).max(1);
+        self.low = (items(self.marks.low_pct) + SLACK).floor() as usize;
     }
 
     /// Whether a fill of so many items is on the other side.

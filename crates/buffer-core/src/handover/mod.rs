@@ -9,7 +9,9 @@
 //! - **Exact**: everything written before [`Slots::take`] began is taken, and nothing twice.
 //! - **Cheap for writers**: two plain stores and a load; the taker pays, with one barrier for all
 //!   slots ([`Barrier`]).
-//! - **Not wait-free for the taker**: it waits for a write in flight, so writes have to be short.
+//! - **Not wait-free for the taker**: it waits for a write in flight, so writes have to be short, a
+//!   take inside a write of the same thread waits for ever, and so does a forked child whose parent
+//!   was in a write.
 //!
 //! [`Ring`](crate::Ring) hands over stripes of items this way; a keyed aggregation hands over
 //! tables. There is no lock inside: whoever takes has `&mut Slots`, and locks it if it is shared.

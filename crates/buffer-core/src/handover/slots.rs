@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::slot::{Pair, Patience};
 use super::{Barrier, Slot};
+use crate::sync::{Ordering, fence};
 
 /// The slots of all writers, and the right to take from them.
 ///
@@ -74,7 +75,9 @@ impl<C> Slots<C> {
         }
     }
 
-    /// A slot for one more writer, with two containers, both empty.
+    /// A slot for one more writer, with two containers, both empty. What a slot held that is dropped
+    /// without [`retire`](Self::retire) is taken with the next take, and then the slot is forgotten.
+    #[must_use = "a slot that is dropped is forgotten"]
     pub fn add(&mut self, first: C, second: C) -> Slot<C> {
         let pair = Arc::new(Pair::new(first, second));
         self.entries.push(Entry {
@@ -98,8 +101,9 @@ impl<C> Slots<C> {
         self.entries.is_empty()
     }
 
-    /// Calls `each` with everything that was written since the last take, one container per slot
-    /// that was written, in the order in which slots were added.
+    /// Calls `each` with everything that was written since the last take, slot by slot in the order
+    /// in which they were added: one container of each that was written, and a second, later one
+    /// where the last take left something.
     ///
     /// `each` has to leave the container empty: it is written again after the next take, and what
     /// is left in it then is given out after what came later. Costs one barrier if anything was
@@ -116,19 +120,30 @@ impl<C> Slots<C> {
     }
 
     fn take_with(&mut self, patience: Patience, mut each: impl FnMut(&mut C)) -> usize {
-        let mut flipped = false;
+        if self.has(Pending::Flipped) {
+            // A panic of `each` came between a flip and its look.
+            self.barrier.heavy();
+        }
+        // All that is pending first: between a flip and its barrier no code of others may run.
         for entry in &mut self.entries {
             entry.fetch(patience, &mut each);
-            flipped |= entry.flip_if_written();
         }
-        if flipped {
+        for entry in &mut self.entries {
+            entry.flip_if_written();
+        }
+        if self.has(Pending::Flipped) {
             self.barrier.heavy();
             for entry in &mut self.entries {
                 entry.fetch(patience, &mut each);
             }
         }
+        self.entries.retain(|entry| !entry.is_abandoned());
         let is_pending = |entry: &&Entry<C>| entry.pending != Pending::Nothing;
         self.entries.iter().filter(is_pending).count()
+    }
+
+    fn has(&self, pending: Pending) -> bool {
+        self.entries.iter().any(|entry| entry.pending == pending)
     }
 
     /// Takes from one slot whose writer ends, and forgets it. What is written into it later is
@@ -136,11 +151,12 @@ impl<C> Slots<C> {
     pub fn retire(&mut self, slot: &mut Slot<C>, mut each: impl FnMut(&mut C)) {
         let known = |entry: &Entry<C>| Arc::ptr_eq(&entry.pair, &slot.pair);
         if let Some(index) = self.entries.iter().position(known) {
-            let mut entry = self.entries.remove(index);
+            let entry = &mut self.entries[index];
             // Its writer is here, so no write is in flight and no barrier is needed.
             entry.fetch(Patience::UntilItEnds, &mut each);
             entry.flip_if_written();
             entry.fetch(Patience::UntilItEnds, &mut each);
+            self.entries.remove(index);
         }
     }
 }
@@ -148,18 +164,27 @@ impl<C> Slots<C> {
 impl<C> Entry<C> {
     /// Makes the other container the written one, unless the last one is still to be fetched or
     /// nothing was written.
-    fn flip_if_written(&mut self) -> bool {
+    fn flip_if_written(&mut self) {
         // Read before the flip: every write up to here used the phase that ends now. Later ones
         // may have used either, so they count as not taken yet.
         let writes = self.pair.writes();
         if self.pending != Pending::Nothing || writes == self.taken {
-            return false;
+            return;
         }
         self.taken = writes;
         self.phase = 1 - self.phase;
         self.pair.write_to(self.phase);
         self.pending = Pending::Flipped;
-        true
+    }
+
+    /// Whether the slot was dropped, and everything that was written was taken.
+    fn is_abandoned(&self) -> bool {
+        // Loom does not know that the count orders the writer's last writes before this look.
+        if cfg!(loom) || Arc::strong_count(&self.pair) > 1 {
+            return false;
+        }
+        fence(Ordering::Acquire);
+        self.pending == Pending::Nothing && self.pair.writes() == self.taken
     }
 
     /// Calls `each` with the container that was flipped away from, once no write is in it.

@@ -10,7 +10,10 @@ use crate::overflow::OverflowPolicy;
 use crate::watermark::{Crossing, Gauge, Watermark};
 
 /// The most items a ring can be asked to hold.
-const CAPACITY_MAX: usize = 1 << 40;
+const CAPACITY_MAX: usize = 1 << if usize::BITS < 64 { 28 } else { 40 };
+
+/// The most bytes, so that sums of weights do not overflow.
+const BYTES_MAX: usize = isize::MAX.cast_unsigned();
 
 /// In which order a ring gives out what was pushed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,7 +23,8 @@ pub enum Order {
     /// push takes the ring's one lock.
     #[default]
     Global,
-    /// The order of each producer, none between them: each [`Producer`](crate::Producer) has a
+    /// The order of each producer, none between them, nor between a handle and the shared push:
+    /// each [`Producer`](crate::Producer) has a
     /// stripe of its own, pushes without a lock, and in a full ring displaces its own oldest, so
     /// long as it holds its share. What is taken out at once comes stripe by stripe.
     ///
@@ -96,8 +100,11 @@ impl<T> RingBuilder<T> {
     /// When the capacity, in items or bytes, is 0.
     pub fn build(self) -> Result<Ring<T>, RingError> {
         check_capacity(self.capacity)?;
-        if self.max_bytes == 0 {
-            return Err(RingError::Bytes);
+        if self.weigher.is_some() && !(1..=BYTES_MAX).contains(&self.max_bytes) {
+            return Err(RingError::Bytes {
+                max_bytes: self.max_bytes,
+                limit: BYTES_MAX,
+            });
         }
         let room = Room {
             items: self.capacity,

@@ -36,8 +36,8 @@ impl Demand {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "time may have run out"]
 pub enum Waited {
-    /// So much is queued, or will be as soon as producers that were interrupted in the middle of a
-    /// push go on.
+    /// So much is queued, or the ring is full. What the system interrupted a producer in pushing
+    /// counts, and so do the places that it may fill without asking.
     Met,
     /// Less is queued, and time is up.
     TimedOut,
@@ -68,12 +68,13 @@ impl<T> Ring<T> {
         taken.map(|taken| self.lend(taken))
     }
 
-    /// Leases up to `max` items and waits for the first to arrive.
+    /// Leases up to `max` items, or one if that is 0, and waits for the first to arrive.
     ///
     /// # Errors
     /// When nothing arrives within `timeout`, or the ring is closed and empty.
     pub fn lease_timeout(&self, max: usize, timeout: Duration) -> Result<Lease<T>, LeaseError> {
-        let max = Demand::items(max);
+        // Nothing else would be worth waiting for.
+        let max = Demand::items(max.max(1));
         let found = self.wait_for(timeout, Demand::items(1), |state| {
             if let Some(taken) = state.take(max) {
                 Some(Ok(taken))
@@ -90,7 +91,7 @@ impl<T> Ring<T> {
         }
     }
 
-    /// Waits until so much is queued, the ring is closed, or time is up.
+    /// Waits until so much is queued, the ring is full or closed, or time is up.
     ///
     /// A consumer that takes much at once costs its producers the least: wait for a batch, or for
     /// as long as the oldest item may wait, and then [`drain_into`](Self::drain_into) or
@@ -123,10 +124,22 @@ impl<T> Ring<T> {
         found.unwrap_or(Waited::TimedOut)
     }
 
-    /// Ready when so much is queued or the ring is closed; wakes the task once when that comes.
+    /// Ready when so much is queued, when the ring is full, and always once it is closed; wakes the
+    /// task once when that comes, with the smallest of its demands.
+    ///
+    /// A task that is dropped leaves its waker until its demand is met. At most 64 tasks wait: one
+    /// more wakes the one that has waited the longest, which then asks again.
     pub fn poll_queued(&self, context: &mut Context<'_>, demand: Demand) -> Poll<()> {
         let mut state = self.shared.lock();
-        let is_met = state.meets(demand) || state.watch(context.waker(), demand);
+        let is_met = state.meets(demand);
+        self.shared.unlock(state);
+        if is_met {
+            return Poll::Ready(());
+        }
+        // Cloning a waker is foreign code.
+        let waker = context.waker().clone();
+        let mut state = self.shared.lock();
+        let is_met = state.closed || state.watch(waker, demand);
         self.shared.unlock(state);
         if is_met {
             Poll::Ready(())
@@ -139,8 +152,19 @@ impl<T> Ring<T> {
     /// says how many items that were.
     ///
     /// What a producer pushed that was interrupted in the middle of another push may be left to the
-    /// next call. With an empty `out`, buffers are exchanged and not items moved: use the same one
-    /// again and again.
+    /// next call. With an empty `out`, buffers are exchanged where a run of items lies in one: use
+    /// the same vector again and again.
+    ///
+    /// ```
+    /// # use buffer_core::Ring;
+    /// let ring = Ring::new(100)?;
+    /// let mut items = vec![1, 2, 3];
+    /// let pushed = ring.push_many(&mut items);
+    /// assert_eq!((pushed.accepted, items.len()), (3, 0));
+    /// assert_eq!(ring.drain_into(&mut items), 3);
+    /// assert_eq!(items, [1, 2, 3]);
+    /// # Ok::<(), buffer_core::RingError>(())
+    /// ```
     pub fn drain_into(&self, out: &mut Vec<T>) -> usize {
         let mut state = self.shared.lock();
         let mut all = Vec::new();
@@ -198,27 +222,29 @@ impl<T> Ring<T> {
         demand: Demand,
         mut look: impl FnMut(&mut State<T>) -> Option<R>,
     ) -> Option<R> {
-        let mut waiting: Option<(Arc<Signal>, Waker, Option<Instant>)> = None;
-        let mut in_time = true;
+        let mut state = self.shared.lock();
+        let found = look(&mut state);
+        self.shared.unlock(state);
+        if found.is_some() {
+            return found;
+        }
+        let deadline = Instant::now().checked_add(timeout);
+        let signal = Arc::new(Signal::new());
+        let waker = Waker::from(Arc::clone(&signal));
         loop {
+            let is_late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
             let mut state = self.shared.lock();
             let found = look(&mut state);
-            if found.is_some() || !in_time {
-                if let Some((_, waker, _)) = &waiting {
-                    state.watchers.remove(waker);
-                }
+            if found.is_some() || is_late {
+                let own = state.watchers.remove(&waker);
                 self.shared.unlock(state);
+                drop(own);
                 return found;
             }
-            let (signal, waker, deadline) = waiting.get_or_insert_with(|| {
-                let signal = Arc::new(Signal::new());
-                let waker = Waker::from(Arc::clone(&signal));
-                (signal, waker, Instant::now().checked_add(timeout))
-            });
-            let is_met = state.watch(waker, demand);
+            let is_met = state.watch(waker.clone(), demand);
             self.shared.unlock(state);
             if !is_met {
-                in_time = signal.wait(*deadline);
+                signal.wait(deadline);
             }
         }
     }
@@ -226,7 +252,11 @@ impl<T> Ring<T> {
 
 impl<T> super::shared::Shared<T> {
     /// Gives buffers back that were emptied outside the lock.
-    pub(super) fn recycle(&self, emptied: Vec<Run<T>>) {
+    pub(super) fn recycle(&self, mut emptied: Vec<Run<T>>) {
+        emptied.retain(|run| run.items.capacity() > 0);
+        if emptied.is_empty() {
+            return;
+        }
         let mut state = self.lock();
         let mut surplus = Vec::new();
         for run in emptied {

@@ -10,15 +10,11 @@ use crate::overflow::OverflowPolicy;
 /// The most credits a stripe is granted at once, unless it has more items at hand.
 const GRANT_MAX: usize = 512;
 
-/// How many buffers a stripe leaves to the ring over time: of its two containers, and of victims.
-const BUFFERS: usize = 3;
-
 /// The most victims a stripe is handed at once.
 const VICTIMS_MAX: usize = 64;
 
 impl<T> State<T> {
     pub(super) fn add_stripe(&mut self) -> Slot<Stripe<T>> {
-        self.queue.spares_max += BUFFERS;
         let stripe = || Stripe::new(self.capacity.items);
         self.slots.add(stripe(), stripe())
     }
@@ -28,7 +24,6 @@ impl<T> State<T> {
         let mut all = Collected::default();
         let queue = &mut self.queue;
         self.slots.retire(slot, |stripe| all.collect(stripe, queue));
-        self.queue.spares_max -= BUFFERS;
         self.settle(&all);
     }
 
@@ -114,7 +109,13 @@ impl<T> State<T> {
         following: &mut impl ExactSizeIterator<Item = T>,
     ) -> usize {
         let credits = self.grant(following.len());
+        let capacity = self.capacity.items;
         slot.write(|stripe| {
+            stripe.capacity = capacity;
+            if stripe.items.capacity() == 0 {
+                // Collecting took its buffer, so that a producer that ends or idles keeps none.
+                stripe.items = self.queue.buffer();
+            }
             stripe.credits += 1 + credits;
             stripe.granted += credits;
             stripe.fill(&mut std::iter::once(item));
@@ -192,7 +193,8 @@ impl Collected {
             queue.put_back(stripe.first_victim, Run::of(victims));
         }
         if !stripe.items.is_empty() {
-            queue.append(&mut stripe.items);
+            // An empty buffer has nothing to drop, so it may be freed here.
+            drop(queue.append(std::mem::take(&mut stripe.items)));
         }
     }
 }

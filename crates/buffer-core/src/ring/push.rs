@@ -1,7 +1,7 @@
 //! Pushing: what every producer can do, with a stripe of its own or without.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Ring;
 use super::shared::Shared;
@@ -295,17 +295,37 @@ impl RoomWait {
         policy: OverflowPolicy,
         weight: usize,
     ) -> Guard<'a, State<T>> {
+        if policy == OverflowPolicy::Block(Duration::ZERO) {
+            self.is_late = true;
+            return state;
+        }
         let signal = self.signal.get_or_insert_with(|| Arc::new(Signal::new()));
-        state.waiters.join(signal, weight);
+        state.waiters.join(signal, weight, self.turn);
+        let place = Place { shared, signal };
         shared.unlock(state);
         let deadline = *self.deadline.get_or_insert_with(|| match policy {
             OverflowPolicy::Block(timeout) => Instant::now().checked_add(timeout),
             _ => None,
         });
         let was_raised = signal.wait(deadline);
+        std::mem::forget(place);
         let mut state = shared.lock();
         self.turn = state.waiters.leave(signal);
         self.is_late = !was_raised && self.turn == Turn::Last;
         state
+    }
+}
+
+/// A place among those who wait, which is given up if a listener or a waker panics meanwhile.
+struct Place<'a, T> {
+    shared: &'a Shared<T>,
+    signal: &'a Arc<Signal>,
+}
+
+impl<T> Drop for Place<'_, T> {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.waiters.leave(self.signal);
+        self.shared.unlock(state);
     }
 }

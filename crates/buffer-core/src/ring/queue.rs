@@ -13,6 +13,9 @@ use super::Demand;
 /// A stripe's run that is shorter than this is copied behind the last one instead of kept apart.
 const SHORT: usize = 32;
 
+/// Places of buffers that are kept for later, for each place of the ring.
+const SPARE_FACTOR: usize = 3;
+
 /// Items in order with their weights; there are no weights when items are not weighed.
 pub(super) struct Run<T> {
     pub(super) items: VecDeque<T>,
@@ -75,23 +78,35 @@ pub(super) struct Queue<T> {
     runs: VecDeque<Run<T>>,
     /// Runs that came back, by the number of their first item.
     returned: BTreeMap<u64, Run<T>>,
-    /// Emptied buffers, `spares_max` at the most.
+    /// Emptied buffers, the largest last, with places for `SPARE_FACTOR` times what the ring holds
+    /// at the most.
     spare: Vec<Run<T>>,
-    pub(super) spares_max: usize,
     /// The capacity of the ring, beyond which no buffer grows.
-    pub(super) capacity: usize,
+    capacity: usize,
 }
 
 impl<T> Queue<T> {
-    pub(super) fn new(spares_max: usize, capacity: usize) -> Self {
+    pub(super) fn new(capacity: usize) -> Self {
         Self {
             first: 0,
             runs: VecDeque::new(),
             returned: BTreeMap::new(),
             spare: Vec::new(),
-            spares_max,
             capacity,
         }
+    }
+
+    /// Adapts to another capacity, and hands back buffers that are too many now.
+    pub(super) fn resize(&mut self, capacity: usize) -> Vec<Run<T>> {
+        self.capacity = capacity;
+        let spare = std::mem::take(&mut self.spare);
+        let too_large = |run: Run<T>| self.recycle(run);
+        spare.into_iter().filter_map(too_large).collect()
+    }
+
+    /// The largest buffer that is not used, or a new one.
+    pub(super) fn buffer(&mut self) -> VecDeque<T> {
+        self.spare.pop().unwrap_or_default().items
     }
 
     /// Appends the newest item, with a weight where items are weighed.
@@ -108,17 +123,16 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Appends items that are not weighed, and leaves an empty buffer in their place.
-    pub(super) fn append(&mut self, items: &mut VecDeque<T>) {
+    /// Appends items that are not weighed, with their buffer; hands back one that is surplus.
+    pub(super) fn append(&mut self, mut items: VecDeque<T>) -> Option<Run<T>> {
         match self.runs.back_mut() {
-            Some(last) if last.items.is_empty() => std::mem::swap(&mut last.items, items),
-            Some(last) if items.len() < SHORT => last.items.append(items),
+            Some(last) if last.items.is_empty() => std::mem::swap(&mut last.items, &mut items),
+            Some(last) if items.len() < SHORT => last.items.append(&mut items),
             _ => {
-                let mut run = self.spare.pop().unwrap_or_default();
-                std::mem::swap(&mut run.items, items);
-                self.runs.push_back(run);
+                self.runs.push_back(Run::of(std::mem::take(&mut items)));
             }
         }
+        self.recycle(Run::of(items))
     }
 
     /// Takes the oldest item and its weight, 0 where items are not weighed.
@@ -235,11 +249,15 @@ impl<T> Queue<T> {
 
     /// Keeps an emptied buffer for later, or hands it back if there are so many already.
     pub(super) fn recycle(&mut self, run: Run<T>) -> Option<Run<T>> {
-        if self.spare.len() >= self.spares_max {
+        let capacity = run.items.capacity();
+        let kept: usize = self.spare.iter().map(|spare| spare.items.capacity()).sum();
+        if capacity > 2 * self.capacity || kept + capacity > SPARE_FACTOR * self.capacity {
             return Some(run);
         }
-        if run.items.capacity() > 0 {
-            self.spare.push(run);
+        if capacity > 0 {
+            let larger = |spare: &Run<T>| spare.items.capacity() >= capacity;
+            let place = self.spare.iter().position(larger);
+            self.spare.insert(place.unwrap_or(self.spare.len()), run);
         }
         None
     }

@@ -1,5 +1,7 @@
 //! What all handles and leases of a ring share.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
 use super::state::State;
 use super::stripe::Floor;
 use super::waiting::After;
@@ -49,17 +51,32 @@ impl<T> Shared<T> {
             crossing,
             wake,
             called,
+            surplus,
         } = state.after();
         self.publish_floor(&mut state);
         drop(state);
         for signal in called {
             signal.raise();
         }
+        if wake.is_empty() && surplus.is_empty() && crossing.is_none() {
+            return;
+        }
+        // Code of others from here on; none may keep the next from running.
+        let mut panics = Vec::new();
         for waker in wake {
-            waker.wake();
+            panics.extend(catch_unwind(AssertUnwindSafe(|| waker.wake())).err());
+        }
+        for waker in surplus {
+            panics.extend(catch_unwind(AssertUnwindSafe(|| drop(waker))).err());
         }
         if let (Some(crossing), Some(listener)) = (crossing, &self.listener) {
-            listener(crossing);
+            panics.extend(catch_unwind(AssertUnwindSafe(|| listener(crossing))).err());
+        }
+        // A second panic while the first unwinds would end the process.
+        if let Some(panic) = panics.into_iter().next()
+            && !std::thread::panicking()
+        {
+            resume_unwind(panic);
         }
     }
 

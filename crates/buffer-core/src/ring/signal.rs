@@ -28,7 +28,7 @@ impl Signal {
         self.changed.notify_all();
     }
 
-    /// Waits until it is raised, and lowers it; says whether it was raised before the deadline.
+    /// Waits until it is raised, and lowers it; says whether it was.
     ///
     /// Other threads are let through a few times first: what is waited for often comes at once, and
     /// being put to sleep and woken costs more than a push or a drain.
@@ -36,6 +36,9 @@ impl Signal {
         for _ in 0..YIELDS {
             if std::mem::take(&mut *self.raised.lock()) {
                 return true;
+            }
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return false;
             }
             std::thread::yield_now();
         }

@@ -6,6 +6,8 @@
 //! refused, displaced or reported on the strength of credits that lie idle: they are collected
 //! first.
 
+use std::task::Waker;
+
 use super::Demand;
 use super::queue::{Queue, Run, Taken};
 use super::stripe::{Floor, Stripe};
@@ -63,6 +65,10 @@ pub(super) struct State<T> {
     pub(super) waiters: Waiters,
     /// The [`floor`](Self::floor) that producers see.
     pub(super) floor_published: Floor,
+    /// Whether something left or came back, or the ring was closed, since watchers were last told.
+    pub(super) stirred: bool,
+    /// Wakers that nobody needs, to be dropped after unlocking.
+    pub(super) surplus: Vec<Waker>,
 }
 
 impl<T> State<T> {
@@ -72,7 +78,7 @@ impl<T> State<T> {
             policy,
             closed: false,
             weighed,
-            queue: Queue::new(2, capacity.items),
+            queue: Queue::new(capacity.items),
             queued: 0,
             queued_bytes: 0,
             leased: 0,
@@ -90,6 +96,8 @@ impl<T> State<T> {
             watchers: Watchers::default(),
             waiters: Waiters::default(),
             floor_published: Floor::NOTHING,
+            stirred: false,
+            surplus: Vec::new(),
         }
     }
 
@@ -133,9 +141,11 @@ impl<T> State<T> {
     #[inline]
     pub(super) fn is_plain_for(&self, items: usize) -> bool {
         let size = self.current_size() + items;
-        size <= self.capacity.items
+        let free = self.free();
+        items <= free
             && !self.closed
             && self.queued_at_most() + items < self.watchers.next_items()
+            && (items < free || self.watchers.is_empty())
             && self.waiters.is_empty()
             && !self.gauge.crosses_at(size)
     }
@@ -177,7 +187,8 @@ impl<T> State<T> {
         if weight > self.capacity.bytes {
             return Admission::Refuse(Refusal::TooHeavy);
         }
-        if turn == Turn::Called || self.waiters.is_empty() {
+        let turn_came = turn == Turn::Called || self.waiters.is_empty();
+        if turn_came {
             if !self.fits(weight) && self.idle > 0 {
                 self.collect_ready();
             }
@@ -186,9 +197,14 @@ impl<T> State<T> {
             }
         }
         match policy {
+            OverflowPolicy::Block(_) => Admission::Wait,
+            // What an interrupted producer may fill without asking is room, too.
+            _ if self.idle > 0 && turn_came => {
+                self.collect();
+                self.admit(weight, policy, turn, displaced)
+            }
             OverflowPolicy::DropNewest => Admission::Drop,
             OverflowPolicy::Reject => Admission::Refuse(Refusal::Full),
-            OverflowPolicy::Block(_) => Admission::Wait,
             OverflowPolicy::DropOldest => {
                 if self.queued == 0 {
                     self.collect_ready();
@@ -233,11 +249,14 @@ impl<T> State<T> {
         if self.closed {
             return Some(Refusal::Closed);
         }
+        if items == 0 {
+            return None;
+        }
         if items > self.capacity.items || bytes > self.capacity.bytes {
             return Some(Refusal::TooHeavy);
         }
         if items > self.free() && self.idle > 0 {
-            self.collect_ready();
+            self.collect();
         }
         let fits = self.waiters.is_empty()
             && items <= self.free()
@@ -284,6 +303,7 @@ impl<T> State<T> {
         self.leased -= items;
         self.leased_bytes -= bytes;
         self.acked += items as u64;
+        self.stirred = true;
     }
 
     /// Puts back what a dropped lease held, where it belongs in the order.
@@ -294,6 +314,7 @@ impl<T> State<T> {
         self.queued += items;
         self.queued_bytes += bytes;
         self.queue.put_back(first, run);
+        self.stirred = true;
     }
 
     pub(super) fn recycle(&mut self, run: Run<T>) -> Option<Run<T>> {
@@ -304,7 +325,8 @@ impl<T> State<T> {
     pub(super) fn resize(&mut self, items: usize) -> Vec<T> {
         self.collect();
         self.capacity.items = items;
-        self.queue.capacity = items;
+        // Empty buffers have nothing to drop, so they may be freed here.
+        drop(self.queue.resize(items));
         self.gauge.resize(items);
         let mut evicted = Vec::new();
         while self.current_size() > items {
@@ -321,6 +343,7 @@ impl<T> State<T> {
     /// each producer asks here.
     pub(super) fn close(&mut self) {
         self.closed = true;
+        self.stirred = true;
         self.collect();
     }
 

@@ -10,8 +10,8 @@ use super::queue::{reserve, rotate_in};
 /// collecting a stripe returns `items.len() + victims.len() + credits` of them.
 pub(super) struct Stripe<T> {
     pub(super) items: VecDeque<T>,
-    /// The capacity of the ring when the stripe was made, beyond which `items` need not grow.
-    capacity: usize,
+    /// The capacity of the ring when it last granted a place, beyond which `items` need not grow.
+    pub(super) capacity: usize,
     /// Places that may be filled without asking.
     pub(super) credits: usize,
     /// How many of those were ever granted since the stripe was last collected or ran out.
