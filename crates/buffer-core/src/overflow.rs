@@ -68,7 +68,19 @@ impl<T> Pushed<T> {
 ///
 /// The vector's buffer is used for that, so pushing allocates nothing. Under a policy that only
 /// refuses, such as `Block`, the vector holds what is still to be pushed; under one that drops,
-/// clear it before it is filled again.
+/// clear it before it is filled again: what is in it would be pushed once more.
+///
+/// ```
+/// use buffer_core::Ring;
+///
+/// let ring = Ring::new(3)?;
+/// let mut items = vec![1, 2, 3, 4, 5];
+/// let pushed = ring.push_many(&mut items);
+/// assert_eq!((pushed.accepted, pushed.displaced), (5, 2));
+/// assert_eq!(pushed.displaced_of(&items), [1, 2]);
+/// items.clear();
+/// # Ok::<(), buffer_core::RingError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use = "a push may have refused or displaced items"]
 pub struct PushedMany {
@@ -83,6 +95,25 @@ pub struct PushedMany {
 }
 
 impl PushedMany {
+    /// Those of the caller's items that fell out of the ring, oldest first.
+    #[must_use]
+    pub fn displaced_of<'a, T>(&self, items: &'a [T]) -> &'a [T] {
+        &items[..self.displaced.min(items.len())]
+    }
+
+    /// Those of the caller's items that were accepted and dropped.
+    #[must_use]
+    pub fn dropped_of<'a, T>(&self, items: &'a [T]) -> &'a [T] {
+        let end = (self.displaced + self.dropped).min(items.len());
+        &items[self.displaced.min(end)..end]
+    }
+
+    /// Those of the caller's items that were refused, in order.
+    #[must_use]
+    pub fn refused_of<'a, T>(&self, items: &'a [T]) -> &'a [T] {
+        &items[(self.displaced + self.dropped).min(items.len())..]
+    }
+
     /// All that was offered is in the ring, in the place of so many others.
     pub(crate) fn displacing(accepted: usize, displaced: usize) -> Self {
         Self {

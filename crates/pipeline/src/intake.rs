@@ -213,12 +213,13 @@ impl Inner {
         let pushed = push(&self.ring, &mut rows);
         // What is not in the ring is in `rows` now: displaced, dropped, refused.
         let lost = pushed.displaced + pushed.dropped;
-        if let Some(refused) = rows.get(lost) {
+        if let Some(refused) = pushed.refused_of(&rows).first() {
             // Refused rows never were: their positions are given again.
             state.last = before.max(previous(refused.position));
         }
         if let Some(live) = &self.live {
-            let dropped: HashSet<Position> = rows[pushed.displaced..lost]
+            let dropped: HashSet<Position> = pushed
+                .dropped_of(&rows)
                 .iter()
                 .map(|row| row.position)
                 .collect();

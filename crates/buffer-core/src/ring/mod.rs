@@ -134,8 +134,12 @@ impl<T> Clone for Ring<T> {
 
 impl<T> std::fmt::Debug for Ring<T> {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut state = self.shared.lock();
+        let (stats, watchers) = (state.stats(), state.watchers.len());
+        self.shared.unlock(state);
         out.debug_struct("Ring")
-            .field("stats", &self.stats())
+            .field("stats", &stats)
+            .field("watchers", &watchers)
             .finish_non_exhaustive()
     }
 }

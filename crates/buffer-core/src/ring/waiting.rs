@@ -111,6 +111,10 @@ impl Watchers {
         self.list.is_empty()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
+    }
+
     /// How many queued items are enough for one of them; the greatest number if there is none.
     #[inline]
     pub(super) fn next_items(&self) -> usize {
@@ -222,6 +226,7 @@ impl<T> State<T> {
         let may_be_met = ended
             || self.weighed
             || self.queued_at_most() >= self.watchers.next_items()
+            || self.watchers.len() > WATCHERS_MAX
             || self.is_stuffed();
         if may_be_met && !self.watchers.is_empty() {
             let mut watchers = std::mem::take(&mut self.watchers);
