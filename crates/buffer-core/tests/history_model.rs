@@ -94,7 +94,7 @@ fn step(
                 model.all.push((value, time));
                 prop_assert_eq!(appended.seq.number(), value);
                 prop_assert_eq!(
-                    Vec::from_iter(appended.displaced),
+                    appended.displaced.into_values(),
                     model.evict_to(model.depth)
                 );
             }
@@ -110,9 +110,9 @@ fn step(
                 Vec::new()
             };
             model.depth = model.depth.min(depth);
-            prop_assert_eq!(history.shrink(depth), evicted);
+            prop_assert_eq!(history.shrink(depth).into_values(), evicted);
         }
-        Action::Clear => prop_assert_eq!(history.clear(), model.evict_to(0)),
+        Action::Clear => prop_assert_eq!(history.clear().into_values(), model.evict_to(0)),
         Action::Window(count) => {
             let window = history.window(count);
             let start = model.all.len().saturating_sub(count).max(model.gone);
