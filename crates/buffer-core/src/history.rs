@@ -337,19 +337,24 @@ impl<T> History<T> {
 
     /// Keeps `depth` values from now on, if that is fewer than now, and hands back what no longer
     /// fits, oldest first. Memory beyond the room of the new depth is returned. It publishes.
+    ///
+    /// # Panics
+    /// As [`append`](Self::append); then the depth is as before.
     pub fn shrink(&mut self, depth: usize) -> Displaced<T> {
         if depth >= self.size.depth {
             return Displaced::nothing();
         }
-        self.size.depth = depth;
-        let (next, size) = (self.appended + 1, &self.size);
-        match &mut self.store {
+        let size = Size { depth, ..self.size };
+        let displaced = match &mut self.store {
             Store::Segments(segments) if depth > 1 || !segments.is_private() => {
-                segments.shrink(next, size)
+                segments.shrink(self.appended + 1, &size)
             }
             Store::Newest { .. } if depth == 1 => Displaced::nothing(),
             Store::Empty | Store::Newest { .. } | Store::Segments(_) => self.keep_inline(depth),
-        }
+        };
+        // Only now: a clone may have panicked.
+        self.size = size;
+        displaced
     }
 
     /// Hands back every retained value, oldest first. Depth and numbering stay, so a cursor counts

@@ -24,7 +24,7 @@ pub struct Appended<T> {
 #[must_use = "drop displaced values after unlocking: their destructors may run any code"]
 pub struct Displaced<T> {
     len: usize,
-    /// The only value, if it is not shared.
+    /// The only value that left, if it is not shared.
     value: Option<T>,
     /// What is rare, behind one pointer: this is on the path of every append.
     rest: Option<Box<Rest<T>>>,
@@ -70,6 +70,14 @@ impl<T> Displaced<T> {
             len,
             value: None,
             rest,
+        }
+    }
+
+    /// This, where the one value that left is not shared.
+    pub(super) fn and(self, value: T) -> Self {
+        Self {
+            value: Some(value),
+            ..self
         }
     }
 

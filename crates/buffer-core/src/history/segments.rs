@@ -175,9 +175,14 @@ impl<T> Segments<T> {
         let displaced = if size.depth == 0 {
             Displaced::one(value)
         } else {
-            let displaced = self.prepare(next, size);
+            let mut displaced = self.prepare(next, size);
+            let Range { start, end } = self.segment.filled();
+            if self.audience.is_none() && end - start >= size.depth {
+                // SAFETY: this is the writer, the segment just became private, and has a row.
+                displaced = displaced.and(unsafe { self.segment.take_oldest(start) });
+            }
             // SAFETY: this is the writer, rows end there, and `prepare` made room.
-            unsafe { self.segment.push(self.segment.filled().end, value, time) };
+            unsafe { self.segment.push(end, value, time) };
             displaced
         };
         if show == Show::Now {
@@ -194,7 +199,8 @@ impl<T> Segments<T> {
         if self.audience.is_some() {
             // Numbers have no destructors.
             drop(self.prepare(next, size));
-        } else {
+        }
+        if self.audience.is_none() {
             if self.segment.len() >= size.depth {
                 self.segment.skip_oldest();
             }
@@ -341,11 +347,12 @@ impl<T> Segments<T> {
     fn prepare(&mut self, next: u64, size: &Size) -> Displaced<T> {
         let first = self.first(next);
         let evicted = usize::from(next - first >= size.depth as u64);
+        let shown = self.segment.plan().depth as u64;
         let pending = self
             .audience
             .as_ref()
             .map_or(0, |audience| next - 1 - audience.published);
-        if pending >= size.depth as u64 {
+        if pending >= shown {
             // A batch that is to displace its own beginning is shown in parts.
             self.publish(next);
         }
