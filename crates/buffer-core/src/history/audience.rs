@@ -13,8 +13,6 @@ type CloneRows<T> = fn(&mut Segment<T>, &Segment<T>, Range<usize>);
 /// The writer's side of a [`Board`].
 pub(super) struct Audience<T> {
     board: Arc<Board<T>>,
-    /// The number of the newest row that readers see.
-    pub(super) published: u64,
     /// The segment before, to be used again when no snapshot has it any more. Kept only if its
     /// values need no destructor, since it is emptied in a call that appends.
     spare: Option<Arc<Segment<T>>>,
@@ -23,13 +21,12 @@ pub(super) struct Audience<T> {
 }
 
 impl<T> Audience<T> {
-    pub(super) fn new(segment: &Arc<Segment<T>>, older: &[Arc<Segment<T>>], published: u64) -> Self
+    pub(super) fn new(segment: &Arc<Segment<T>>, older: &[Arc<Segment<T>>]) -> Self
     where
         T: Clone,
     {
         Self {
             board: Arc::new(Board::new(Arc::clone(segment), older.to_vec())),
-            published,
             spare: None,
             clone_rows: Segment::clone_from_rows,
         }
@@ -82,7 +79,6 @@ impl<T> Audience<T> {
         fresh: Arc<Segment<T>>,
         row: usize,
     ) -> Option<Arc<Segment<T>>> {
-        fresh.publish(self.published);
         let old = if std::mem::needs_drop::<T>() {
             match self.turn_over_by_moving(current, older, fresh, row) {
                 Ok(old) => old,
