@@ -275,3 +275,29 @@ fn nothing_displaced_is_dropped_inside() {
     drop(displaced);
     assert_eq!(drops.get(), 100);
 }
+
+#[test]
+fn sizes_are_told_in_bytes_not_in_counts_alone() {
+    let mut history = History::new(10);
+    for length in 0..100 {
+        history.append("x".repeat(length), 0);
+    }
+    let bytes = history.bytes();
+    assert_eq!(bytes.retained, 10 * (size_of::<String>() + 8));
+    assert_eq!(bytes.allocated, 25 * (size_of::<String>() + 8));
+    assert_eq!(history.heap_bytes(String::len), (90..100).sum::<usize>());
+    assert_eq!(filled(1, 5).bytes().retained, 16);
+    assert_eq!(filled(1, 5).bytes().allocated, 0);
+}
+
+#[test]
+fn a_full_history_with_an_unbounded_window_goes_on_past_full() {
+    let mut history = History::new(50);
+    for value in 1..=1000_u64 {
+        history.append(value, 0);
+        let all = history.window(usize::MAX);
+        assert_eq!(all.len() as u64, value.min(50));
+        assert_eq!(all.values().last(), Some(&value));
+        assert_eq!(history.within(i64::MAX).len(), all.len());
+    }
+}

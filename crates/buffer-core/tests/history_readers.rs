@@ -357,6 +357,20 @@ fn memory_is_bounded_by_the_room_twice_and_shrinks_on_request() {
 }
 
 #[test]
+fn a_slow_reader_takes_no_memory_and_learns_what_it_missed() {
+    let mut history = filled(10, 10);
+    let readers: Vec<_> = (0..1000).map(|_| history.reader()).collect();
+    for value in 11..=10_000 {
+        history.append(value, 0);
+    }
+    assert!(history.bytes().allocated <= 2 * 25 * 16);
+    for reader in readers {
+        let since = reader.since(Cursor::from_number(10));
+        assert_eq!((since.missed, since.window.len()), (9_980, 10));
+    }
+}
+
+#[test]
 fn a_pool_is_shared_bounded_and_used_on_turnover_growth_and_shrink() {
     let segment = 250 * 16;
     let pool: Pool<i64> = Pool::new(3 * segment);
