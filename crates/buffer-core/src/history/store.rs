@@ -11,9 +11,9 @@ pub(super) enum Store<T> {
 }
 
 impl<T> Store<T> {
-    /// Appends the value `next` while there is no segment.
+    /// Appends the value `next` where there is neither a segment nor a value to replace.
     #[inline(never)]
-    pub(super) fn append_without_segment(
+    pub(super) fn append_first(
         &mut self,
         value: T,
         time: i64,
@@ -21,21 +21,13 @@ impl<T> Store<T> {
         size: &Size,
         pool: Option<&Pool<T>>,
     ) -> Displaced<T> {
-        match self {
-            _ if size.depth == 0 => return Displaced::one(value),
-            Self::Newest {
-                value: newest,
-                time: newest_time,
-            } if size.depth == 1 => {
-                *newest_time = time;
-                return Displaced::one(std::mem::replace(newest, value));
-            }
+        if size.depth == 0 {
+            return Displaced::one(value);
+        }
+        if matches!(self, Self::Empty) {
             // A key that had one value so far needs no segment, however deep it may become.
-            Self::Empty => {
-                *self = Self::Newest { value, time };
-                return Displaced::nothing();
-            }
-            Self::Newest { .. } | Self::Segments(_) => {}
+            *self = Self::Newest { value, time };
+            return Displaced::nothing();
         }
         self.segments(next, size, pool)
             .append(value, time, next, size, Show::Later)
