@@ -43,15 +43,16 @@ pub(super) struct Segment<T> {
     pool: Option<Pool<T>>,
 }
 
-/// What readers load, on a line that the writer touches only to publish.
-#[repr(align(64))]
+/// What readers load, on a line that the writer touches only to publish. Processors fetch lines in
+/// pairs, so that each of these has two.
+#[repr(align(128))]
 struct Head {
     /// The number of the newest row that readers may see.
     published: AtomicU64,
 }
 
-/// What only the writer changes, on a line that readers leave alone.
-#[repr(align(64))]
+/// What only the writer changes, on lines that readers leave alone.
+#[repr(align(128))]
 struct Own {
     start: AtomicUsize,
     end: AtomicUsize,
