@@ -2,7 +2,8 @@
 //!
 //! Invariants, on which every unsafe block here and in [`segments`](super::segments) rests:
 //!
-//! 1. Rows `start..end` are filled; all others are vacant.
+//! 1. Rows `start..end` are filled; all others are vacant. Times are mere numbers: those before
+//!    `end` stay readable when their row is vacated.
 //! 2. Only the one writer changes `start`, `end` and rows. It moves values out of, or changes, rows
 //!    that are filled only while it alone holds the segment, or holds it by `&mut`.
 //! 3. Others read rows up to `published` only, which the writer stored after filling them.
@@ -236,7 +237,7 @@ impl<T> Segment<T> {
     #[inline(always)]
     unsafe fn push_time(&self, row: usize, time: i64) {
         self.buffer.mark_written(row..row + 1);
-        // SAFETY: only filled rows are read, and the row is vacant and inside.
+        // SAFETY: the time before was written, and the row is vacant and inside.
         unsafe {
             // The row before may have left; then the number is the oldest, which changes nothing.
             if row > 0 && time < self.buffer.time_of(row - 1) {
@@ -272,7 +273,7 @@ impl<T> Segment<T> {
         rows.map(|row| unsafe { self.take_oldest(row) }).collect()
     }
 
-    /// Forgets the oldest row, whose values need no destructor.
+    /// Forgets the oldest row, whose values need no destructor. For the one writer.
     pub(super) fn skip_oldest(&self)
     where
         T: Copy,
@@ -297,8 +298,11 @@ impl<T> Segment<T> {
     /// Takes the newest rows, from `row` on, out of another segment of the same layout into this
     /// empty one.
     pub(super) fn move_from(&mut self, other: &mut Self, row: usize) {
-        debug_assert!(self.len() == 0 && other.end() - row <= self.capacity);
         let end = other.end();
+        assert!(
+            self.len() == 0 && row >= other.start() && end - row <= self.capacity,
+            "a new segment is empty and has room for what is kept"
+        );
         // Vacant there before they are filled here: nothing between can fail, and if it did,
         // values would leak and not be dropped twice.
         other.set_end(row);
