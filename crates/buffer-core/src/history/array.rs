@@ -40,8 +40,8 @@ numbers!(f32 f64 i8 i16 i32 i64 u8 u16 u32 u64);
 /// the numbers go on, [`latest`](Self::latest), [`window`](Self::window) and
 /// [`within`](Self::within) show the newest generation, and [`since`](Self::since) shows one
 /// generation after the other. The depth counts the arrays of all generations. Of earlier ones up
-/// to [`GENERATIONS_MAX`](Self::GENERATIONS_MAX) are kept, each in a segment of its own; arrays that
-/// leave with the oldest count as missed.
+/// to [`GENERATIONS_MAX`](Self::GENERATIONS_MAX) are kept, each in a segment of its own; arrays
+/// that leave with the oldest count as missed.
 ///
 /// [`Generation`]: super::Generation
 ///
