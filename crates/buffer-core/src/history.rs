@@ -395,19 +395,20 @@ impl<T> History<T> {
     #[inline(always)]
     fn append_and(&mut self, value: T, time: i64, show: Show) -> Appended<T> {
         let next = self.appended + 1;
-        let displaced = match &mut self.store {
-            Store::Segments(segments) => segments.append(value, time, next, &self.size, show),
-            Store::Newest {
-                value: newest,
-                time: newest_time,
-            } if self.size.depth == 1 => {
-                *newest_time = time;
-                Displaced::one(std::mem::replace(newest, value))
-            }
-            Store::Empty | Store::Newest { .. } => {
-                let pool = self.pool.as_ref();
-                self.store.append_first(value, time, next, &self.size, pool)
-            }
+        let displaced = if let Store::Segments(segments) = &mut self.store {
+            segments.append(value, time, next, &self.size, show)
+        } else if let Store::Newest {
+            value: newest,
+            time: newest_time,
+        } = &mut self.store
+            && self.size.depth == 1
+        {
+            *newest_time = time;
+            Displaced::one(std::mem::replace(newest, value))
+        } else {
+            std::hint::cold_path();
+            let pool = self.pool.as_ref();
+            self.store.append_first(value, time, next, &self.size, pool)
         };
         // Only now: a clone may have panicked.
         self.appended = next;
