@@ -1,61 +1,119 @@
 //! `History`: the last N values of one key, numbered and timed.
 //!
 //! Values and times lie in two columns that are contiguous at every moment, so that a window is
-//! borrowed and never copied. A column has about 2.5 times the room of its depth: values are
-//! appended until the room ends, and then moved to its front in one go, which costs less than one
-//! moved element per append.
+//! borrowed and never copied. They are appended to a *segment* with about 2.5 times the room of the
+//! depth; when it is full, what is retained moves on in one go, which costs less than one moved
+//! element per append. Readers on other threads get owned [`Snapshot`]s of the same memory.
 //!
 //! Invariants: numbers are dense and start at 1; what is retained is always the newest part; a
-//! history of depth 0 or 1 allocates nothing. Whatever is displaced is handed back, since the
-//! caller may hold a lock and a value's destructor must not run under it.
+//! history of depth 0 or 1 without readers allocates nothing; what a snapshot shows never changes.
+//! Whatever is displaced is handed back, since the caller may hold a lock and a value's destructor
+//! must not run under it.
 //!
-//! Deliberately absent: a lock (one owner appends; share it as you like), a clock (times are the
+//! Memory: the room of the depth; twice that once there are readers; and what snapshots hold.
+//!
+//! Deliberately absent: a lock around appending (one owner appends), a clock (times are the
 //! caller's), and an order of times: late values stay where they arrived.
 
-mod column;
+mod array;
+mod audience;
+mod board;
+mod buffer;
+mod bytes;
+mod displaced;
+mod matrix;
+mod pool;
+mod reader;
 mod room;
+mod segment;
+mod segments;
 mod sequence;
+mod shape;
+mod snapshot;
 mod span;
 mod store;
 mod window;
 
+pub use array::{ArrayHistory, ArrayReader, Number};
+pub use bytes::HistoryBytes;
+pub use displaced::{Appended, Displaced};
+pub use matrix::{Matrix, MatrixSnapshot};
+pub use pool::Pool;
+pub use reader::Reader;
 pub use room::{Room, RoomError};
 pub use sequence::{Cursor, KeySeq};
-pub use window::{Appended, Entry, Since, Window};
+pub use shape::{Generation, Shape, ShapeError};
+pub use snapshot::Snapshot;
+pub use window::{Entry, Since, Window};
 
+use std::fmt;
 use std::ops::Range;
 
+use segments::{Show, Size};
 use store::Store;
 
-/// The last values of one key, numbered by [`KeySeq`] and with a time each.
+/// The last values of one key, numbered by [`KeySeq`] and with a time each. This is the writing
+/// half, with one owner; [`reader`](Self::reader) makes handles for other threads.
 ///
 /// The unit of time is the caller's; it only has to be the same everywhere. Appending is amortised
 /// constant; [`latest`](Self::latest), [`window`](Self::window) and [`since`](Self::since) are
 /// constant; [`within`](Self::within) is logarithmic while times ascend, and linear in the length
 /// while a value that came late is retained.
 ///
+/// # Append, and look at the last few
+///
 /// ```
 /// use buffer_core::{Cursor, History};
 ///
-/// let mut history = History::new(3);
-/// for (time, value) in [(10, 'a'), (20, 'b'), (30, 'c'), (40, 'd')] {
-///     history.append(value, time);
+/// let mut history = History::new(1_000);
+/// for n in 0..5_000 {
+///     history.append(f64::from(n), i64::from(n));
+///     let last: &[f64] = history.window(100).values();
+///     assert_eq!(last.last(), Some(&f64::from(n)));
 /// }
-/// assert_eq!(history.window(2).values(), ['c', 'd']);
-///
-/// // A cursor says exactly what it missed: 'a' was displaced before anyone looked.
+/// // A cursor says exactly what it missed.
 /// let since = history.since(Cursor::START);
-/// assert_eq!((since.window.values(), since.missed), (&['b', 'c', 'd'][..], 1));
+/// assert_eq!((since.window.len(), since.missed), (1_000, 4_000));
 /// assert!(history.since(since.next).window.is_empty());
 /// ```
-#[derive(Debug, Clone)]
+///
+/// # One thread appends, others read
+///
+/// What is published is one number on a cache line that readers load, so that a writer beside busy
+/// readers publishes per batch.
+///
+/// ```
+/// use buffer_core::History;
+///
+/// let mut history = History::new(10_000);
+/// let reader = history.reader();
+/// let reading = std::thread::spawn(move || {
+///     loop {
+///         let snapshot = reader.window(100);
+///         assert!(snapshot.values().is_sorted());
+///         if snapshot.range().end.number() > 50_000 {
+///             return snapshot;
+///         }
+///     }
+/// });
+/// for n in 1..=50_000 {
+///     history.append_deferred(n, n);
+///     if n % 50 == 0 {
+///         history.publish();
+///     }
+/// }
+/// let snapshot = reading.join().expect("the reader saw everything");
+/// // It stays as it was, even though the history is gone.
+/// drop(history);
+/// assert_eq!(snapshot.values()[99], 50_000);
+/// ```
 pub struct History<T> {
     store: Store<T>,
     /// How many values were ever appended, which is also the number of the newest.
     appended: u64,
-    /// How many values are kept at most. Up to 1, `store` is never a segment.
-    depth: usize,
-    room: Room,
+    /// Up to a depth of 1, `store` is a segment only if there are readers.
+    size: Size,
+    pool: Option<Pool<T>>,
 }
 
 impl<T> History<T> {
@@ -73,23 +131,70 @@ impl<T> History<T> {
         Self {
             store: Store::Empty,
             appended: 0,
-            depth,
-            room,
+            size: Size { depth, room },
+            pool: None,
         }
     }
 
-    /// Appends a value that happened at `time`, and hands back the value it displaced.
+    /// Takes memory from a pool, and gives it back there.
+    #[must_use]
+    pub fn with_pool(mut self, pool: &Pool<T>) -> Self {
+        self.pool = Some(pool.clone());
+        if let Store::Segments(segments) = &mut self.store {
+            segments.set_pool(pool);
+        }
+        self
+    }
+
+    /// Appends a value that happened at `time`, shows it to readers, and hands back what it
+    /// displaced.
     ///
     /// Times need not ascend: a late value is appended where it arrived, and windows by count and
     /// cursors follow the order of arrival. Who holds a lock drops the result after unlocking.
+    ///
+    /// # Panics
+    /// When a clone does that is needed because a snapshot holds the segment. The history is as
+    /// before then, without the value.
+    #[inline(always)]
     pub fn append(&mut self, value: T, time: i64) -> Appended<T> {
-        self.appended += 1;
-        let seq = KeySeq::from_count(self.appended);
-        let displaced = match self.depth {
-            0 => Some(value),
-            depth => self.store.append(value, time, seq, depth, self.room),
-        };
-        Appended { seq, displaced }
+        self.append_and(value, time, Show::Now)
+    }
+
+    /// As [`append`](Self::append), but readers do not see the value before
+    /// [`publish`](Self::publish), and no cache line that they load is written. The owner sees it.
+    ///
+    /// A batch of up to [`depth`](Self::depth) values becomes visible at once; one that is longer,
+    /// in parts of this length.
+    ///
+    /// # Panics
+    /// As [`append`](Self::append).
+    #[inline(always)]
+    pub fn append_deferred(&mut self, value: T, time: i64) -> Appended<T> {
+        self.append_and(value, time, Show::Later)
+    }
+
+    /// Shows readers everything that was appended. One store; nothing if there are no readers.
+    #[inline]
+    pub fn publish(&mut self) {
+        if let Store::Segments(segments) = &mut self.store {
+            segments.publish(self.appended + 1);
+        }
+    }
+
+    /// A reader for another thread, which sees at once everything that is retained.
+    ///
+    /// With the first reader the history becomes shared: a value that leaves stays in its segment,
+    /// even at depth 0 and 1 there is one, and the segment is handed back as a whole by the append
+    /// after which it is not needed. Some time after the last reader is gone it is its owner's
+    /// alone again.
+    #[must_use]
+    pub fn reader(&mut self) -> Reader<T>
+    where
+        T: Clone,
+    {
+        let next = self.appended + 1;
+        let segments = self.store.segments(next, &self.size, self.pool.as_ref());
+        segments.reader(next, self.size.depth)
     }
 
     /// The newest value, or `None` before the first and at depth 0.
@@ -100,23 +205,30 @@ impl<T> History<T> {
 
     /// The last `count` values in the order in which they were appended, or as many as there are.
     #[must_use]
+    #[inline]
     pub fn window(&self, count: usize) -> Window<'_, T> {
-        let (values, times) = self.store.columns();
-        Window::new(self.first_number(), values, times).last(count)
+        match &self.store {
+            Store::Segments(segments) => segments.window(count, self.appended + 1),
+            Store::Newest { value, time } if count > 0 => Window::new(
+                self.appended,
+                std::slice::from_ref(value),
+                std::slice::from_ref(time),
+            ),
+            Store::Newest { .. } | Store::Empty => Window::new(self.appended + 1, &[], &[]),
+        }
     }
 
     /// Everything after the cursor that is still retained, and how much was not.
     ///
     /// `missed` is exact through eviction, growth and shrinking. A cursor beyond the newest value
     /// comes from another history; it is answered as if it stood at the newest.
-    pub fn since(&self, cursor: Cursor) -> Since<'_, T> {
+    pub fn since(&self, cursor: Cursor) -> Since<Window<'_, T>> {
         let seen = cursor.number().min(self.appended);
         let unseen = self.appended - seen;
         let window = self.window(usize::try_from(unseen).unwrap_or(usize::MAX));
-        let missed = unseen - window.len() as u64;
         Since {
             window,
-            missed,
+            missed: unseen - window.len() as u64,
             next: Cursor::from_number(self.appended),
         }
     }
@@ -138,20 +250,23 @@ impl<T> History<T> {
     #[must_use]
     pub fn within(&self, span: i64) -> Window<'_, T> {
         let all = self.window(usize::MAX);
-        let ascending = self.store.ascends_from(self.first_number());
+        let ascending = match &self.store {
+            Store::Segments(segments) => segments.segment().ascends_from(self.first()),
+            Store::Empty | Store::Newest { .. } => true,
+        };
         all.last(span::length_within(all.times(), span.max(0), ascending))
     }
 
     /// How many values are kept at most.
     #[must_use]
     pub fn depth(&self) -> usize {
-        self.depth
+        self.size.depth
     }
 
     /// How many values are retained now.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.store.columns().1.len()
+        (self.appended + 1 - self.first()) as usize
     }
 
     /// Whether no value is retained.
@@ -170,41 +285,146 @@ impl<T> History<T> {
     /// next value will get.
     #[must_use]
     pub fn retained(&self) -> Range<KeySeq> {
-        KeySeq::from_count(self.first_number())..KeySeq::from_count(self.appended + 1)
+        KeySeq::from_count(self.first())..KeySeq::from_count(self.appended + 1)
     }
 
-    /// How many values fit before memory is allocated or values are moved.
+    /// How many values fit into the segment before it is left or compacted.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.store.capacity()
+        match &self.store {
+            Store::Empty | Store::Newest { .. } => 1,
+            Store::Segments(segments) => segments.segment().capacity(),
+        }
+    }
+
+    /// How much memory the retained values, and all segments, take. Constant time.
+    #[must_use]
+    pub fn bytes(&self) -> HistoryBytes {
+        let allocated = match &self.store {
+            Store::Empty | Store::Newest { .. } => 0,
+            Store::Segments(segments) => segments.bytes(),
+        };
+        HistoryBytes::new::<T>(self.len(), 1, allocated)
+    }
+
+    /// What the retained values own on the heap, by a function that weighs one of them. Linear.
+    ///
+    /// ```
+    /// use buffer_core::History;
+    ///
+    /// let mut history = History::new(2);
+    /// for text in ["dropped", "four", "seven.."] {
+    ///     history.append(text.to_owned(), 0);
+    /// }
+    /// assert_eq!(history.heap_bytes(String::len), 11);
+    /// ```
+    #[must_use]
+    pub fn heap_bytes(&self, weigh: impl Fn(&T) -> usize) -> usize {
+        self.window(usize::MAX).values().iter().map(weigh).sum()
     }
 
     /// Keeps `depth` values from now on, if that is more than now. Loses nothing, and allocates
     /// only when values arrive.
     pub fn grow(&mut self, depth: usize) {
-        self.depth = self.depth.max(depth);
+        if depth <= self.size.depth {
+            return;
+        }
+        self.size.depth = depth;
+        if let Store::Segments(segments) = &mut self.store {
+            segments.grow(depth, self.appended + 1);
+        }
     }
 
     /// Keeps `depth` values from now on, if that is fewer than now, and hands back what no longer
-    /// fits, oldest first. Memory beyond the room of the new depth is returned.
-    #[must_use = "drop displaced values after unlocking: their destructors may run any code"]
-    pub fn shrink(&mut self, depth: usize) -> Vec<T> {
-        if depth >= self.depth {
-            return Vec::new();
+    /// fits, oldest first. Memory beyond the room of the new depth is returned. It publishes.
+    ///
+    /// # Panics
+    /// As [`append`](Self::append); then the depth is as before.
+    pub fn shrink(&mut self, depth: usize) -> Displaced<T> {
+        if depth >= self.size.depth {
+            return Displaced::nothing();
         }
-        self.depth = depth;
-        self.store.shrink(depth, self.room)
+        let size = Size { depth, ..self.size };
+        let displaced = match &mut self.store {
+            Store::Segments(segments) if depth > 1 || !segments.is_private() => {
+                segments.shrink(self.appended + 1, &size)
+            }
+            Store::Newest { .. } if depth == 1 => Displaced::nothing(),
+            Store::Empty | Store::Newest { .. } | Store::Segments(_) => self.keep_inline(depth),
+        };
+        // Only now: a clone may have panicked.
+        self.size = size;
+        displaced
     }
 
     /// Hands back every retained value, oldest first. Depth and numbering stay, so a cursor counts
-    /// what it had not seen as missed.
-    #[must_use = "drop displaced values after unlocking: their destructors may run any code"]
-    pub fn clear(&mut self) -> Vec<T> {
-        self.store.shrink(0, self.room)
+    /// what it had not seen as missed. It publishes.
+    pub fn clear(&mut self) -> Displaced<T> {
+        let (next, size) = (self.appended + 1, &self.size);
+        match &mut self.store {
+            Store::Segments(segments) if !segments.is_private() => segments.clear(next, size),
+            Store::Empty | Store::Newest { .. } | Store::Segments(_) => self.keep_inline(0),
+        }
+    }
+
+    /// Gives up the segment, if there is one, and keeps at most one value.
+    fn keep_inline(&mut self, len: usize) -> Displaced<T> {
+        let time = self.latest().map(|newest| newest.time);
+        let mut values = match std::mem::replace(&mut self.store, Store::Empty) {
+            Store::Empty => Vec::new(),
+            Store::Newest { value, .. } => vec![value],
+            Store::Segments(mut segments) => segments.take_all(),
+        };
+        if len > 0
+            && let (Some(time), Some(value)) = (time, values.pop())
+        {
+            self.store = Store::Newest { value, time };
+        }
+        Displaced::with_values(values.len(), values)
     }
 
     /// The number of the oldest retained value; the next number if there is none.
-    fn first_number(&self) -> u64 {
-        self.appended + 1 - self.len() as u64
+    fn first(&self) -> u64 {
+        match &self.store {
+            Store::Empty => self.appended + 1,
+            Store::Newest { .. } => self.appended,
+            Store::Segments(segments) => segments.first(self.appended + 1),
+        }
+    }
+
+    #[inline(always)]
+    fn append_and(&mut self, value: T, time: i64, show: Show) -> Appended<T> {
+        let next = self.appended + 1;
+        let displaced = if let Store::Segments(segments) = &mut self.store {
+            segments.append(value, time, next, &self.size, show)
+        } else if let Store::Newest {
+            value: newest,
+            time: newest_time,
+        } = &mut self.store
+            && self.size.depth == 1
+        {
+            *newest_time = time;
+            Displaced::one(std::mem::replace(newest, value))
+        } else {
+            std::hint::cold_path();
+            let pool = self.pool.as_ref();
+            self.store.append_first(value, time, next, &self.size, pool)
+        };
+        // Only now: a clone may have panicked.
+        self.appended = next;
+        Appended {
+            seq: KeySeq::from_count(next),
+            displaced,
+        }
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for History<T> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("History")
+            .field("appended", &self.appended)
+            .field("depth", &self.size.depth)
+            .field("retained", &self.window(usize::MAX).values())
+            .finish_non_exhaustive()
     }
 }

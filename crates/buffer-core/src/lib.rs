@@ -20,7 +20,11 @@ mod sync;
 mod watermark;
 
 pub use error::{LeaseError, RingError};
-pub use history::{Appended, Cursor, Entry, History, KeySeq, Room, RoomError, Since, Window};
+pub use history::{
+    Appended, Displaced, Entry, History, HistoryBytes, Pool, Reader, Snapshot, Window,
+};
+pub use history::{ArrayHistory, ArrayReader, Generation, Matrix, MatrixSnapshot, Number};
+pub use history::{Cursor, KeySeq, Room, RoomError, Shape, ShapeError, Since};
 pub use lease::{Lease, LeaseItems};
 pub use overflow::{OverflowPolicy, Pushed, PushedMany, Refusal};
 pub use ring::{Demand, Order, Producer, Ring, RingBuilder, Waited};

@@ -13,6 +13,12 @@ pub(crate) use modelled::{
     AtomicBool, AtomicUsize, Condvar, Guard, Mutex, UnsafeCell, fence, pause,
 };
 
+// What histories need beside locks.
+#[cfg(loom)]
+pub(crate) use modelled::{Arc, AtomicU64, RowMarks};
+#[cfg(not(loom))]
+pub(crate) use plain::{Arc, AtomicU64, RowMarks};
+
 #[cfg(not(loom))]
 mod plain {
     use std::time::Instant;
@@ -84,6 +90,25 @@ mod plain {
             std::thread::yield_now();
         }
     }
+
+    // What histories need beside locks.
+
+    pub(crate) use std::sync::Arc;
+    pub(crate) use std::sync::atomic::AtomicU64;
+
+    /// Tells the model which rows of a buffer are read and written, which plain code has no need
+    /// to know.
+    pub(crate) struct RowMarks;
+
+    impl RowMarks {
+        pub(crate) fn new(_rows: usize) -> Self {
+            Self
+        }
+
+        pub(crate) fn write(&self, _rows: std::ops::Range<usize>) {}
+
+        pub(crate) fn read(&self, _rows: std::ops::Range<usize>) {}
+    }
 }
 
 #[cfg(loom)]
@@ -137,5 +162,32 @@ mod modelled {
     pub(crate) fn pause(turns: &mut u32) {
         *turns += 1;
         loom::thread::yield_now();
+    }
+
+    // What histories need beside locks.
+
+    pub(crate) use loom::sync::Arc;
+    pub(crate) use loom::sync::atomic::AtomicU64;
+
+    /// A cell per row of a buffer. A slice cannot consist of loom's cells, so that each access to
+    /// the slice is told to the cells beside it, and loom finds the races there.
+    pub(crate) struct RowMarks(Vec<loom::cell::UnsafeCell<()>>);
+
+    impl RowMarks {
+        pub(crate) fn new(rows: usize) -> Self {
+            Self((0..rows).map(|_| loom::cell::UnsafeCell::new(())).collect())
+        }
+
+        pub(crate) fn write(&self, rows: std::ops::Range<usize>) {
+            for mark in &self.0[rows] {
+                mark.with_mut(|_| ());
+            }
+        }
+
+        pub(crate) fn read(&self, rows: std::ops::Range<usize>) {
+            for mark in &self.0[rows] {
+                mark.with(|_| ());
+            }
+        }
     }
 }

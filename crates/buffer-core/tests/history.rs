@@ -5,7 +5,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use buffer_core::{Cursor, History, KeySeq, Room, RoomError};
+use buffer_core::{Cursor, Displaced, History, KeySeq, Room, RoomError};
 
 fn seq(number: u64) -> KeySeq {
     KeySeq::new(number).expect("tests number from 1")
@@ -35,18 +35,20 @@ fn numbers_start_at_one_and_are_dense() {
 #[test]
 fn the_displaced_value_is_handed_back_oldest_first() {
     let mut history = filled(3, 3);
-    assert_eq!(history.append(4, 40).displaced, Some(1));
-    assert_eq!(history.append(5, 50).displaced, Some(2));
-    assert_eq!(history.shrink(1), [3, 4]);
-    assert_eq!(history.append(6, 60).displaced, Some(5));
-    assert_eq!(history.clear(), [6]);
-    assert_eq!(history.append(7, 70).displaced, None);
+    assert_eq!(history.append(4, 40).displaced.into_newest(), Some(1));
+    assert_eq!(history.append(5, 50).displaced.into_values(), [2]);
+    assert_eq!(history.shrink(1).into_values(), [3, 4]);
+    assert_eq!(history.append(6, 60).displaced.into_newest(), Some(5));
+    assert_eq!(history.clear().into_values(), [6]);
+    let displaced = history.append(7, 70).displaced;
+    assert!(displaced.is_empty() && displaced.into_newest().is_none());
+    assert_eq!(filled(9, 9).shrink(4).into_newest(), Some(5));
 }
 
 #[test]
 fn depth_zero_counts_and_keeps_nothing() {
     let mut history = filled(0, 3);
-    assert_eq!(history.append(9, 90).displaced, Some(9));
+    assert_eq!(history.append(9, 90).displaced.into_newest(), Some(9));
     assert!(history.is_empty() && history.latest().is_none());
     let since = history.since(Cursor::START);
     assert_eq!(
@@ -65,7 +67,7 @@ fn depth_zero_and_one_allocate_nothing_per_key() {
     }
     assert_eq!(filled(1000, 1).capacity(), 1, "one value so far");
     assert_eq!(filled(1000, 2).capacity(), 16, "the initial capacity");
-    assert!(size_of::<History<f64>>() <= 48);
+    assert!(size_of::<History<f64>>() <= 56);
 }
 
 #[test]
@@ -264,9 +266,38 @@ fn nothing_displaced_is_dropped_inside() {
     let mut history = History::new(4);
     let mut displaced = Vec::new();
     for time in 0..100 {
-        displaced.extend(history.append(Counted(Rc::clone(&drops)), time).displaced);
+        displaced.push(history.append(Counted(Rc::clone(&drops)), time).displaced);
     }
-    displaced.extend(history.shrink(2));
-    displaced.extend(history.clear());
-    assert_eq!((drops.get(), displaced.len()), (0, 100));
+    displaced.push(history.shrink(2));
+    displaced.push(history.clear());
+    let len: usize = displaced.iter().map(Displaced::len).sum();
+    assert_eq!((drops.get(), len), (0, 100));
+    drop(displaced);
+    assert_eq!(drops.get(), 100);
+}
+
+#[test]
+fn sizes_are_told_in_bytes_not_in_counts_alone() {
+    let mut history = History::new(10);
+    for length in 0..100 {
+        history.append("x".repeat(length), 0);
+    }
+    let bytes = history.bytes();
+    assert_eq!(bytes.retained, 10 * (size_of::<String>() + 8));
+    assert_eq!(bytes.allocated, 25 * (size_of::<String>() + 8));
+    assert_eq!(history.heap_bytes(String::len), (90..100).sum::<usize>());
+    assert_eq!(filled(1, 5).bytes().retained, 16);
+    assert_eq!(filled(1, 5).bytes().allocated, 0);
+}
+
+#[test]
+fn a_full_history_with_an_unbounded_window_goes_on_past_full() {
+    let mut history = History::new(50);
+    for value in 1..=1000_u64 {
+        history.append(value, 0);
+        let all = history.window(usize::MAX);
+        assert_eq!(all.len() as u64, value.min(50));
+        assert_eq!(all.values().last(), Some(&value));
+        assert_eq!(history.within(i64::MAX).len(), all.len());
+    }
 }

@@ -71,9 +71,9 @@ impl<V: Clone> Shared<V> {
 
     /// Takes away every value of a key and hands back the newest.
     pub(crate) fn clear(&self, id: KeyId) -> Option<V> {
-        let (mut values, wakes) = self.state.lock().clear(id);
+        let (values, wakes) = self.state.lock().clear(id);
         self.wake(&wakes);
-        values.pop()
+        values.into_newest()
     }
 
     pub(crate) fn read(&self, id: KeyId, requirement: Requirement) -> Option<View<V>> {

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use buffer_core::{Cursor, History};
+use buffer_core::{Cursor, Displaced, History};
 
 use crate::builder::Limits;
 use crate::signal::Signal;
@@ -105,8 +105,10 @@ impl<V: Clone> State<V> {
                 continue;
             };
             self.counts.values += usize::from(slot.history.is_empty());
-            update.value = slot.history.append(value, update.time_us).displaced;
-            self.counts.displaced += u64::from(update.value.is_some());
+            let displaced = slot.history.append(value, update.time_us).displaced;
+            self.counts.displaced += displaced.len() as u64;
+            // No history has readers of its own, so that what it displaced is a value.
+            update.value = displaced.into_newest();
             if let Some(watched) = &mut slot.watched
                 && !watched.all_dirty
             {
@@ -120,7 +122,7 @@ impl<V: Clone> State<V> {
     }
 
     /// Takes away every value of a key. It is a commit, so that who watches the key learns of it.
-    pub(crate) fn clear(&mut self, id: KeyId) -> (Vec<V>, Wakes) {
+    pub(crate) fn clear(&mut self, id: KeyId) -> (Displaced<V>, Wakes) {
         let slot = &mut self.slots[id.index()];
         let values = slot.history.clear();
         let mut wakes = Wakes::new();
@@ -334,7 +336,11 @@ impl<V: Clone> State<V> {
     }
 
     /// Shrinks what has been too deep for the grace period. Takes up what is not needed there.
-    pub(crate) fn maintain(&mut self, now: Instant, limits: &Limits) -> (Maintained, Vec<Vec<V>>) {
+    pub(crate) fn maintain(
+        &mut self,
+        now: Instant,
+        limits: &Limits,
+    ) -> (Maintained, Vec<Displaced<V>>) {
         let mut maintained = Maintained::default();
         let mut displaced = Vec::new();
         let slots = &mut self.slots;

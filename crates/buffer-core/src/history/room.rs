@@ -48,8 +48,28 @@ impl Room {
         self.over_allocation
     }
 
+    /// The capacity of the first segment at this depth.
+    pub(super) fn capacity_first(self, depth: usize) -> usize {
+        self.initial_capacity().min(self.capacity_max(depth))
+    }
+
+    /// The capacity of the segment after one of `capacity` that ran full, when `len` values are
+    /// kept: the same if moving those pays, and otherwise twice as much.
+    pub(super) fn capacity_next(self, capacity: usize, len: usize, depth: usize) -> usize {
+        let pays = capacity >= self.capacity_max(len);
+        let wanted = if pays {
+            capacity
+        } else {
+            capacity.saturating_mul(2)
+        };
+        wanted
+            .max(self.capacity_first(depth))
+            .min(self.capacity_max(depth))
+            .max(len + 1)
+    }
+
     /// The capacity that a history of this depth never exceeds by itself.
-    pub(crate) fn capacity_max(self, depth: usize) -> usize {
+    fn capacity_max(self, depth: usize) -> usize {
         // The rounding of floats above 2^53 values does not matter: they do not fit into memory.
         (depth as f64 * f64::from(self.over_allocation)).ceil() as usize
     }

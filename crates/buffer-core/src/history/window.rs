@@ -1,18 +1,8 @@
-//! What a history shows: borrowed runs of values with their numbers and times.
+//! What a history shows its owner: borrowed runs of values with their numbers and times.
 
 use std::ops::Range;
 
 use super::{Cursor, KeySeq};
-
-/// What an append did. Whoever holds a lock keeps it until after unlocking, since dropping the
-/// displaced value may run any code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Appended<T> {
-    /// The number of the value that was appended.
-    pub seq: KeySeq,
-    /// The value that no longer fits: the oldest, or at depth 0 the appended one itself.
-    pub displaced: Option<T>,
-}
 
 /// One value of a history.
 #[derive(Debug, PartialEq, Eq)]
@@ -127,22 +117,15 @@ impl<'a, T> Window<'a, T> {
     }
 }
 
-/// What a cursor had not seen.
+/// What a cursor had not seen; `W` is a [`Window`], a [`Snapshot`](super::Snapshot), or one of
+/// their likes for arrays.
 #[must_use = "what is not read here counts as seen once `next` is used"]
-#[derive(Debug, PartialEq, Eq)]
-pub struct Since<'a, T> {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Since<W> {
     /// The unseen values that are still retained.
-    pub window: Window<'a, T>,
+    pub window: W,
     /// How many unseen values are gone: those between the cursor and the window.
     pub missed: u64,
     /// The cursor that has seen all of this.
     pub next: Cursor,
 }
-
-impl<T> Clone for Since<'_, T> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<T> Copy for Since<'_, T> {}
