@@ -1,7 +1,8 @@
-//! Benchmarks of the whole program, side by side with other ways to do the same work.
+//! Benchmarks of the whole program and of its data structures, side by side with other ways to do
+//! the same work.
 //!
-//! All contenders run in one session, in turns, as processes of their own, and each result is
-//! checked before its time counts. Absolute figures belong to the machine; what is reported and
+//! All contenders run in one session, in turns, programs as processes of their own, and each result
+//! is checked before its time counts. Absolute figures belong to the machine; what is reported and
 //! compared is the ratio. Start it as `cargo xtask bench CASE`, which builds in release first.
 
 mod host;
@@ -9,6 +10,7 @@ mod ingest;
 mod process;
 mod report;
 mod spread;
+mod structures;
 
 use std::path::PathBuf;
 
@@ -35,6 +37,8 @@ enum Case {
     Ingest(ingest::Options),
     /// Runs the program on this host's own metrics: processor time and memory.
     Run(host::Options),
+    /// Rings, histories and keyed aggregation against other crates.
+    Core(structures::Options),
     /// The bare Rust loop; `ingest` starts it as a process of its own.
     #[command(hide = true)]
     PeerIngest {
@@ -54,6 +58,7 @@ fn main() -> Result<()> {
     match case {
         Case::PeerIngest { source, database } => ingest::peer::load(&source, &database),
         Case::Ingest(options) => ingest::run(&options, &program, &results),
+        Case::Core(options) => structures::run(&options, &results),
         Case::Run(options) => host::run(&options, &program, &results),
     }
 }

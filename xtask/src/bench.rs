@@ -6,9 +6,12 @@ use anyhow::{Context, Result};
 
 use crate::{process, workspace};
 
+/// The case that needs the crates and not the program.
+const CASE_WITHOUT_PROGRAM: &str = "core";
+
 /// Builds the program and the benchmarks, and runs one case; results go to `target/bench`.
 pub(crate) fn run(args: &[String]) -> Result<()> {
-    build_programs()?;
+    build_programs(programs_of(args))?;
     let target = workspace::target_directory()?;
     let results = target.join("bench");
     std::fs::create_dir_all(&results)
@@ -21,7 +24,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
 
 /// Builds, and does not run, everything that a benchmark needs.
 pub(crate) fn build_all() -> Result<()> {
-    build_programs()?;
+    build_programs(&["forebay", "benches"])?;
     let packages = packages_with_bench_targets()?;
     if packages.is_empty() {
         return Ok(());
@@ -36,19 +39,23 @@ pub(crate) fn build_all() -> Result<()> {
     process::run(&mut command)
 }
 
-/// The program and the benchmarks against peers, with one selection of packages for all callers, so
-/// that nothing is built twice.
-fn build_programs() -> Result<()> {
+/// The packages to build: who works on a data structure does not wait for the whole program.
+fn programs_of(args: &[String]) -> &'static [&'static str] {
+    if args.iter().any(|arg| arg == CASE_WITHOUT_PROGRAM) {
+        &["benches"]
+    } else {
+        &["forebay", "benches"]
+    }
+}
+
+fn build_programs(packages: &[&str]) -> Result<()> {
     let mut command = process::cargo();
-    command.current_dir(workspace::root()).args([
-        "build",
-        "--release",
-        "--package",
-        "forebay",
-        "--package",
-        "benches",
-        "--bins",
-    ]);
+    command
+        .current_dir(workspace::root())
+        .args(["build", "--release", "--bins"]);
+    for package in packages {
+        command.args(["--package", package]);
+    }
     process::run(&mut command)
 }
 
@@ -62,4 +69,17 @@ fn packages_with_bench_targets() -> Result<Vec<String>> {
         .collect();
     names.sort();
     Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_data_structures_are_measured_without_the_program() {
+        let args = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(programs_of(&args(&["core", "--quick"])), ["benches"]);
+        assert_eq!(programs_of(&args(&["ingest"])), ["forebay", "benches"]);
+        assert_eq!(programs_of(&args(&[])), ["forebay", "benches"]);
+    }
 }

@@ -1,0 +1,136 @@
+//! Threads that work flat out while one watches: start together, published progress, stop.
+//!
+//! A rate is the progress in a window of time that begins after a warm-up, so neither starting
+//! threads nor the first growth of a structure is in it.
+
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::item::PRODUCERS_MAX;
+
+/// A counter on cache lines of its own, so that publishing progress disturbs nobody.
+#[repr(align(128))]
+#[derive(Default)]
+struct Padded(AtomicU64);
+
+/// What the threads of a run share.
+pub(super) struct Pace {
+    start: Barrier,
+    stopped: AtomicBool,
+    progress: [Padded; PRODUCERS_MAX],
+}
+
+/// What was measured between warm-up and stop.
+pub(super) struct Window {
+    /// Progress of each thread.
+    done: [u64; PRODUCERS_MAX],
+    elapsed: Duration,
+}
+
+impl Window {
+    /// All threads together.
+    pub(super) fn millions_per_s(&self) -> f64 {
+        let done: u64 = self.done.iter().sum();
+        done as f64 / self.elapsed.as_secs_f64() / 1e6
+    }
+
+    /// One thread.
+    pub(super) fn millions_per_s_of(&self, thread: usize) -> f64 {
+        self.done[thread] as f64 / self.elapsed.as_secs_f64() / 1e6
+    }
+}
+
+impl Pace {
+    /// For so many working threads, and the one that watches.
+    pub(super) fn new(workers: usize) -> Self {
+        Self {
+            start: Barrier::new(workers + 1),
+            stopped: AtomicBool::new(false),
+            progress: Default::default(),
+        }
+    }
+
+    /// Waits for all others; each worker calls it once.
+    pub(super) fn wait_for_start(&self) {
+        self.start.wait();
+    }
+
+    #[inline(always)]
+    pub(super) fn goes_on(&self) -> bool {
+        !self.stopped.load(Ordering::Relaxed)
+    }
+
+    #[inline(always)]
+    pub(super) fn publish(&self, thread: usize, count: u64) {
+        self.progress[thread].0.store(count, Ordering::Relaxed);
+    }
+
+    pub(super) fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+    }
+
+    fn read(&self) -> [u64; PRODUCERS_MAX] {
+        std::array::from_fn(|thread| self.progress[thread].0.load(Ordering::Relaxed))
+    }
+
+    /// Starts everybody, calls `each` once per interval, measures for `duration` after a warm-up
+    /// of at least one interval, and tells everybody to stop.
+    pub(super) fn watch(
+        &self,
+        duration: Duration,
+        interval: Duration,
+        mut each: impl FnMut(),
+    ) -> Window {
+        self.start.wait();
+        let mut now = Instant::now();
+        let warm = now + interval.max(duration / 4);
+        let mut due = now;
+        let mut window: Option<([u64; PRODUCERS_MAX], Instant)> = None;
+        loop {
+            due = now.max(due + interval);
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            each();
+            now = Instant::now();
+            match window {
+                None if now >= warm => window = Some((self.read(), now)),
+                Some((before, since)) if now >= since + duration => {
+                    let after = self.read();
+                    self.stop();
+                    return Window {
+                        done: std::array::from_fn(|thread| after[thread] - before[thread]),
+                        elapsed: now - since,
+                    };
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_counts_what_was_done_in_it_alone() {
+        let pace = Pace::new(1);
+        let tick = Duration::from_millis(1);
+        let (window, counted) = std::thread::scope(|scope| {
+            let worker = scope.spawn(|| {
+                pace.wait_for_start();
+                let mut count = 0;
+                while pace.goes_on() {
+                    count += 1;
+                    pace.publish(0, count);
+                }
+                count
+            });
+            let window = pace.watch(5 * tick, tick, || {});
+            (window, worker.join().unwrap())
+        });
+        assert!(window.elapsed >= 5 * tick);
+        assert!(window.done[0] <= counted && window.done[1] == 0);
+        assert_eq!(window.millions_per_s(), window.millions_per_s_of(0));
+    }
+}
