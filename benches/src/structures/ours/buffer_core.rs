@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use buffer_core::{History, LeaseError, OverflowPolicy, Producer, Pushed, Ring};
+use buffer_core::{
+    Demand, History, Order, OverflowPolicy, Producer, Pushed, PushedMany, Ring, Waited,
+};
 
 use crate::structures::histories::{Append, Beside, Snapshot, Store};
 use crate::structures::item::{InOrder, Item, Tally};
@@ -13,6 +15,10 @@ use crate::structures::rings::{Drain, Lossless, Offer, Overwriting, Push, Receiv
 const BUILDS: &str = "the capacity is not 0";
 /// How long a producer waits for room before the run counts as stuck.
 const BLOCK_MAX: Duration = Duration::from_secs(10);
+/// A consumer that takes much at once costs producers the least: it waits for a part of the
+/// capacity, or for so long.
+const DEMAND_DIVISOR: usize = 4;
+const LINGER_MAX: Duration = Duration::from_millis(1);
 
 /// A stripe per producer handle.
 pub(crate) struct Striped(Ring<Item>);
@@ -23,6 +29,11 @@ pub(crate) struct Shared(Ring<Item>);
 
 fn overwriting(capacity: usize) -> Ring<Item> {
     Ring::new(capacity).expect(BUILDS)
+}
+
+fn striped(capacity: usize) -> Ring<Item> {
+    let builder = Ring::builder(capacity).order(Order::PerProducer);
+    builder.build().expect(BUILDS)
 }
 
 macro_rules! overwriting {
@@ -47,7 +58,7 @@ macro_rules! overwriting {
     };
 }
 
-overwriting!(Striped, overwriting, Producer<Item>, Ring::producer);
+overwriting!(Striped, striped, Producer<Item>, Ring::producer);
 overwriting!(Global, overwriting, Producer<Item>, Ring::producer);
 overwriting!(Shared, overwriting, &'a Ring<Item>, |ring| ring);
 
@@ -58,7 +69,8 @@ impl Push for Producer<Item> {
     }
 
     fn push_many(&mut self, items: &mut Vec<Item>, displaced: &mut Tally) {
-        displaced.see_all(&Producer::push_many(self, items).displaced);
+        let pushed = Producer::push_many(self, items);
+        see_many(pushed, items, displaced);
     }
 }
 
@@ -69,7 +81,8 @@ impl Push for &Ring<Item> {
     }
 
     fn push_many(&mut self, items: &mut Vec<Item>, displaced: &mut Tally) {
-        displaced.see_all(&Ring::push_many(self, items).displaced);
+        let pushed = Ring::push_many(self, items);
+        see_many(pushed, items, displaced);
     }
 }
 
@@ -82,6 +95,13 @@ fn see(pushed: Pushed<Item>, displaced: &mut Tally) {
             displaced.see(item);
         }
     }
+}
+
+/// Tallies what fell out, which is in the vector now.
+#[inline(always)]
+fn see_many(pushed: PushedMany, items: &mut Vec<Item>, displaced: &mut Tally) {
+    displaced.see_all(&items[..pushed.displaced]);
+    items.clear();
 }
 
 impl Drain for (&Ring<Item>, Vec<Item>) {
@@ -101,76 +121,81 @@ pub(crate) struct WaitingGlobal;
 
 /// A producer whose end closes the ring when it is the last.
 pub(crate) struct Sender {
-    producer: Producer<Item>,
+    /// `None` only while it is dropped.
+    producer: Option<Producer<Item>>,
     ring: Ring<Item>,
     senders: Arc<AtomicUsize>,
 }
 
-fn open(ring: Ring<Item>, senders: usize) -> (Vec<Sender>, Ring<Item>) {
+pub(crate) struct Receiver {
+    ring: Ring<Item>,
+    demand: Demand,
+    batch: Vec<Item>,
+}
+
+fn open(order: Order, capacity: usize, senders: usize) -> (Vec<Sender>, Receiver) {
+    let policy = OverflowPolicy::Block(BLOCK_MAX);
+    let builder = Ring::builder(capacity).order(order).policy(policy);
+    let ring = builder.build().expect(BUILDS);
     let count = Arc::new(AtomicUsize::new(senders));
     let sender = |_| Sender {
-        producer: ring.producer(),
+        producer: Some(ring.producer()),
         ring: ring.clone(),
         senders: Arc::clone(&count),
     };
     let senders = (0..senders).map(sender).collect();
-    (senders, ring)
-}
-
-fn blocking(capacity: usize) -> Ring<Item> {
-    let policy = OverflowPolicy::Block(BLOCK_MAX);
-    Ring::builder(capacity)
-        .policy(policy)
-        .build()
-        .expect(BUILDS)
+    let receiver = Receiver {
+        ring,
+        demand: Demand::items(capacity / DEMAND_DIVISOR),
+        batch: Vec::new(),
+    };
+    (senders, receiver)
 }
 
 impl Lossless for Waiting {
     type Sender = Sender;
-    type Receiver = Ring<Item>;
+    type Receiver = Receiver;
 
-    fn open(capacity: usize, senders: usize) -> (Vec<Sender>, Ring<Item>) {
-        open(blocking(capacity), senders)
+    fn open(capacity: usize, senders: usize) -> (Vec<Sender>, Receiver) {
+        open(Order::PerProducer, capacity, senders)
     }
 }
 
 impl Lossless for WaitingGlobal {
     type Sender = Sender;
-    type Receiver = Ring<Item>;
+    type Receiver = Receiver;
 
-    fn open(capacity: usize, senders: usize) -> (Vec<Sender>, Ring<Item>) {
-        open(blocking(capacity), senders)
+    fn open(capacity: usize, senders: usize) -> (Vec<Sender>, Receiver) {
+        open(Order::Global, capacity, senders)
     }
 }
 
 impl Offer for Sender {
     #[inline(always)]
     fn offer(&mut self, item: Item) {
-        assert!(self.producer.push(item).is_stored(), "the ring is stuck");
+        if let Some(producer) = &mut self.producer {
+            assert!(producer.push(item).is_stored(), "the ring is stuck");
+        }
     }
 }
 
 impl Drop for Sender {
     fn drop(&mut self) {
+        drop(self.producer.take());
         if self.senders.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.ring.close();
         }
     }
 }
 
-impl Receive for Ring<Item> {
+impl Receive for Receiver {
     fn receive(&mut self, seen: &mut InOrder) -> bool {
-        match self.lease_timeout(usize::MAX, BLOCK_MAX) {
-            Ok(lease) => {
-                for item in lease.iter() {
-                    seen.see(item);
-                }
-                lease.ack();
-                true
-            }
-            Err(LeaseError::Closed) => false,
-            Err(error) => panic!("nothing arrives: {error}"),
+        let waited = self.ring.wait(self.demand, LINGER_MAX);
+        let count = self.ring.drain_into(&mut self.batch);
+        for item in self.batch.drain(..) {
+            seen.see(&item);
         }
+        waited != Waited::Closed || count > 0
     }
 }
 
