@@ -7,7 +7,16 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::time::{ClockId, clock_gettime};
+
 use super::item::PRODUCERS_MAX;
+
+/// The processor time of the calling thread. For work of a single thread it is the better clock:
+/// it stands still while another process has the processor.
+pub(super) fn thread_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.cast_unsigned(), time.tv_nsec as u32)
+}
 
 /// A counter on cache lines of its own, so that publishing progress disturbs nobody.
 #[repr(align(128))]
@@ -111,6 +120,13 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_thread_that_sleeps_uses_no_time() {
+        let before = thread_time();
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(thread_time() - before < Duration::from_millis(50));
+    }
 
     #[test]
     fn a_window_counts_what_was_done_in_it_alone() {

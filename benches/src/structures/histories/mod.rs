@@ -10,7 +10,7 @@ use anyhow::{Result, ensure};
 
 use super::case::{Against, Case, Contender, Kind, Metric};
 use super::ours;
-use super::pace::Pace;
+use super::pace::{Pace, thread_time};
 use crate::report::Better;
 
 /// The newest values that are taken.
@@ -147,6 +147,7 @@ fn append_and_take<S: Store>(depth: usize, usage: Use, duration: Duration) -> Re
     }
     let first = next;
     let started = Instant::now();
+    let worked = thread_time();
     loop {
         let mut sum = 0.0;
         for _ in 0..BLOCK {
@@ -162,9 +163,9 @@ fn append_and_take<S: Store>(depth: usize, usage: Use, duration: Duration) -> Re
             let expected = sum_of_window(next);
             ensure!(sum == expected, "a window adds up to {sum}, not {expected}");
         }
-        let elapsed = started.elapsed();
-        if elapsed >= duration {
-            return Ok(vec![elapsed.as_nanos() as f64 / f64::from(next - first)]);
+        if started.elapsed() >= duration {
+            let worked = thread_time() - worked;
+            return Ok(vec![worked.as_nanos() as f64 / f64::from(next - first)]);
         }
     }
 }

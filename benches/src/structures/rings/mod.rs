@@ -95,9 +95,17 @@ fn one_thread() -> Case {
                 .aim(1.6, Against::BestOf(&[ARRAY_QUEUE]))
                 .aim(1.2, Against::BestOf(&[PARKING_LOT])),
         ],
-        contenders: overwriting!(one_thread, 1),
+        contenders: with_floor(overwriting!(one_thread, 1), 1),
         duration: Duration::from_millis(100),
     }
+}
+
+/// Adds what shows how much of a figure is the work itself.
+fn with_floor(mut contenders: Vec<Contender>, batch: usize) -> Vec<Contender> {
+    contenders.push(
+        overwriting!(@ Variant, "no lock at all, the floor", peers::Unlocked, one_thread, batch),
+    );
+    contenders
 }
 
 fn batches() -> Case {
@@ -112,7 +120,7 @@ fn batches() -> Case {
             .aim(8.0, Against::BestOf(&[ARRAY_QUEUE]))
             .aim(1.2, Against::BestOf(&[PARKING_LOT])),
         ],
-        contenders: overwriting!(one_thread, BATCH),
+        contenders: with_floor(overwriting!(one_thread, BATCH), BATCH),
         duration: Duration::from_millis(100),
     }
 }

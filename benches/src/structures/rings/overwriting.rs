@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::CAPACITY;
 use crate::structures::item::{InOrder, Item, Tally, check_conserved};
-use crate::structures::pace::Pace;
+use crate::structures::pace::{Pace, thread_time};
 
 /// How often the consumer takes everything.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(5);
@@ -15,8 +15,8 @@ const DRAIN_INTERVAL: Duration = Duration::from_millis(5);
 const BLOCK: usize = 256;
 
 /// A bounded buffer in which a push into a full one displaces the oldest.
-pub(crate) trait Overwriting: Sync {
-    type Producer<'a>: Push + Send
+pub(crate) trait Overwriting {
+    type Producer<'a>: Push
     where
         Self: 'a;
     type Consumer<'a>: Drain
@@ -59,25 +59,24 @@ pub(super) fn one_thread<R: Overwriting>(batch: usize, duration: Duration) -> Re
     }
     let first = seq;
     let started = Instant::now();
-    let elapsed = if batch == 1 {
-        singly(&mut producer, &mut seq, &mut displaced, (started, duration))
+    let worked = thread_time();
+    if batch == 1 {
+        singly(&mut producer, &mut seq, &mut displaced, (started, duration));
     } else {
         let mut items = Vec::with_capacity(batch);
-        loop {
+        while started.elapsed() < duration {
             for _ in 0..BLOCK.div_ceil(batch) {
                 items.extend((seq..seq + batch as u64).map(|seq| Item::new(0, seq)));
                 producer.push_many(&mut items, &mut displaced);
                 seq += batch as u64;
             }
-            if started.elapsed() >= duration {
-                break started.elapsed();
-            }
         }
-    };
+    }
+    let worked = thread_time() - worked;
     drop(producer);
     drain_to_the_end(&mut consumer, &mut seen);
     check_conserved(&[seq], &seen, &[displaced])?;
-    Ok(vec![elapsed.as_nanos() as f64 / (seq - first) as f64])
+    Ok(vec![worked.as_nanos() as f64 / (seq - first) as f64])
 }
 
 fn singly(
@@ -85,22 +84,22 @@ fn singly(
     seq: &mut u64,
     displaced: &mut Tally,
     (started, duration): (Instant, Duration),
-) -> Duration {
-    loop {
+) {
+    while started.elapsed() < duration {
         for _ in 0..BLOCK {
             producer.push(Item::new(0, *seq), displaced);
             *seq += 1;
-        }
-        let elapsed = started.elapsed();
-        if elapsed >= duration {
-            return elapsed;
         }
     }
 }
 
 /// Producers push flat out, a consumer drains every few milliseconds: millions of pushes per
 /// second.
-pub(super) fn several<R: Overwriting>(producers: usize, duration: Duration) -> Result<Vec<f64>> {
+pub(super) fn several<R>(producers: usize, duration: Duration) -> Result<Vec<f64>>
+where
+    R: Overwriting + Sync,
+    for<'a> R::Producer<'a>: Send,
+{
     let ring = R::new(CAPACITY);
     let pace = Pace::new(producers);
     let mut consumer = ring.consumer();

@@ -1,5 +1,6 @@
 //! Peers that overwrite, or can be made to by taking one item out of what is full.
 
+use std::cell::{RefCell, RefMut};
 use std::collections::VecDeque;
 
 use super::CAPACITY;
@@ -250,4 +251,80 @@ locked!(
 /// The guard of a lock under which nothing panics.
 fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().expect("nothing panics under the lock")
+}
+
+/// A slice whose slots are overwritten in turn, with no lock at all: what the work itself costs,
+/// the checks included. One thread can use it, which borrows it for as long as it pushes.
+pub(super) struct Unlocked(RefCell<Slots>);
+
+pub(super) struct Slots {
+    items: Vec<Item>,
+    capacity: usize,
+    /// The oldest, once there are so many as fit.
+    oldest: usize,
+}
+
+impl Overwriting for Unlocked {
+    type Producer<'a> = RefMut<'a, Slots>;
+    type Consumer<'a> = &'a RefCell<Slots>;
+
+    fn new(capacity: usize) -> Self {
+        Self(RefCell::new(Slots {
+            items: Vec::with_capacity(capacity),
+            capacity,
+            oldest: 0,
+        }))
+    }
+
+    fn producer(&self) -> RefMut<'_, Slots> {
+        self.0.borrow_mut()
+    }
+
+    fn consumer(&self) -> &RefCell<Slots> {
+        &self.0
+    }
+}
+
+impl Push for RefMut<'_, Slots> {
+    #[inline(always)]
+    fn push(&mut self, item: Item, displaced: &mut Tally) {
+        if self.items.len() < self.capacity {
+            self.items.push(item);
+            return;
+        }
+        let oldest = self.oldest;
+        displaced.see(&std::mem::replace(&mut self.items[oldest], item));
+        self.oldest = if oldest + 1 == self.capacity {
+            0
+        } else {
+            oldest + 1
+        };
+    }
+
+    fn push_many(&mut self, items: &mut Vec<Item>, displaced: &mut Tally) {
+        let end = self.oldest + items.len();
+        if self.items.len() == self.capacity && end <= self.capacity {
+            let begin = self.oldest;
+            self.items[begin..end].swap_with_slice(items);
+            displaced.see_all(&*items);
+            items.clear();
+            self.oldest = if end == self.capacity { 0 } else { end };
+            return;
+        }
+        for item in items.drain(..) {
+            self.push(item, displaced);
+        }
+    }
+}
+
+impl Drain for &RefCell<Slots> {
+    fn drain(&mut self, seen: &mut InOrder) {
+        let mut slots = self.borrow_mut();
+        let oldest = slots.oldest;
+        slots.items.rotate_left(oldest);
+        slots.oldest = 0;
+        for item in slots.items.drain(..) {
+            seen.see(&item);
+        }
+    }
 }
