@@ -11,6 +11,7 @@ mod docs;
 mod e2e;
 mod loom;
 mod process;
+mod stress;
 mod test;
 mod tidy;
 mod workspace;
@@ -27,6 +28,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("tidy",  "              dependency direction, lengths, links, forbidden text"),
     ("e2e",   "              the browser test; screenshots in target/e2e"),
     ("bench", "CASE [ARGS…]  `ingest`, `run` or `core`, in release; results in target/bench"),
+    ("stress", "[--tsan] [ARGS…] rings and coalescers under threads in real time; --seconds 60"),
     ("docs",  "              the API documentation, with warnings denied"),
     ("loom",  "              the models of atomics and locks: tests/loom_*.rs"),
 ];
@@ -67,6 +69,7 @@ fn run(command: &str, args: &[String]) -> Result<()> {
         "tidy" => tidy::run(),
         "e2e" => e2e::run(),
         "bench" => bench::run(args),
+        "stress" => stress::run(args),
         "docs" => docs::run(),
         "loom" => loom::run(),
         other => unreachable!("`{other}` is in COMMANDS and has no arm"),
@@ -76,7 +79,7 @@ fn run(command: &str, args: &[String]) -> Result<()> {
 /// The first argument that the command does not understand, if any.
 fn unexpected_argument<'a>(command: &str, args: &'a [String]) -> Option<&'a str> {
     let known: &[&str] = match command {
-        "test" | "bench" => return None,
+        "test" | "bench" | "stress" => return None,
         "ci" => &["--no-test"],
         _ => &[],
     };

@@ -95,7 +95,8 @@ fn tracked_paths(root: &Path) -> Result<Vec<String>> {
         .collect())
 }
 
-fn host_platform() -> Result<String> {
+/// What `rustc` calls the platform that it runs on.
+pub(crate) fn host_platform() -> Result<String> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let output = Command::new(rustc)
         .arg("-vV")
