@@ -36,8 +36,8 @@ pub(crate) struct Options {
     /// Only cases whose name begins so, for example `ring` or `coalesce-zipf`.
     #[arg(long, value_name = "PREFIX")]
     only: Option<String>,
-    /// Only contenders whose name begins so, for example `ours`; to profile one alone.
-    #[arg(long, value_name = "PREFIX")]
+    /// Only the contender of that name, or those whose names begin so; to profile one alone.
+    #[arg(long, value_name = "NAME")]
     contender: Option<String>,
     /// How often each contender runs; 7 unless given.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
@@ -126,15 +126,16 @@ fn selected(options: &Options) -> Vec<Case> {
         .into_iter()
         .flatten()
         .collect();
-    let begins = |name: &str, prefix: &Option<String>| {
-        prefix
-            .as_ref()
-            .is_none_or(|prefix| name.starts_with(prefix))
-    };
-    cases.retain(|case| begins(&case.name, &options.only));
-    for case in &mut cases {
-        case.contenders
-            .retain(|contender| begins(contender.name, &options.contender));
+    if let Some(prefix) = &options.only {
+        cases.retain(|case| case.name.starts_with(prefix));
+    }
+    if let Some(name) = &options.contender {
+        for case in &mut cases {
+            // `ours` is one contender, though others begin so.
+            let is_whole = case.contenders.iter().any(|one| one.name == name);
+            case.contenders
+                .retain(|one| one.name == name || !is_whole && one.name.starts_with(name.as_str()));
+        }
     }
     cases.retain(|case| !case.contenders.is_empty());
     cases
@@ -190,7 +191,8 @@ mod tests {
         };
         let cases = selected(&only);
         assert_eq!(cases.len(), 1);
-        assert!(cases[0].contenders.iter().all(|c| c.kind != Kind::Peer));
+        assert_eq!(cases[0].contenders.len(), 1);
+        assert_eq!(cases[0].contenders[0].kind, Kind::Ours);
     }
 
     #[test]
