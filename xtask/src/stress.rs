@@ -1,10 +1,10 @@
 //! `cargo xtask stress [--tsan] [ARGS…]`: the data structures under threads in real time.
 //!
 //! The program is built with optimisation and with every internal assertion, and so it has a target
-//! directory of its own. With `--tsan` it runs under `ThreadSanitizer`, which the compiler offers to
-//! nightly toolchains only; `RUSTC_BOOTSTRAP` lets a stable one have it, and nothing but this check
-//! depends on it. The standard library is not instrumented, so what is checked uses none of its
-//! locks, and one report about `Arc` is suppressed: see `tsan-suppressions.txt`.
+//! directory of its own. With `--tsan` it runs under `ThreadSanitizer`, which the compiler offers
+//! to nightly toolchains only; `RUSTC_BOOTSTRAP` lets a stable one have it, and nothing but this
+//! check depends on it. The standard library is not instrumented, so what is checked uses none of
+//! its locks, and one report about `Arc` is suppressed: see `tsan-suppressions.txt`.
 
 use std::process::Command;
 

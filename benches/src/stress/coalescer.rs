@@ -209,9 +209,10 @@ fn account(round: &Round, added: &Added, taken: &Taking, overflows: bool) -> Res
     let mut out = Totals::default();
     out.merge(&taken.delivered);
     out.merge(&added.flushed);
+    let stats = round.coalescer.stats();
     ensure!(
         added.accepted.all() == out.all(),
-        "updates and their sum: {:?} were accepted and {:?} taken out",
+        "updates and their sum: {:?} were accepted and {:?} taken out; {stats:?}",
         added.accepted.all(),
         out.all()
     );
@@ -224,7 +225,6 @@ fn account(round: &Round, added: &Added, taken: &Taking, overflows: bool) -> Res
             );
         }
     }
-    let stats = round.coalescer.stats();
     check_stats(&stats)?;
     let expected = [
         (

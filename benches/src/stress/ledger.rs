@@ -44,11 +44,17 @@ impl Tracked {
     }
 }
 
+impl Clone for Tracked {
+    fn clone(&self) -> Self {
+        Self::new(self.owner, *self.number, &self.alive)
+    }
+}
+
 /// Which item it is; what remains of one that was given away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Name {
     owner: u32,
-    number: u64,
+    pub(crate) number: u64,
 }
 
 impl Drop for Tracked {
