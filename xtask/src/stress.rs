@@ -43,7 +43,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         // The first race ends the run, as a failed check does.
         let suppressions = workspace::root().join("xtask/tsan-suppressions.txt");
         let options = format!("halt_on_error=1 suppressions={}", suppressions.display());
-        command.env("TSAN_OPTIONS", options);
+        command.arg("--sanitized").env("TSAN_OPTIONS", options);
     }
     process::run(&mut command)
 }
