@@ -9,7 +9,9 @@
 //!
 //! Start it as `cargo xtask stress`, or with `--tsan` under `ThreadSanitizer`.
 
+mod arrays;
 mod coalescer;
+mod history;
 mod ledger;
 mod ring;
 
@@ -51,7 +53,12 @@ struct Arguments {
 /// Name, and a round of it with a seed.
 type Scenario = (&'static str, fn(u64) -> Result<Report>);
 
-const SCENARIOS: &[Scenario] = &[("ring", ring::round), ("coalescer", coalescer::round)];
+const SCENARIOS: &[Scenario] = &[
+    ("ring", ring::round),
+    ("history", history::round),
+    ("arrays", arrays::round),
+    ("coalescer", coalescer::round),
+];
 
 /// Whether a thread sanitizer looks on.
 static SANITIZED: AtomicBool = AtomicBool::new(false);

@@ -127,6 +127,7 @@ pub(super) fn cases() -> Vec<Case> {
             ],
             contenders: vec![
                 beside!(@ Ours, "ours", ours::SharedHistory),
+                beside!(@ Variant, "ours, shown in batches of 32", ours::BatchedHistory),
                 beside!(@ Peer, RW_LOCK, beside::ParkingLotRwLock),
                 beside!(@ Peer, "parking_lot Mutex", beside::ParkingLotMutex),
                 beside!(@ Peer, "std RwLock", beside::StdRwLock),

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use buffer_core::{
-    Demand, History, Order, OverflowPolicy, Producer, Pushed, PushedMany, Ring, Waited,
+    Demand, History, Order, OverflowPolicy, Producer, Pushed, PushedMany, Reader, Ring, Waited,
 };
 
 use crate::structures::histories::{Append, Beside, Snapshot, Store};
@@ -17,7 +17,7 @@ const BUILDS: &str = "the capacity is not 0";
 const BLOCK_MAX: Duration = Duration::from_secs(10);
 /// A consumer that takes much at once costs producers the least: it waits for a part of the
 /// capacity, or for so long.
-const DEMAND_DIVISOR: usize = 4;
+const DEMAND_DIVISOR: usize = 2;
 const LINGER_MAX: Duration = Duration::from_millis(1);
 
 /// A stripe per producer handle.
@@ -209,7 +209,7 @@ impl Store for Columns {
 
     #[inline(always)]
     fn append(&mut self, value: f64, time: i64) {
-        self.0.append(value, time);
+        drop(self.0.append(value, time));
     }
 
     #[inline(always)]
@@ -218,32 +218,61 @@ impl Store for Columns {
     }
 }
 
-/// A history whose reader is on another thread.
-pub(crate) struct SharedHistory(parking_lot::RwLock<History<f64>>);
+/// A history whose reader is on another thread, shown after every append.
+pub(crate) struct SharedHistory(History<f64>);
+/// Shown after every so many appends, so that the writer's line and the readers' meet less often.
+pub(crate) struct BatchedHistory(History<f64>);
+
+const BATCH: i64 = 32;
 
 impl Beside for SharedHistory {
-    type Writer<'a> = &'a Self;
-    type Reader<'a> = &'a Self;
+    type Writer<'a> = &'a mut History<f64>;
+    type Reader<'a> = Reader<f64>;
 
     fn new(depth: usize) -> Self {
-        Self(parking_lot::RwLock::new(History::new(depth)))
+        Self(History::new(depth))
     }
 
-    fn split(&mut self) -> (&Self, &Self) {
-        (self, self)
+    fn split(&mut self) -> (&mut History<f64>, Reader<f64>) {
+        let reader = self.0.reader();
+        (&mut self.0, reader)
     }
 }
 
-impl Append for &SharedHistory {
+impl Append for &mut History<f64> {
     #[inline(always)]
     fn append(&mut self, value: f64, time: i64) {
-        self.0.write().append(value, time);
+        drop(History::append(self, value, time));
     }
 }
 
-impl Snapshot for &SharedHistory {
+impl Beside for BatchedHistory {
+    type Writer<'a> = &'a mut Self;
+    type Reader<'a> = Reader<f64>;
+
+    fn new(depth: usize) -> Self {
+        Self(History::new(depth))
+    }
+
+    fn split(&mut self) -> (&mut Self, Reader<f64>) {
+        let reader = self.0.reader();
+        (self, reader)
+    }
+}
+
+impl Append for &mut BatchedHistory {
+    #[inline(always)]
+    fn append(&mut self, value: f64, time: i64) {
+        drop(self.0.append_deferred(value, time));
+        if time % BATCH == 0 {
+            self.0.publish();
+        }
+    }
+}
+
+impl Snapshot for Reader<f64> {
     #[inline(always)]
     fn last<R>(&mut self, count: usize, look: impl FnOnce(&[f64]) -> R) -> R {
-        look(self.0.read().window(count).values())
+        look(self.window(count).values())
     }
 }

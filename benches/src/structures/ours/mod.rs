@@ -4,6 +4,6 @@ mod buffer_core;
 mod coalesce;
 
 pub(super) use buffer_core::{
-    Columns, Global, Shared, SharedHistory, Striped, Waiting, WaitingGlobal,
+    BatchedHistory, Columns, Global, Shared, SharedHistory, Striped, Waiting, WaitingGlobal,
 };
 pub(super) use coalesce::{DefaultHasher, Keyed};
