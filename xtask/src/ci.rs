@@ -2,13 +2,13 @@
 //!
 //! Debug builds, checks and documentation share one feature set, so each dependency is compiled
 //! once for testing and checked once for clippy and rustdoc. Only the benchmarks are built in
-//! release, and only the loom models have a target directory of their own.
+//! release, and only the loom models and the stress program have target directories of their own.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use crate::{bench, docs, e2e, loom, process, test, tidy, workspace};
+use crate::{bench, docs, e2e, loom, process, stress, test, tidy, workspace};
 
 /// Whether the tests are a step: a caller that has just run them leaves them out.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -37,6 +37,9 @@ fn steps() -> Vec<Step> {
         ("docs", docs::run),
         ("benches", bench::build_all),
         ("loom", loom::run),
+        ("stress", || {
+            stress::run(&["--seconds", "5"].map(str::to_owned))
+        }),
         ("e2e", e2e::run),
     ]
 }
@@ -113,8 +116,8 @@ mod tests {
                 .filter(|n| keeps(tests, n))
                 .count()
         };
-        assert_eq!(names(Tests::Run), 8);
-        assert_eq!(names(Tests::Skip), 7);
+        assert_eq!(names(Tests::Run), 9);
+        assert_eq!(names(Tests::Skip), 8);
         assert!(!keeps(Tests::Skip, "test"));
     }
 }
