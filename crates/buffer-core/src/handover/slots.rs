@@ -75,8 +75,8 @@ impl<C> Slots<C> {
         }
     }
 
-    /// A slot for one more writer, with two containers, both empty. What a slot held that is dropped
-    /// without [`retire`](Self::retire) is taken with the next take, and then the slot is forgotten.
+    /// A slot for one more writer, with two containers, both empty. If it is dropped without
+    /// [`retire`](Self::retire), the next take finds what it held, and then forgets it.
     #[must_use = "a slot that is dropped is forgotten"]
     pub fn add(&mut self, first: C, second: C) -> Slot<C> {
         let pair = Arc::new(Pair::new(first, second));

@@ -123,8 +123,8 @@ impl<T> State<T> {
         })
     }
 
-    /// Hands a stripe the next victims in a full ring whose oldest items are not in stripes, so that
-    /// the producer need not ask for each.
+    /// Hands a stripe the next victims in a full ring whose oldest items are not in stripes, so
+    /// that the producer need not ask for each.
     pub(super) fn hand_victims(&mut self, slot: &Slot<Stripe<T>>, policy: OverflowPolicy) {
         if policy != OverflowPolicy::DropOldest || self.floor() != Floor::VICTIMS {
             return;

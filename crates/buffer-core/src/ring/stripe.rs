@@ -62,8 +62,8 @@ impl<T> Stripe<T> {
         }
     }
 
-    /// Stores an item on a credit; or, as far as `floor` permits, in the place of a victim or of the
-    /// stripe's oldest, which is handed back.
+    /// Stores an item on a credit; or, as far as `floor` permits, in the place of a victim or of
+    /// the stripe's oldest, which is handed back.
     ///
     /// # Errors
     /// The item, when nothing of that is possible.
