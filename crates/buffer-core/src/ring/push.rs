@@ -15,7 +15,6 @@ use crate::sync::Guard;
 
 impl<T> Ring<T> {
     /// Pushes one item by the ring's policy. O(1), and with [`OverflowPolicy::Block`] it may wait.
-    #[inline]
     pub fn push(&self, mut item: T) -> Pushed<T> {
         if self.shared.weigher.is_none() {
             let mut state = self.shared.lock();

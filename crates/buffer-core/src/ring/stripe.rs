@@ -67,27 +67,32 @@ impl<T> Stripe<T> {
     ///
     /// # Errors
     /// The item, when nothing of that is possible.
-    #[inline]
-    pub(super) fn push(&mut self, mut item: T, floor: Floor) -> Result<Option<T>, T> {
+    #[inline(always)]
+    pub(super) fn push(&mut self, item: T, floor: Floor) -> Result<Option<T>, T> {
         if self.credits > 0 {
             self.credits -= 1;
             reserve(&mut self.items, 1, self.capacity);
             self.items.push_back(item);
-            return Ok(None);
-        }
-        if self.victims.is_empty() {
-            if self.items.len() < floor.0 {
-                return Err(item);
-            }
-            rotate_in(&mut self.items, std::slice::from_mut(&mut item));
+            Ok(None)
+        } else if self.victims.is_empty() && self.items.len() >= floor.0 {
+            // In a buffer that is full, the newest takes the place of the oldest.
+            let oldest = self.items.pop_front();
+            self.items.push_back(item);
             self.displaced += 1;
-        } else if floor == Floor::NOTHING {
-            return Err(item);
+            Ok(oldest)
         } else {
-            rotate_in(&mut self.victims, std::slice::from_mut(&mut item));
-            self.take_in_victims_places(1);
+            self.displace_victim(item, floor)
         }
-        // What the item displaced is in its place.
+    }
+
+    #[inline(never)]
+    fn displace_victim(&mut self, mut item: T, floor: Floor) -> Result<Option<T>, T> {
+        if self.victims.is_empty() || floor == Floor::NOTHING {
+            return Err(item);
+        }
+        rotate_in(&mut self.victims, std::slice::from_mut(&mut item));
+        self.take_in_victims_places(1);
+        // The victim is in the item's place.
         Ok(Some(item))
     }
 
