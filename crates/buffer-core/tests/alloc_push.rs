@@ -12,6 +12,7 @@ struct Counting;
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    static LIVE_BYTES: Cell<usize> = const { Cell::new(0) };
 }
 
 // SAFETY: every call goes to the system's allocator as it came.
@@ -19,11 +20,13 @@ unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // A thread that ends has no count any more, and is not under test.
         let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+        let _ = LIVE_BYTES.try_with(|live| live.set(live.get().wrapping_add(layout.size())));
         // SAFETY: the caller keeps the allocator's contract.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        let _ = LIVE_BYTES.try_with(|live| live.set(live.get().wrapping_sub(layout.size())));
         // SAFETY: the caller keeps the allocator's contract.
         unsafe { System.dealloc(memory, layout) }
     }
@@ -141,4 +144,32 @@ fn pushes_between_leases_allocate_nothing() {
         }
         assert_eq!(pushing, 0, "{ring:?}");
     }
+}
+
+#[test]
+fn law_2_an_empty_ring_keeps_buffers_for_a_few_times_its_capacity() {
+    const PRODUCERS: usize = 8;
+    const ROUNDS: usize = 3;
+    let before = LIVE_BYTES.get();
+    let ring = Ring::builder(CAPACITY * 10)
+        .order(Order::PerProducer)
+        .build()
+        .unwrap();
+    let mut producers: Vec<_> = (0..PRODUCERS).map(|_| ring.producer()).collect();
+    for _ in 0..ROUNDS {
+        for producer in &mut producers {
+            for number in 0..10 * CAPACITY as u64 {
+                assert!(producer.push(number).is_stored());
+            }
+            ring.lease(usize::MAX).unwrap().ack();
+        }
+    }
+    let places = LIVE_BYTES.get().wrapping_sub(before) / size_of::<u64>();
+    assert!(places <= 5 * 10 * CAPACITY, "{places} places");
+    assert_eq!(ring.resize(10).unwrap(), []);
+    let places = LIVE_BYTES.get().wrapping_sub(before) / size_of::<u64>();
+    assert!(
+        places <= 2 * CAPACITY,
+        "{places} places after it was made small"
+    );
 }

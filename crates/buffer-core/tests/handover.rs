@@ -91,3 +91,31 @@ fn an_idle_slot_is_left_alone() {
     slots.take(|_| taken += 1);
     assert_eq!(taken, 1, "one container of one slot, once");
 }
+
+#[test]
+fn a_slot_that_was_dropped_is_taken_from_once_more_and_forgotten() {
+    let mut slots = Slots::new();
+    for number in 0..100 {
+        let slot = slots.add(Vec::new(), Vec::new());
+        slot.write(|items: &mut Vec<u32>| items.push(number));
+    }
+    assert_eq!(slots.len(), 100);
+    let mut taken = Vec::new();
+    slots.take(|items| taken.append(items));
+    assert_eq!(taken, (0..100).collect::<Vec<_>>());
+    assert!(slots.is_empty());
+}
+
+#[test]
+fn a_panic_while_a_slot_is_retired_loses_nothing() {
+    let mut slots = Slots::new();
+    let mut slot = slots.add(Vec::new(), Vec::new());
+    slot.write(|items: &mut Vec<u32>| items.push(1));
+    let failed = catch_unwind(AssertUnwindSafe(|| {
+        slots.retire(&mut slot, |_| std::panic::resume_unwind(Box::new("fails")));
+    }));
+    assert!(failed.is_err());
+    let mut taken = Vec::new();
+    slots.take(|items| taken.append(items));
+    assert_eq!(taken, [1]);
+}

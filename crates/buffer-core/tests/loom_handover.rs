@@ -81,3 +81,50 @@ fn a_slot_that_ends_gives_back_what_it_holds() {
         assert!(slots.lock().unwrap().is_empty());
     });
 }
+
+#[test]
+fn a_take_that_does_not_wait_leaves_an_interrupted_write_to_the_next() {
+    explore(|| {
+        let mut slots = Slots::new();
+        let slot = slots.add(Vec::new(), Vec::new());
+        let writer = loom::thread::spawn(move || {
+            for number in 0..2 {
+                slot.write(|items: &mut Vec<u32>| items.push(number));
+            }
+        });
+        let mut taken = Vec::new();
+        slots.take_ready(|items| taken.append(items));
+        slots.take_ready(|items| taken.append(items));
+        writer.join().unwrap();
+        slots.take(|items| taken.append(items));
+        assert_eq!(taken, [0, 1]);
+    });
+}
+
+#[test]
+fn a_panic_of_the_taker_leaves_the_rest_to_the_next_take() {
+    explore(|| {
+        let mut slots = Slots::new();
+        let slots_of_writers: Vec<_> = (0..2).map(|_| slots.add(Vec::new(), Vec::new())).collect();
+        let mut own = slots_of_writers.into_iter();
+        let (first, second) = (own.next().unwrap(), own.next().unwrap());
+        first.write(|items: &mut Vec<u32>| items.push(0));
+        let writer = loom::thread::spawn(move || {
+            for number in 1..3 {
+                second.write(|items: &mut Vec<u32>| items.push(number));
+            }
+        });
+        let mut taken = Vec::new();
+        slots.take_ready(|items| taken.append(items));
+        first.write(|items| items.push(3));
+        let failed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            slots.take_ready(|_| std::panic::resume_unwind(Box::new("a taker that fails")));
+        }));
+        slots.take_ready(|items| taken.append(items));
+        writer.join().unwrap();
+        slots.take(|items| taken.append(items));
+        drop(failed);
+        taken.sort_unstable();
+        assert_eq!(taken, [0, 1, 2, 3]);
+    });
+}
