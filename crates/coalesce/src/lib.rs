@@ -17,16 +17,20 @@
 //! `static BUFFER: OnceLock<Coalescer<String, Sum>>`, and then it says so in one place.
 
 mod aggregate;
+mod aggregates;
+mod batch;
 mod coalescer;
+mod container;
 mod credits;
 mod error;
-mod last;
+mod hash;
+mod hub;
+mod lane;
 mod list;
+mod merge;
+mod named;
 mod settings;
 mod shared;
-mod stats;
-mod success_failure;
-mod sum;
 mod sync;
 mod table;
 mod taken;
@@ -34,14 +38,12 @@ mod tally;
 mod writer;
 
 pub use aggregate::{Aggregate, Stamp};
+pub use aggregates::{Count, Evidence, Last, Moments, Newest, Stats, SuccessFailure, Sum, Weights};
 pub use coalescer::{AddResult, Added, AddedMany, Coalescer};
 pub use error::{AddError, InvalidUpdate, SettingsError};
-pub use last::{Last, Newest};
+pub use hash::{Seeded, SeededHasher};
 pub use list::{Aggregated, aggregate};
 pub use settings::{Builder, WhenFull, WhenKeysFull};
-pub use stats::{Moments, Stats};
-pub use success_failure::{Evidence, SuccessFailure, Weights};
-pub use sum::{Count, Sum};
 pub use taken::{Entry, Taken};
 pub use tally::{CoalescerStats, FlushesByReason, TakeReason};
 pub use writer::{BoundKey, Writer};

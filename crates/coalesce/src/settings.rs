@@ -1,8 +1,8 @@
 //! Caps, and what happens when they are reached.
 
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::{BuildHasher, Hash};
 
-use crate::{Aggregate, Coalescer, SettingsError};
+use crate::{Aggregate, Coalescer, Seeded, SettingsError};
 
 const UPDATES_MAX_DEFAULT: u64 = 1_000;
 const FLUSH_AT_DEFAULT: u64 = 100;
@@ -54,7 +54,7 @@ pub enum WhenKeysFull<K> {
 /// ```
 #[derive(Debug, Clone)]
 #[must_use]
-pub struct Builder<K, A, S = RandomState> {
+pub struct Builder<K, A, S = Seeded> {
     pub(crate) aggregate: A,
     pub(crate) hasher: S,
     pub(crate) updates_max: Option<u64>,
@@ -75,7 +75,7 @@ impl<K, A> Builder<K, A> {
     pub(crate) fn new(aggregate: A) -> Self {
         Self {
             aggregate,
-            hasher: RandomState::new(),
+            hasher: Seeded::default(),
             updates_max: Some(UPDATES_MAX_DEFAULT),
             when_full: WhenFull::default(),
             keys_max: None,
@@ -113,8 +113,7 @@ impl<K, A, S> Builder<K, A, S> {
         self
     }
 
-    /// Hashes keys differently. The default is seeded at random, so that nobody can choose keys
-    /// that collide; a faster one is right only for keys that do not come from outside.
+    /// Hashes keys differently than [`Seeded`], which is fast and seeded at random.
     pub fn hasher<T>(self, hasher: T) -> Builder<K, A, T> {
         Builder {
             aggregate: self.aggregate,

@@ -87,14 +87,18 @@ impl Model {
                 _ => self.refuse(Expected::UpdatesFull),
             };
         }
-        let reserved = match &self.when_keys_full {
-            WhenKeysFull::OverflowKey(overflow) if *overflow != key => 1,
-            _ => 0,
+        // The overflow key has a place of its own, whether it is there or not.
+        let overflow = match &self.when_keys_full {
+            WhenKeysFull::OverflowKey(overflow) => Some(overflow.clone()),
+            _ => None,
         };
-        // The overflow key takes a place as soon as it is there; its own is always free for it.
-        let is_own_place = reserved == 0 && key == OVERFLOW && self.has_overflow_key();
-        let keys = self.buffer.len() as u64 + reserved;
-        if !self.buffer.contains_key(&key) && keys >= self.keys_max && !is_own_place {
+        let others = self
+            .buffer
+            .keys()
+            .filter(|&key| Some(key) != overflow.as_ref());
+        let keys = others.count() as u64 + u64::from(overflow.is_some());
+        let is_new = !self.buffer.contains_key(&key) && Some(&key) != overflow.as_ref();
+        if is_new && keys >= self.keys_max {
             match &self.when_keys_full {
                 WhenKeysFull::FlushNow => return self.flush_with(key, value),
                 WhenKeysFull::OverflowKey(overflow) => {
@@ -106,10 +110,6 @@ impl Model {
         }
         self.put(key, value);
         Expected::Buffered
-    }
-
-    fn has_overflow_key(&self) -> bool {
-        matches!(self.when_keys_full, WhenKeysFull::OverflowKey(_))
     }
 
     fn refuse(&mut self, why: Expected) -> Expected {
