@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hash as Hashed};
 use crate::container::{Step, Ticket};
 use crate::hash::Hash;
 use crate::lane::OnLane;
-use crate::named::Own;
+use crate::named::{Kept, Own};
 use crate::shared::Shared;
 use crate::{AddError, AddResult, Added, AddedMany, Aggregate};
 
@@ -76,9 +76,6 @@ fn add_together<K, A, S, L>(
         let (added, is_due) = lane.on(|lane| {
             let (added, is_due) = lane.slot.write(|container| {
                 let mut is_due = None;
-                for item in rest.iter().flatten() {
-                    container.table.prefetch(item.hash);
-                }
                 for (index, item) in rest.iter_mut().flatten().enumerate() {
                     let writer = lane.number as u32;
                     match add_one(shared, container, writer, item) {
@@ -122,23 +119,21 @@ where
         item.update = Some(update);
         return None;
     }
-    let key = Own(item.key.take()?);
+    let key = Kept(&mut item.key);
     let none = &mut Ticket::default();
     let aggregate = &shared.aggregate;
-    let (named, update, is_due) =
-        match container.add::<false, A, _>(aggregate, writer, item.hash, key, update, none) {
-            Step::Done {
-                named,
-                displaced,
-                is_due,
-            } => (named, displaced, Some(is_due)),
-            Step::NeedsUpdate(named, update)
-            | Step::NeedsKey(named, update)
-            | Step::NeedsOwned(named, update) => (Some(named), Some(update), None),
-        };
-    item.key = named.map(|Own(key)| key);
-    item.update = update;
-    is_due
+    match container.add::<false, A, _>(aggregate, writer, item.hash, key, update, none) {
+        Step::Done {
+            displaced, is_due, ..
+        } => {
+            item.update = displaced;
+            Some(is_due)
+        }
+        Step::NeedsUpdate(_, update) | Step::NeedsKey(_, update) | Step::NeedsOwned(_, update) => {
+            item.update = Some(update);
+            None
+        }
+    }
 }
 
 impl<K, A: Aggregate> AddedMany<K, A> {

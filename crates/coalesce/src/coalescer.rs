@@ -194,10 +194,10 @@ where
     pub fn capacity(&self) -> usize {
         let mut hub = self.shared.hub.lock();
         hub.park_all();
-        let places = hub.held.places();
+        let capacity = hub.held.capacity();
         drop(hub);
         self.shared.settle();
-        places
+        capacity
     }
 }
 

@@ -87,7 +87,7 @@ impl<K, P> Container<K, P> {
     /// Adds an update, if the container has the credits for it or, `TICKETED`, the ticket does.
     ///
     /// If the aggregate panics, nothing is used up and nothing is counted.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn add<const TICKETED: bool, A, N>(
         &mut self,
         aggregate: &A,

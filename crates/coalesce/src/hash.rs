@@ -69,8 +69,7 @@ impl fmt::Debug for SeededHasher {
     }
 }
 
-/// A hash whose upper bits say the segment of a table and whose middle bits the place in it.
-/// It is never 0, which marks a vacant place.
+/// A hash whose upper bits say the segment of a table, and the others the place in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Hash(u64);
 
@@ -80,18 +79,7 @@ impl Hash {
     pub(crate) fn new(hashed: u64) -> Self {
         const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
         let wide = u128::from(hashed) * u128::from(GOLDEN);
-        Self(((wide >> 64) as u64 ^ wide as u64) | 1)
-    }
-
-    #[inline]
-    pub(crate) fn raw(self) -> u64 {
-        self.0
-    }
-
-    /// A stored hash.
-    #[inline]
-    pub(crate) fn from_raw(raw: u64) -> Self {
-        Self(raw)
+        Self((wide >> 64) as u64 ^ wide as u64)
     }
 
     /// The uppermost bits; `bits` is at most 63.
@@ -100,15 +88,22 @@ impl Hash {
         ((self.0 >> 1) >> (63 - bits)) as usize
     }
 
-    /// Where to look first among a power of two of places.
+    /// What a segment goes by, which uses the uppermost and the lowest bits: not those that all its
+    /// keys have in common.
     #[inline]
-    pub(crate) fn place(self) -> usize {
-        (self.0 >> 16) as usize
+    pub(crate) fn in_segment(self) -> u64 {
+        self.0.rotate_left(32)
     }
 
     /// Where to look first among any number of places: in the order of the hashes.
     #[inline]
     pub(crate) fn place_in_order(self, places: usize) -> usize {
         ((u128::from(self.0) * places as u128) >> 64) as usize
+    }
+
+    /// Bits that neighbours in that order do not have in common.
+    #[inline]
+    pub(crate) fn lowest(self) -> u64 {
+        self.0
     }
 }

@@ -294,15 +294,15 @@ impl<K, P> Held<K, P> {
         parked + self.central.updates
     }
 
-    /// Places for keys that memory is held for, but for those that are written now.
-    pub(crate) fn places(&self) -> usize {
+    /// Keys that memory is held for, but for those that are written now.
+    pub(crate) fn capacity(&self) -> usize {
         let spares = self.lanes.iter().flatten().flat_map(|lane| &lane.spares);
-        let spares: usize = spares.map(Table::places).sum();
+        let spares: usize = spares.map(Table::capacity).sum();
         let parked = self.parked.iter().map(|parked| match &parked.source {
-            Source::Table { table, .. } => table.places(),
+            Source::Table { table, .. } => table.capacity(),
             Source::Batch(batch) => batch.keys(),
         });
-        spares + parked.sum::<usize>() + self.central.table.places()
+        spares + parked.sum::<usize>() + self.central.table.capacity()
     }
 }
 

@@ -32,7 +32,7 @@ impl<K, P> Lane<K, P> {
     }
 
     /// Tries to add an update; see [`Container::add`].
-    #[inline]
+    #[inline(always)]
     pub(crate) fn add<const TICKETED: bool, A, N>(
         &self,
         aggregate: &A,

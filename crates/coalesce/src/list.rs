@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, Hash as Hashed};
 
 use crate::hash::Hash;
 use crate::named::Own;
-use crate::table::{Cursor, Table};
+use crate::table::{Cursor, Slot, Table};
 use crate::{AddError, Aggregate, Entry, Seeded, Stamp, Taken};
 
 /// What became of a list of updates.
@@ -80,9 +80,7 @@ fn in_order<K, P>(mut places: Table<K, usize>, partials: Vec<(P, u64)>) -> Taken
     keys.resize_with(partials.len(), || None);
     let mut walk = Cursor::default();
     while let Some(at) = places.next_live(&mut walk) {
-        if let Some((place, _)) = places.empty(at)
-            && let Some(key) = places.slot_mut(at).and_then(|slot| slot.vacate())
-        {
+        if let Some((key, place, _)) = places.remove(at).and_then(Slot::into_parts) {
             keys[place] = Some(key);
         }
     }

@@ -13,7 +13,7 @@ use crate::hash::Hash;
 use crate::hub::{Held, Parked, Source};
 use crate::named::Bound;
 use crate::shared::{KeysFull, Shared};
-use crate::table::{Cursor, Table};
+use crate::table::{Cursor, Slot, Table};
 use crate::{Aggregate, Entry, Stamp, TakeReason, Taken};
 
 /// Entries that are merged under one holding of the lock.
@@ -129,8 +129,8 @@ fn next_of_table<K: Clone, P>(
     walk: &mut Cursor,
 ) -> Option<(Option<Hash>, Entry<K, P>)> {
     let at = table.next_live(walk)?;
-    let slot = table.slot_mut(at)?;
-    let (hash, key) = (slot.hash(), slot.key()?.clone());
+    let slot = table.slot(at)?;
+    let (hash, key) = (slot.hash(), slot.key().clone());
     let (partial, updates) = table.empty(at)?;
     let entry = Entry {
         key,
@@ -247,33 +247,34 @@ where
         let Some(at) = table.next_live(walk) else {
             return false;
         };
-        let Some((hash, key)) = table.slot_mut(at).and_then(|s| Some((s.hash(), s.key()?))) else {
+        let Some(slot) = table.slot(at) else {
             return false;
         };
-        match self.index.find(hash, key, &self.merged) {
-            Some(place) => {
-                if let Some((partial, updates)) = table.empty(at) {
-                    parked.updates -= updates;
-                    let aggregate = &self.shared.aggregate;
-                    drop(self.merged.merge(aggregate, place, partial, updates));
-                }
+        let (hash, key) = (slot.hash(), slot.key());
+        if let Some(place) = self.index.find(hash, key, &self.merged) {
+            if let Some((partial, updates)) = table.empty(at) {
+                parked.updates -= updates;
+                let aggregate = &self.shared.aggregate;
+                drop(self.merged.merge(aggregate, place, partial, updates));
             }
-            None => {
-                // A panicking clone leaves everything where it was.
-                let copy = keeps_keys.then(|| key.clone());
-                if let Some((partial, updates)) = table.empty(at) {
-                    parked.updates -= updates;
-                    let given = || table.slot_mut(at).and_then(|slot| slot.vacate());
-                    if let Some(key) = copy.or_else(given) {
-                        self.index.insert(hash, self.merged.keys());
-                        self.merged.push(Entry {
-                            key,
-                            partial,
-                            updates,
-                        });
-                    }
-                }
-            }
+            return true;
+        }
+        // A panicking clone leaves everything where it was.
+        let copy = keeps_keys.then(|| key.clone());
+        let out = match copy {
+            Some(key) => table
+                .empty(at)
+                .map(|(partial, updates)| (key, partial, updates)),
+            None => table.remove(at).and_then(Slot::into_parts),
+        };
+        if let Some((key, partial, updates)) = out {
+            parked.updates -= updates;
+            self.index.insert(hash, self.merged.keys());
+            self.merged.push(Entry {
+                key,
+                partial,
+                updates,
+            });
         }
         true
     }
@@ -406,5 +407,5 @@ impl Index {
 
 /// Lower bits of a hash, since neighbours have the upper ones in common.
 fn tag(hash: Hash) -> u64 {
-    hash.raw() << 40
+    hash.lowest() << 40
 }

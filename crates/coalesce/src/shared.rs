@@ -98,7 +98,7 @@ where
     }
 
     /// Adds an update on the way that costs least if nothing is lacking.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn add<L, N>(
         &self,
         lane: &L,

@@ -1,22 +1,22 @@
 //! A hash table in segments, which grows by one segment at a time.
 //!
 //! A directory says by the upper bits of a hash in which segment a key is (extendible hashing,
-//! Fagin and others, TODS 4, 1979). A segment that is full doubles, and from [`PLACES_MAX`] places
-//! on splits in two: whoever adds never waits for more than one segment to be moved. A key whose
-//! updates were taken out keeps its place, so that a steady set of keys neither allocates nor
-//! moves; [`Table::forget_idle`] gives such places back.
+//! Fagin and others, TODS 4, 1979). A segment is a table of `hashbrown`. One that is full doubles,
+//! and from a certain size on splits in two: whoever adds never waits for more than one segment to
+//! be moved. A key whose updates were taken out keeps its slot, so that a steady set of keys
+//! neither allocates nor moves; [`Table::forget_idle`] gives such slots back.
 
 mod slot;
 
-use slot::Segment;
-pub(crate) use slot::Slot;
+use hashbrown::HashTable;
 
 use crate::hash::Hash;
 use crate::named::Named;
+pub(crate) use slot::Slot;
 
-const PLACES_MIN: usize = 8;
-/// A segment of this size is moved in some 20 µs.
-const PLACES_MAX: usize = 4096;
+const KEYS_MIN: usize = 7;
+/// Keys of a segment that splits instead of doubling; so many are moved in some 20 µs.
+const KEYS_MAX: usize = 3_584;
 /// Beyond this depth segments double instead, which only hashes that collide can cause.
 const DEPTH_MAX: u32 = 20;
 
@@ -25,8 +25,14 @@ pub(crate) struct Table<K, P> {
     directory: Vec<u32>,
     depth: u32,
     segments: Vec<Segment<K, P>>,
-    live: usize,
     keys: usize,
+    live: usize,
+}
+
+struct Segment<K, P> {
+    slots: HashTable<Slot<K, P>>,
+    /// How many upper bits the hashes of its keys have in common, at least.
+    depth: u32,
 }
 
 /// A place in the walk through a table.
@@ -42,8 +48,8 @@ impl<K, P> Table<K, P> {
             directory: Vec::new(),
             depth: 0,
             segments: Vec::new(),
-            live: 0,
             keys: 0,
+            live: 0,
         }
     }
 
@@ -52,30 +58,27 @@ impl<K, P> Table<K, P> {
         self.live
     }
 
-    /// Places that memory is held for.
-    pub(crate) fn places(&self) -> usize {
-        self.segments.iter().map(Segment::places).sum()
+    /// Keys that memory is held for.
+    pub(crate) fn capacity(&self) -> usize {
+        let slots = self.segments.iter().map(|segment| segment.slots.capacity());
+        slots.sum()
     }
 
     pub(crate) fn is_allocated(&self) -> bool {
         !self.segments.is_empty()
     }
 
-    #[inline]
-    pub(crate) fn prefetch(&self, hash: Hash) {
-        if let Some(&segment) = self.directory.get(hash.prefix(self.depth)) {
-            self.segments[segment as usize].prefetch(hash);
-        }
-    }
-
-    /// The place of a key, live or idle, if it is there.
+    /// The slot of a key, live or idle, if it is there.
     #[inline]
     pub(crate) fn find<N: Named<K>>(&mut self, hash: Hash, named: &N) -> Option<&mut Slot<K, P>> {
         let segment = *self.directory.get(hash.prefix(self.depth))?;
-        self.segments[segment as usize].find(hash, named)
+        let slots = &mut self.segments[segment as usize].slots;
+        slots.find_mut(hash.in_segment(), |slot| {
+            slot.hash() == hash && named.is(slot.key())
+        })
     }
 
-    /// Makes an idle place live; `slot` has to be a place of this table that `find` gave.
+    /// Counts a slot that was idle and has been started.
     #[inline]
     pub(crate) fn count_start(&mut self) {
         self.live += 1;
@@ -83,33 +86,50 @@ impl<K, P> Table<K, P> {
 
     /// Puts in a key that is not there, with its updates.
     pub(crate) fn insert(&mut self, hash: Hash, key: K, partial: P, updates: u64) {
-        let index = self.with_room(hash);
-        self.segments[index]
-            .insert(hash, key)
-            .start(partial, updates);
-        self.keys += 1;
-        self.live += 1;
+        let mut slot = Slot::new(hash, key);
+        slot.start(partial, updates);
+        self.put(slot);
     }
 
-    /// Makes a live place idle.
-    pub(crate) fn empty(&mut self, slot: Cursor) -> Option<(P, u64)> {
-        let out = self.slot_mut(slot)?.empty();
+    fn put(&mut self, slot: Slot<K, P>) {
+        let index = self.with_room(slot.hash());
+        self.live += usize::from(slot.is_live());
+        self.keys += 1;
+        self.segments[index].put(slot);
+    }
+
+    /// Makes a live slot idle.
+    pub(crate) fn empty(&mut self, at: Cursor) -> Option<(P, u64)> {
+        let out = self.slot_mut(at)?.empty();
         self.live -= usize::from(out.is_some());
         out
     }
 
-    /// The next live place of a walk in the order of prefixes, if there is one.
-    pub(crate) fn next_live(&mut self, walk: &mut Cursor) -> Option<Cursor> {
+    /// Takes an idle slot out, and gives its key.
+    pub(crate) fn remove(&mut self, at: Cursor) -> Option<Slot<K, P>> {
+        let segment = *self.directory.get(at.entry)? as usize;
+        let slots = &mut self.segments[segment].slots;
+        let (slot, _) = slots.get_bucket_entry(at.at).ok()?.remove();
+        self.keys -= 1;
+        self.live -= usize::from(slot.is_live());
+        Some(slot)
+    }
+
+    /// The next live slot of a walk in the order of prefixes, if there is one.
+    #[inline]
+    pub(crate) fn next_live(&self, walk: &mut Cursor) -> Option<Cursor> {
         while let Some(&segment) = self.directory.get(walk.entry) {
-            let segment = &mut self.segments[segment as usize];
-            let rest = segment.slots_mut().get(walk.at..).unwrap_or_default();
-            if let Some(ahead) = rest.iter().position(Slot::is_live) {
-                let found = Cursor {
-                    entry: walk.entry,
-                    at: walk.at + ahead,
-                };
-                walk.at = found.at + 1;
-                return Some(found);
+            let segment = &self.segments[segment as usize];
+            while walk.at < segment.slots.num_buckets() {
+                let found = *walk;
+                walk.at += 1;
+                if segment
+                    .slots
+                    .get_bucket(found.at)
+                    .is_some_and(Slot::is_live)
+                {
+                    return Some(found);
+                }
             }
             walk.entry += 1 << (self.depth - segment.depth);
             walk.at = 0;
@@ -118,78 +138,66 @@ impl<K, P> Table<K, P> {
     }
 
     #[inline]
-    pub(crate) fn slot_mut(&mut self, at: Cursor) -> Option<&mut Slot<K, P>> {
-        let segment = *self.directory.get(at.entry)? as usize;
-        self.segments[segment].slots_mut().get_mut(at.at)
+    pub(crate) fn slot(&self, at: Cursor) -> Option<&Slot<K, P>> {
+        let segment = *self.directory.get(at.entry)?;
+        self.segments[segment as usize].slots.get_bucket(at.at)
     }
 
-    /// Whether most of its keys had no updates lately, or it is much larger than its keys need.
+    #[inline]
+    fn slot_mut(&mut self, at: Cursor) -> Option<&mut Slot<K, P>> {
+        let segment = *self.directory.get(at.entry)?;
+        let slots = &mut self.segments[segment as usize].slots;
+        slots.get_bucket_mut(at.at)
+    }
+
+    /// Whether more of its keys are idle than live.
     pub(crate) fn is_mostly_idle(&self) -> bool {
-        self.keys - self.live > self.live + PLACES_MIN
+        self.keys - self.live > self.live + KEYS_MIN
     }
 
-    /// Gives back the places of idle keys; returns what has to be dropped.
+    /// Gives back the slots of idle keys; returns what has to be dropped.
     #[must_use]
     pub(crate) fn forget_idle(&mut self) -> Self {
         let mut old = std::mem::replace(self, Self::new());
         let mut walk = Cursor::default();
         while let Some(at) = old.next_live(&mut walk) {
-            if let Some(slot) = old.slot_mut(at) {
-                let index = self.with_room(slot.hash());
-                self.segments[index].adopt(slot);
-                self.keys += 1;
-                self.live += 1;
+            if let Some(slot) = old.remove(at) {
+                self.put(slot);
             }
         }
-        old.live = 0;
         old
     }
 
     /// The segment of a hash, with room for a key.
     fn with_room(&mut self, hash: Hash) -> usize {
         if self.directory.is_empty() {
-            self.segments.push(Segment::new(PLACES_MIN, 0));
+            self.segments.push(Segment::new(KEYS_MIN, 0));
             self.directory.push(0);
         }
         loop {
             let index = self.directory[hash.prefix(self.depth)] as usize;
-            let segment = &self.segments[index];
-            if !segment.is_full() {
+            let segment = &mut self.segments[index];
+            if segment.slots.len() < segment.slots.capacity() {
                 return index;
             }
-            let splits = segment.places() >= PLACES_MAX && segment.depth < DEPTH_MAX && {
-                // Hashes that collide stay together; splitting would never end.
-                let upper = segment.upper_half();
-                upper.min(segment.keys() - upper) * 16 > segment.keys()
-            };
-            if splits {
+            if segment.is_to_split() {
                 self.split(index, hash);
             } else {
-                self.double(index);
+                let double = segment.slots.len().max(KEYS_MIN);
+                segment
+                    .slots
+                    .reserve(double, |slot| slot.hash().in_segment());
             }
         }
-    }
-
-    fn double(&mut self, index: usize) {
-        let segment = &mut self.segments[index];
-        let mut larger = Segment::new(segment.places() * 2, segment.depth);
-        for slot in segment.slots_mut() {
-            if !slot.is_vacant() {
-                larger.adopt(slot);
-            }
-        }
-        *segment = larger;
     }
 
     /// Splits the segment that a hash belongs to by one more bit.
     fn split(&mut self, index: usize, hash: Hash) {
         let segment = &mut self.segments[index];
-        let (places, depth) = (segment.places(), segment.depth + 1);
-        let mut halves = [Segment::new(places, depth), Segment::new(places, depth)];
-        for slot in segment.slots_mut() {
-            if !slot.is_vacant() {
-                halves[slot.hash().prefix(depth) & 1].adopt(slot);
-            }
+        let depth = segment.depth + 1;
+        let mut halves = [Segment::new(KEYS_MAX, depth), Segment::new(KEYS_MAX, depth)];
+        for slot in segment.slots.drain() {
+            halves[slot.hash().prefix(depth) & 1].put(slot);
         }
         let [lower, upper] = halves;
         *segment = lower;
@@ -203,5 +211,31 @@ impl<K, P> Table<K, P> {
         let added = u32::try_from(self.segments.len()).expect("at most 2^20 splits");
         self.directory[first..first + span].fill(added);
         self.segments.push(upper);
+    }
+}
+
+impl<K, P> Segment<K, P> {
+    fn new(keys: usize, depth: u32) -> Self {
+        Self {
+            slots: HashTable::with_capacity(keys),
+            depth,
+        }
+    }
+
+    fn put(&mut self, slot: Slot<K, P>) {
+        let hash = slot.hash().in_segment();
+        let rehash = |slot: &Slot<K, P>| slot.hash().in_segment();
+        self.slots.insert_unique(hash, slot, rehash);
+    }
+
+    /// Whether it is large, and two of its kind would be smaller. Hashes that collide stay
+    /// together, and splitting would never end.
+    fn is_to_split(&self) -> bool {
+        if self.slots.len() < KEYS_MAX || self.depth >= DEPTH_MAX {
+            return false;
+        }
+        let is_upper = |slot: &&Slot<K, P>| slot.hash().prefix(self.depth + 1) & 1 == 1;
+        let upper = self.slots.iter().filter(is_upper).count();
+        upper.min(self.slots.len() - upper) * 16 > self.slots.len()
     }
 }
