@@ -61,9 +61,9 @@ pub(crate) enum KeyTicket {
 
 /// How far an add came.
 pub(crate) enum Step<N, U> {
-    /// The update is in; the rest has to be dropped.
+    /// The update is in. What it left behind is dropped by whoever is outside of the container.
     Done {
-        named: Option<N>,
+        _named: Option<N>,
         displaced: Option<U>,
         is_due: bool,
     },
@@ -129,7 +129,7 @@ impl<K, P> Container<K, P> {
         };
         account.clock += 1;
         Step::Done {
-            named,
+            _named: named,
             displaced,
             is_due: account.pay_update::<TICKETED>(ticket),
         }

@@ -7,8 +7,10 @@
 //!
 //! - [`Coalescer`] holds the merged updates, [`Writer`] is one thread's handle, [`BoundKey`] that
 //!   of one key;
-//! - [`Aggregate`] says how updates merge: [`Last`], [`Count`], [`Sum`], [`Stats`],
-//!   [`SuccessFailure`], or your own;
+//! - [`Aggregate`] says how updates merge: [`Last`], [`First`], [`Changes`] with tombstones,
+//!   [`Count`], [`Sum`], [`MinMax`], [`Stats`], [`SuccessFailure`], [`Append`], `Quantiles` (with
+//!   the feature of that name), or your own;
+//! - [`Key`] is a string that lies in the table if it is short, [`Seeded`] the default hasher;
 //! - [`aggregate`] does the same for a plain list.
 //!
 //! It has no clock, no task and no sink: when to take is decided elsewhere. There is no
@@ -25,6 +27,7 @@ mod credits;
 mod error;
 mod hash;
 mod hub;
+mod key;
 mod lane;
 mod list;
 mod merge;
@@ -38,10 +41,16 @@ mod tally;
 mod writer;
 
 pub use aggregate::{Aggregate, Stamp};
-pub use aggregates::{Count, Evidence, Last, Moments, Newest, Stats, SuccessFailure, Sum, Weights};
+pub use aggregates::{
+    Append, Appended, Change, Changes, Count, Evidence, First, Last, MinMax, Moments, Range,
+    Stamped, Stats, SuccessFailure, Sum, Weights,
+};
+#[cfg(feature = "quantiles")]
+pub use aggregates::{Quantiles, Sketch};
 pub use coalescer::{AddResult, Added, AddedMany, Coalescer};
 pub use error::{AddError, InvalidUpdate, SettingsError};
 pub use hash::{Seeded, SeededHasher};
+pub use key::Key;
 pub use list::{Aggregated, aggregate};
 pub use settings::{Builder, WhenFull, WhenKeysFull};
 pub use taken::{Entry, Taken};
