@@ -5,21 +5,67 @@
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use coalesce::{
-    AddError, AddResult, Added, Coalescer, CoalescerStats, Sum, TakeReason, Taken, WhenFull,
-    WhenKeysFull,
+    AddError, AddResult, Added, Aggregate, Coalescer, CoalescerStats, InvalidUpdate, Seeded, Stamp,
+    Sum, TakeReason, Taken, WhenFull, WhenKeysFull, Writer,
 };
 use proptest::prelude::*;
 
 const OVERFLOW: &str = "other";
 
+/// A sum that panics at infinity, which it lets in.
+#[derive(Clone, Copy)]
+struct Touchy;
+
+impl Aggregate for Touchy {
+    type Update = f64;
+    type Partial = f64;
+
+    fn check(&self, value: &f64) -> Result<(), InvalidUpdate> {
+        if value.is_infinite() {
+            return Ok(());
+        }
+        Sum.check(value)
+    }
+
+    fn start(&self, value: f64, stamp: Stamp) -> f64 {
+        panic_if(value.is_infinite());
+        Sum.start(value, stamp)
+    }
+
+    fn absorb(&self, partial: &mut f64, value: f64, stamp: Stamp) -> Option<f64> {
+        panic_if(value.is_infinite());
+        Sum.absorb(partial, value, stamp)
+    }
+
+    fn merge(&self, partial: &mut f64, other: f64) -> Option<f64> {
+        Sum.merge(partial, other)
+    }
+}
+
+/// Without the message that a panic prints.
+fn panic_if(panics: bool) {
+    if panics {
+        std::panic::resume_unwind(Box::new("a panic"));
+    }
+}
+
+/// Several handles, and none: the call goes to the coalescer itself.
+const HANDLES: usize = 3;
+
 #[derive(Debug, Clone)]
 enum Call {
-    Add(u8, Option<i16>),
-    AddRef(u8, i16),
-    AddBound(u8, Vec<i16>),
-    AddMany(Vec<(u8, i16)>),
-    AddToOverflowKey(i16),
+    Add(usize, u8, Option<i16>),
+    AddRef(usize, u8, i16),
+    AddBound(usize, u8, Vec<i16>),
+    AddMany(usize, Vec<(u8, i16)>),
+    AddToOverflowKey(usize, i16),
+    /// Adds an update whose absorption panics.
+    AddPanicking(usize, u8),
+    /// Ends a handle, and makes another.
+    EndHandle(usize),
     Take,
     TakeFor(TakeReason),
     /// Brings back a share of what is out.
@@ -28,14 +74,21 @@ enum Call {
 
 fn calls() -> impl Strategy<Value = Vec<Call>> {
     let key = 0..12_u8;
+    let handle = 0..=HANDLES;
+    let value = any::<i16>;
     let call = prop_oneof![
-        6 => (key.clone(), prop::option::weighted(0.9, any::<i16>()))
-            .prop_map(|(key, value)| Call::Add(key, value)),
-        3 => (key.clone(), any::<i16>()).prop_map(|(key, value)| Call::AddRef(key, value)),
-        1 => (key.clone(), prop::collection::vec(any::<i16>(), 0..4))
-            .prop_map(|(key, values)| Call::AddBound(key, values)),
-        1 => prop::collection::vec((key, any::<i16>()), 0..6).prop_map(Call::AddMany),
-        1 => any::<i16>().prop_map(Call::AddToOverflowKey),
+        6 => (handle.clone(), key.clone(), prop::option::weighted(0.9, value()))
+            .prop_map(|(handle, key, value)| Call::Add(handle, key, value)),
+        3 => (handle.clone(), key.clone(), value())
+            .prop_map(|(handle, key, value)| Call::AddRef(handle, key, value)),
+        1 => (0..HANDLES, key.clone(), prop::collection::vec(value(), 0..4))
+            .prop_map(|(handle, key, values)| Call::AddBound(handle, key, values)),
+        1 => (handle.clone(), prop::collection::vec((key.clone(), value()), 0..6))
+            .prop_map(|(handle, updates)| Call::AddMany(handle, updates)),
+        1 => (handle.clone(), value())
+            .prop_map(|(handle, value)| Call::AddToOverflowKey(handle, value)),
+        1 => (handle, key).prop_map(|(handle, key)| Call::AddPanicking(handle, key)),
+        1 => (0..HANDLES).prop_map(Call::EndHandle),
         1 => Just(Call::Take),
         1 => prop::sample::select(TakeReason::ALL).prop_map(Call::TakeFor),
         1 => any::<prop::sample::Index>().prop_map(Call::Restore),
@@ -70,6 +123,17 @@ enum Expected {
 }
 
 impl Model {
+    /// Whether an update of this key would be accepted.
+    fn accepts(&self, key: &str) -> bool {
+        let mut trial = Self {
+            buffer: self.buffer.clone(),
+            when_keys_full: self.when_keys_full.clone(),
+            ..*self
+        };
+        let added = trial.add(key, Some(0));
+        matches!(added, Expected::Buffered | Expected::Flushed(_))
+    }
+
     fn updates(&self) -> u64 {
         self.buffer.values().map(|(_, updates)| updates).sum()
     }
@@ -147,6 +211,7 @@ impl Model {
         assert_eq!(stats.flushes_by_reason.total(), self.flushes);
         assert_eq!(stats.current_buffer_size, self.updates());
         assert_eq!(stats.unique_keys, self.buffer.len() as u64);
+        assert_eq!(stats.updates_lost, 0);
         // Law 1, without the model.
         assert_eq!(
             stats.updates_offered,
@@ -178,7 +243,7 @@ fn by_key(taken: &Taken<String, f64>) -> BTreeMap<String, (f64, u64)> {
     map
 }
 
-fn outcome(result: AddResult<String, Sum>, out: &mut Vec<Taken<String, f64>>) -> Expected {
+fn outcome(result: AddResult<String, Touchy>, out: &mut Vec<Taken<String, f64>>) -> Expected {
     match result {
         Ok(Added::Flushed(taken)) => {
             let map = by_key(&taken);
@@ -193,63 +258,76 @@ fn outcome(result: AddResult<String, Sum>, out: &mut Vec<Taken<String, f64>>) ->
     }
 }
 
+/// The buffer with its handles.
+struct Buffer<S: BuildHasher> {
+    coalescer: Coalescer<String, Touchy, S>,
+    writers: Vec<Writer<String, Touchy, S>>,
+}
+
+impl<S: BuildHasher> Buffer<S> {
+    fn add(&self, handle: usize, key: String, value: f64) -> AddResult<String, Touchy> {
+        match self.writers.get(handle) {
+            Some(writer) => writer.add(key, value),
+            None => self.coalescer.add(key, value),
+        }
+    }
+
+    fn add_ref(&self, handle: usize, key: &str, value: f64) -> AddResult<String, Touchy> {
+        match self.writers.get(handle) {
+            Some(writer) => writer.add_ref(key, value),
+            None => self.coalescer.add_ref(key, value),
+        }
+    }
+}
+
+fn name(key: u8) -> String {
+    format!("key {key}")
+}
+
 fn apply<S: BuildHasher>(
     call: Call,
-    buffer: &Coalescer<String, Sum, S>,
+    buffer: &mut Buffer<S>,
     model: &mut Model,
     out: &mut Vec<Taken<String, f64>>,
 ) {
-    let name = |key: u8| format!("key {key}");
-    let add_ref = |key: &str, value: i16, model: &mut Model, out: &mut Vec<_>| {
-        let added = outcome(buffer.add_ref(key, value.into()), out);
-        assert_eq!(added, model.add(key, Some(value)));
-    };
     match call {
-        Call::Add(key, value) => {
+        Call::Add(handle, key, value) => {
             let update = value.map_or(f64::NAN, f64::from);
-            let added = outcome(buffer.add(name(key), update), out);
+            let added = outcome(buffer.add(handle, name(key), update), out);
             assert_eq!(added, model.add(&name(key), value));
         }
-        Call::AddRef(key, value) => add_ref(&name(key), value, model, out),
-        Call::AddToOverflowKey(value) => add_ref(OVERFLOW, value, model, out),
-        Call::AddBound(key, values) => {
-            let writer = buffer.writer();
-            let bound = writer.bind(name(key));
+        Call::AddRef(handle, key, value) => {
+            let added = outcome(buffer.add_ref(handle, &name(key), value.into()), out);
+            assert_eq!(added, model.add(&name(key), Some(value)));
+        }
+        Call::AddToOverflowKey(handle, value) => {
+            let added = outcome(buffer.add_ref(handle, OVERFLOW, value.into()), out);
+            assert_eq!(added, model.add(OVERFLOW, Some(value)));
+        }
+        Call::AddPanicking(handle, key) => {
+            let add = AssertUnwindSafe(|| buffer.add(handle, name(key), f64::INFINITY));
+            // It panics when it comes so far, and then it was never there.
+            match catch_unwind(add) {
+                Ok(refused) => assert_eq!(outcome(refused, out), model.add(&name(key), Some(0))),
+                Err(_) => assert!(model.accepts(&name(key))),
+            }
+        }
+        Call::EndHandle(handle) => buffer.writers[handle] = buffer.coalescer.writer(),
+        Call::AddBound(handle, key, values) => {
+            let bound = buffer.writers[handle].bind(name(key));
             for value in values {
                 let added = outcome(bound.add(value.into()), out);
                 assert_eq!(added, model.add(bound.key(), Some(value)));
             }
         }
-        Call::AddMany(updates) => {
-            let all = updates
-                .iter()
-                .map(|&(key, value)| (name(key), f64::from(value)));
-            let added = buffer.writer().add_many(all);
-            let expected: Vec<_> = updates
-                .iter()
-                .map(|&(key, value)| model.add(&name(key), Some(value)))
-                .collect();
-            let flushed = expected
-                .iter()
-                .filter(|e| matches!(e, Expected::Flushed(_)))
-                .count();
-            let accepted = expected
-                .iter()
-                .filter(|e| **e == Expected::Buffered)
-                .count()
-                + flushed;
-            assert_eq!(added.accepted, accepted as u64);
-            assert_eq!(added.refused.len(), updates.len() - accepted);
-            assert_eq!(added.flushed.len(), flushed);
-            out.extend(added.flushed);
-        }
+        Call::AddMany(handle, updates) => add_many(handle, &updates, buffer, model, out),
         Call::Take => {
-            let taken = buffer.take();
+            let taken = buffer.coalescer.take();
             assert_eq!(by_key(&taken), model.take());
             out.push(taken);
         }
         Call::TakeFor(reason) => {
-            let taken = buffer.take_for(reason);
+            let taken = buffer.coalescer.take_for(reason);
             assert_eq!(by_key(&taken), model.take());
             out.push(taken);
         }
@@ -264,23 +342,54 @@ fn apply<S: BuildHasher>(
                 *updates += entry.updates;
                 model.restored += entry.updates;
             }
-            buffer.restore(entries.into_iter().collect());
+            buffer.coalescer.restore(entries.into_iter().collect());
         }
     }
+}
+
+fn add_many<S: BuildHasher>(
+    handle: usize,
+    updates: &[(u8, i16)],
+    buffer: &Buffer<S>,
+    model: &mut Model,
+    out: &mut Vec<Taken<String, f64>>,
+) {
+    let all = updates
+        .iter()
+        .map(|&(key, value)| (name(key), f64::from(value)));
+    let added = match buffer.writers.get(handle) {
+        Some(writer) => writer.add_many(all),
+        None => buffer.coalescer.add_many(all),
+    };
+    let expected: Vec<_> = updates
+        .iter()
+        .map(|&(key, value)| model.add(&name(key), Some(value)))
+        .collect();
+    let is_flushed = |e: &&Expected| matches!(e, Expected::Flushed(_));
+    let flushed = expected.iter().filter(is_flushed).count();
+    let buffered = expected.iter().filter(|e| **e == Expected::Buffered);
+    let accepted = buffered.count() + flushed;
+    assert_eq!(added.accepted, accepted as u64);
+    assert_eq!(added.refused.len(), updates.len() - accepted);
+    assert_eq!(added.flushed.len(), flushed);
+    out.extend(added.flushed);
 }
 
 fn run<S: BuildHasher>(
     hasher: S,
     calls: Vec<Call>,
+    checks_each: bool,
     (updates_max, when_full): (u64, WhenFull),
     (keys_max, when_keys_full): (u64, WhenKeysFull<String>),
 ) {
-    let buffer = Coalescer::builder(Sum)
+    let coalescer = Coalescer::builder(Touchy)
         .updates_max(updates_max, when_full)
         .keys_max(keys_max, when_keys_full.clone())
         .hasher(hasher)
         .build()
         .unwrap();
+    let writers = (0..HANDLES).map(|_| coalescer.writer()).collect();
+    let mut buffer = Buffer { coalescer, writers };
     let mut model = Model {
         updates_max,
         keys_max,
@@ -290,11 +399,14 @@ fn run<S: BuildHasher>(
     };
     let mut out = Vec::new();
     for call in calls {
-        apply(call, &buffer, &mut model, &mut out);
-        model.check(&buffer.stats());
-        assert_eq!(buffer.updates(), model.updates());
+        apply(call, &mut buffer, &mut model, &mut out);
+        assert_eq!(buffer.coalescer.updates(), model.updates());
+        if checks_each {
+            model.check(&buffer.coalescer.stats());
+        }
     }
-    let rest = buffer.take();
+    model.check(&buffer.coalescer.stats());
+    let rest = buffer.coalescer.take();
     assert_eq!(by_key(&rest), model.take());
 }
 
@@ -333,13 +445,26 @@ proptest! {
         when_full in updates_policy(),
         when_keys_full in keys_policy(),
     ) {
-        let hasher = std::hash::RandomState::new();
-        run(hasher, calls, (updates_max, when_full), (keys_max, when_keys_full));
+        let hasher = Seeded::default();
+        run(hasher, calls, true, (updates_max, when_full), (keys_max, when_keys_full));
+    }
+
+    /// The statistics merge what the handles hold. This is without them.
+    #[test]
+    fn law_2_caps_are_exact_over_handles_that_are_left_alone(
+        calls in calls(),
+        updates_max in 1..40_u64,
+        keys_max in 1..14_u64,
+        when_full in updates_policy(),
+        when_keys_full in keys_policy(),
+    ) {
+        let hasher = Seeded::default();
+        run(hasher, calls, false, (updates_max, when_full), (keys_max, when_keys_full));
     }
 
     #[test]
     fn keys_that_collide_stay_apart(calls in calls()) {
         let hasher = BuildHasherDefault::<Colliding>::default();
-        run(hasher, calls, (50, WhenFull::FlushNow), (8, WhenKeysFull::Reject));
+        run(hasher, calls, true, (50, WhenFull::FlushNow), (8, WhenKeysFull::Reject));
     }
 }
