@@ -25,6 +25,8 @@ pub(crate) struct Account {
     /// Keys that may still get their first update, of the `charged` ones.
     pub(crate) key_credits: u64,
     pub(crate) charged: u64,
+    /// Tickets for keys that were used.
+    pub(crate) key_tickets: u64,
     /// Order of the last update.
     pub(crate) clock: u64,
     /// The take that its credits are from, or 0.
@@ -142,6 +144,7 @@ impl Account {
         granted: 0,
         key_credits: 0,
         charged: 0,
+        key_tickets: 0,
         clock: 0,
         epoch: 0,
         is_due: false,
@@ -172,6 +175,7 @@ impl Account {
             match std::mem::take(&mut ticket.key) {
                 KeyTicket::Paid => {
                     self.charged += 1;
+                    self.key_tickets += 1;
                     return;
                 }
                 KeyTicket::Reserved => return,

@@ -40,7 +40,7 @@ pub(crate) enum KeyRoom {
     Chunk(u64),
     /// A place, if it turns out that the key is new: few are left.
     Last,
-    /// None, but merging what was handed over may show that there is.
+    /// None, but merging what was handed over, or what is on its way in, may show that there is.
     Unmerged,
     Full,
 }
@@ -100,11 +100,20 @@ impl<K, P> Held<K, P> {
         }
     }
 
+    /// Takes a ticket for a key back, unused.
+    pub(crate) fn discharge(&mut self, lane: usize) {
+        self.keys_used -= 1;
+        if let Some(lane) = self.lane_mut(lane) {
+            lane.key_tickets -= 1;
+        }
+    }
+
     /// Charges the place of one key, and a chunk of further ones, to a handle.
     pub(crate) fn charge(&mut self, lane: usize, chunk: u64) {
         self.keys_used += 1 + chunk;
         if let Some(lane) = self.lane_mut(lane) {
             lane.is_keyed = true;
+            lane.key_tickets += 1;
         }
     }
 }

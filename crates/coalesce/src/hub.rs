@@ -55,6 +55,8 @@ pub(crate) struct LaneState<K, P> {
     pub(crate) is_loose: bool,
     /// Whether it may have charged keys, or credits for them.
     pub(crate) is_keyed: bool,
+    /// Tickets for keys that are not known to be used or returned.
+    pub(crate) key_tickets: u64,
     /// Whether it was written since the last take.
     is_written: bool,
 }
@@ -124,6 +126,7 @@ impl<K, P> Hub<K, P> {
             spares: Vec::new(),
             is_loose: false,
             is_keyed: false,
+            key_tickets: 0,
             is_written: false,
         };
         let lanes = &mut self.held.lanes;
@@ -160,7 +163,7 @@ impl<K, P> Hub<K, P> {
         self.slots.take(|container| held.park(container));
         for lane in held.lanes.iter_mut().flatten() {
             lane.is_loose = false;
-            lane.is_keyed = false;
+            lane.is_keyed = lane.key_tickets > 0;
         }
     }
 
@@ -210,6 +213,7 @@ impl<K, P> Held<K, P> {
         self.clock = self.clock.max(account.clock);
         if let Some(Some(lane)) = self.lanes.get_mut(container.lane) {
             lane.is_written = true;
+            lane.key_tickets -= account.key_tickets;
         }
         if container.table.live() > 0 {
             let table = std::mem::replace(&mut container.table, Table::new());

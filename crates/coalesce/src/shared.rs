@@ -14,7 +14,7 @@ use crate::hub::Hub;
 use crate::lane::{OnLane, OpenLane, SharedLane};
 use crate::merge::Displaced;
 use crate::named::{Bound, Named, Own};
-use crate::sync::{Mutex, thread_number};
+use crate::sync::{Mutex, thread_number, yield_now};
 use crate::{
     AddError, AddResult, Added, Aggregate, Builder, CoalescerStats, InvalidUpdate, TakeReason,
     Taken, WhenFull, WhenKeysFull,
@@ -49,6 +49,7 @@ pub(crate) enum KeysFull<K> {
 /// An update that waits for what its handle lacks.
 struct Claims<'a, K, A: Aggregate, S> {
     shared: &'a Shared<K, A, S>,
+    lane: usize,
     ticket: Ticket,
 }
 
@@ -120,7 +121,7 @@ where
         match step {
             // What is done is dropped here, after unlocking.
             Step::Done { is_due, .. } => Ok(added(is_due)),
-            lacking => self.add_slowly(lane, hash, lacking, self.claims()),
+            lacking => self.add_slowly(lane, hash, lacking, self.claims(lane)),
         }
     }
 
@@ -278,7 +279,12 @@ where
                 }
                 KeyRoom::Unmerged => {
                     hub.park_all();
+                    let is_merged = hub.held.parked.is_empty();
                     drop(hub);
+                    if is_merged {
+                        // Another add has the last place, and did not get to its table yet.
+                        yield_now();
+                    }
                     self.merge_parked(0);
                 }
                 KeyRoom::Last | KeyRoom::Chunk(_) => {
@@ -387,9 +393,11 @@ where
         }
     }
 
-    fn claims(&self) -> Claims<'_, K, A, S> {
+    #[cold]
+    fn claims<L: OnLane<K, A::Partial>>(&self, lane: &L) -> Claims<'_, K, A, S> {
         Claims {
             shared: self,
+            lane: lane.on(|lane| lane.number),
             ticket: Ticket::default(),
         }
     }
@@ -398,12 +406,13 @@ where
 impl<K, A: Aggregate, S> Drop for Claims<'_, K, A, S> {
     /// Gives back what the update did not need, or could not use.
     fn drop(&mut self) {
-        let updates = u64::from(self.ticket.has_update);
-        let keys = u64::from(self.ticket.key == KeyTicket::Paid);
-        if updates + keys > 0 {
+        let is_paid = self.ticket.key == KeyTicket::Paid;
+        if self.ticket.has_update || is_paid {
             let mut hub = self.shared.hub.lock();
-            hub.held.used -= updates;
-            hub.held.keys_used -= keys;
+            hub.held.used -= u64::from(self.ticket.has_update);
+            if is_paid {
+                hub.held.discharge(self.lane);
+            }
         }
     }
 }

@@ -136,12 +136,36 @@ fn keys_of_two_handles_count_once_against_the_cap() {
     explore(|| {
         let buffer = builder().keys_max(1, WhenKeysFull::Reject).build().unwrap();
         let (writer, other) = (buffer.writer(), buffer.writer());
-        let adding = loom::thread::spawn(move || writer.add(1, ()).is_ok());
-        assert!(other.add(1, ()).is_ok());
+        let adding = loom::thread::spawn(move || {
+            let added = writer.add(1, ()).is_ok();
+            (writer, added)
+        });
+        let here = other.add(1, ()).is_ok();
         let batch = buffer.take();
-        assert!(adding.join().unwrap(), "the key is there, or there is room");
+        let (writer, there) = adding.join().unwrap();
+        assert!(here && there, "the key is there, or there is room");
+        assert!(writer.add(1, ()).is_ok() && other.add(1, ()).is_ok());
         let later = buffer.take();
-        assert!(batch.keys() <= 1 && later.keys() <= 1);
-        assert_eq!(total(&batch) + total(&later), 2);
+        assert!(batch.keys() <= 1 && later.keys() == 1);
+        assert_eq!(total(&batch) + total(&later), 4);
+    });
+}
+
+#[test]
+fn the_cap_on_keys_holds_against_a_take() {
+    explore(|| {
+        let buffer = builder().keys_max(1, WhenKeysFull::Reject).build().unwrap();
+        let (writer, other) = (buffer.writer(), buffer.writer());
+        let _ = other.add(1, ()).unwrap();
+        // Now the key is merged, and another handle takes it up without a place of its own.
+        assert!(other.add(2, ()).is_err());
+        let adding = loom::thread::spawn(move || writer.add(1, ()).is_ok());
+        let batch = buffer.take();
+        let here = other.add(2, ()).is_ok();
+        let there = adding.join().unwrap();
+        let later = buffer.take();
+        assert!(batch.keys() <= 1 && later.keys() <= 1, "beyond the cap");
+        let accepted = 1 + u64::from(here) + u64::from(there);
+        assert_eq!(total(&batch) + total(&later), accepted);
     });
 }
