@@ -74,19 +74,19 @@ fn add_together<K, A, S, L>(
     while start < items.len() {
         let rest = &mut items[start..];
         let (added, is_due) = lane.on(|lane| {
-            let (added, is_due) = lane.slot.write(|container| {
+            let writer = lane.number as u32;
+            lane.slot.write(|container| {
                 let mut is_due = None;
                 for (index, item) in rest.iter_mut().flatten().enumerate() {
-                    let writer = lane.number as u32;
                     match add_one(shared, container, writer, item) {
                         Some(due) => is_due = Some(due),
                         None => return (index, is_due),
                     }
+                    // One by one, in case that the next one panics.
+                    lane.count(1);
                 }
                 (rest.len(), is_due)
-            });
-            lane.count(added as u64);
-            (added, is_due)
+            })
         });
         all.accepted += added as u64;
         all.is_flush_due = is_due.unwrap_or(all.is_flush_due);
