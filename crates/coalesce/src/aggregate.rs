@@ -8,11 +8,11 @@ use crate::InvalidUpdate;
 /// was refused comes back after newer updates, and threads merge in any order. What needs the order
 /// of updates keeps their [`Stamp`], as [`Last`](crate::Last) does.
 ///
-/// [`start`](Self::start), [`absorb`](Self::absorb) and [`merge`](Self::merge) run while a part of
-/// the [`Coalescer`](crate::Coalescer) is locked: they should be short, must not use the same
-/// coalescer, and should not panic. An update whose absorption panics is neither accepted nor
-/// refused; a panic while a batch is restored loses what had not been merged by then. What they
-/// displace is handed back and dropped after unlocking.
+/// [`start`](Self::start) and [`absorb`](Self::absorb) run while a take may wait for the update to
+/// be in: they should be short, must not use the same coalescer, and should not panic. An update
+/// whose absorption panics is neither accepted nor refused, and a panic of [`merge`](Self::merge)
+/// loses the entry at hand, which is counted as lost. What they displace is handed back and dropped
+/// when nobody waits.
 ///
 /// ```
 /// use coalesce::{Aggregate, Coalescer, InvalidUpdate, Stamp};
@@ -51,7 +51,7 @@ pub trait Aggregate {
 
     /// Refuses an update that would spoil the result, such as NaN in a sum.
     ///
-    /// Runs before the update is counted, without a lock.
+    /// Runs before the update is counted.
     ///
     /// # Errors
     /// What is wrong with the update: the field, its value and what is allowed.

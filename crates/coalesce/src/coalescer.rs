@@ -113,12 +113,19 @@ where
     }
 
     /// A handle for one thread, which can be sent there and cannot be shared.
+    ///
+    /// It has up to two tables of its own, as large as what it added between two takes needs: one
+    /// that it fills, and one that was emptied and knows the keys. What it does not use any more is
+    /// given back by the next takes, and all of it when it is dropped.
     #[must_use]
     pub fn writer(&self) -> Writer<K, A, S> {
         Writer::new(Arc::clone(&self.shared))
     }
 
-    /// Adds an update to its key.
+    /// Adds an update to its key, without a handle of one's own.
+    ///
+    /// Threads that have none share 16, each under a lock: this costs a lock in addition, which
+    /// only threads that got the same one wait for.
     ///
     /// # Errors
     /// If the aggregate refuses the update, or a cap whose policy is `Reject` is reached. The error
@@ -143,7 +150,8 @@ where
         self.shared.add(&lane, hash, Lent(key), update)
     }
 
-    /// Adds several updates; one that is refused does not stop the others.
+    /// Adds several updates; one that is refused does not stop the others. Should the aggregate
+    /// panic, those before are in, and those after are not.
     pub fn add_many(&self, updates: impl IntoIterator<Item = (K, A::Update)>) -> AddedMany<K, A> {
         add_many(&self.shared, &self.shared.open_lane(), updates)
     }
@@ -155,8 +163,10 @@ where
 
     /// Takes everything out, for a reason under which it is counted if there was anything.
     ///
-    /// Takes time in proportion to the number of keys, but holds each lock only briefly. Its memory
-    /// goes with it: after a burst the buffer is as small as a new one.
+    /// Takes time in proportion to the number of keys in all handles, and stops nobody meanwhile:
+    /// handles go on with other tables, and no lock is held while these are merged. Handles get
+    /// their tables back empty, with the keys that they knew, unless most of those had no updates:
+    /// after a burst memory is given back.
     pub fn take_for(&self, reason: TakeReason) -> Taken<K, A::Partial> {
         self.shared.take_with(reason, None)
     }

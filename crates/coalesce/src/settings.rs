@@ -88,6 +88,12 @@ impl<K, A> Builder<K, A> {
 impl<K, A, S> Builder<K, A, S> {
     /// Most updates that are held, and what happens beyond that; 1,000 and
     /// [`WhenFull::Reject`] unless set. `None` for no cap.
+    ///
+    /// The cap is exact over all handles, though each has credits for some updates so that it need
+    /// not ask: credits count as updates, come in chunks that shrink as the cap comes near, and
+    /// what others have and do not use is collected before anybody is refused. Only what is
+    /// [restored](Coalescer::restore) can go beyond it. An update that is on its way in counts too,
+    /// even if it turns out to be refused for its key.
     pub fn updates_max(mut self, updates_max: impl Into<Option<u64>>, when_full: WhenFull) -> Self {
         self.updates_max = updates_max.into();
         self.when_full = when_full;
@@ -96,6 +102,12 @@ impl<K, A, S> Builder<K, A, S> {
 
     /// Most keys that are held, the overflow key included, and what happens beyond that. Not
     /// capped unless set, since there are never more keys than updates.
+    ///
+    /// The cap is exact too, by credits: a key that several handles hold counts once, and before
+    /// anybody is refused what the handles hold is merged, in short portions, to see how many keys
+    /// there really are. That is done once per time that the cap is reached; from then on an update
+    /// of a key that its handle did not have since the last take costs a lock and a look-up among
+    /// what was merged. Keys that the handles know go on without.
     pub fn keys_max(
         mut self,
         keys_max: impl Into<Option<u64>>,
@@ -108,6 +120,10 @@ impl<K, A, S> Builder<K, A, S> {
 
     /// Number of updates from which on an add says that a flush is due; 100 unless set. `None` for
     /// never.
+    ///
+    /// The update that reaches the number says so, and each one after it, whichever handle it comes
+    /// by. Two exceptions: an add that overlaps a take may still say so, once; and an update that
+    /// is on its way in counts already.
     pub fn flush_at(mut self, updates: impl Into<Option<u64>>) -> Self {
         self.flush_at = FlushAt::Given(updates.into());
         self

@@ -15,8 +15,14 @@ use crate::{AddResult, AddedMany, Aggregate, Seeded, Stamp};
 /// Adds to a [`Coalescer`](crate::Coalescer) from one thread; made by
 /// [`writer`](crate::Coalescer::writer).
 ///
-/// It can be sent to a thread but not shared by several. What it added stays in the buffer when it
-/// is dropped: nothing waits in the handle.
+/// It can be sent to a thread but not shared by several:
+///
+/// ```compile_fail
+/// fn is_sync<T: Sync>(_: &T) {}
+/// is_sync(&coalesce::Coalescer::<u64, _>::new(coalesce::Count).writer());
+/// ```
+///
+/// What it added stays in the buffer when it is dropped: nothing waits in the handle.
 pub struct Writer<K, A: Aggregate, S = Seeded> {
     shared: Arc<Shared<K, A, S>>,
     /// Not `Sync`, and so neither is the writer.
@@ -46,7 +52,7 @@ where
         self.shared.add(&self.lane, hash, Own(key), update)
     }
 
-    /// Adds an update to a key that is borrowed, and owned only if it is new.
+    /// Adds an update to a key that is borrowed, and owned only if this handle does not know it.
     ///
     /// # Errors
     /// As [`Coalescer::add`](crate::Coalescer::add).
@@ -60,7 +66,9 @@ where
         self.shared.add(&self.lane, hash, Lent(key), update)
     }
 
-    /// Adds several updates; one that is refused does not stop the others.
+    /// Adds several updates, 32 at a time, which costs less than one by one; one that is refused
+    /// does not stop the others. Should the aggregate panic, those before are in, and those after
+    /// are not.
     pub fn add_many(&self, updates: impl IntoIterator<Item = (K, A::Update)>) -> AddedMany<K, A> {
         add_many(&self.shared, &self.lane, updates)
     }

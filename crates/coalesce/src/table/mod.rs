@@ -16,7 +16,7 @@ pub(crate) use slot::Slot;
 
 const KEYS_MIN: usize = 7;
 /// Keys of a segment that splits instead of doubling; so many are moved in some 20 µs.
-const KEYS_MAX: usize = 3_584;
+const KEYS_MAX: usize = 1_792;
 /// Beyond this depth segments double instead, which only hashes that collide can cause.
 const DEPTH_MAX: u32 = 20;
 
