@@ -2,10 +2,10 @@
 
 use std::hash::{BuildHasher, Hash as Hashed};
 
-use crate::container::{Step, Ticket};
+use crate::container::Fast;
 use crate::hash::Hash;
 use crate::lane::OnLane;
-use crate::named::{Kept, Own};
+use crate::named::Own;
 use crate::shared::Shared;
 use crate::{AddError, AddResult, Added, AddedMany, Aggregate};
 
@@ -16,7 +16,7 @@ const TOGETHER: usize = 32;
 /// An update on its way in, and afterwards what has to be dropped.
 struct Item<K, U> {
     hash: Hash,
-    key: Option<K>,
+    key: Option<Own<K>>,
     update: Option<U>,
 }
 
@@ -45,7 +45,7 @@ where
         for (item, (key, update)) in items.iter_mut().zip(updates.by_ref()) {
             *item = Some(Item {
                 hash: shared.hash(&key),
-                key: Some(key),
+                key: Some(Own(key)),
                 update: Some(update),
             });
             count += 1;
@@ -78,9 +78,17 @@ fn add_together<K, A, S, L>(
             lane.slot.write(|container| {
                 let mut is_due = None;
                 for (index, item) in rest.iter_mut().flatten().enumerate() {
-                    match add_one(shared, container, writer, item) {
-                        Some(due) => is_due = Some(due),
-                        None => return (index, is_due),
+                    let (Some(key), Some(update)) = (&item.key, &item.update) else {
+                        return (index, is_due);
+                    };
+                    let aggregate = &shared.aggregate;
+                    if aggregate.check(update).is_err() {
+                        return (index, is_due);
+                    }
+                    let update = &mut item.update;
+                    match container.add_known(aggregate, writer, item.hash, key, update) {
+                        Fast::Lacking => return (index, is_due),
+                        fast => is_due = Some(fast == Fast::Due),
                     }
                     // One by one, in case that the next one panics.
                     lane.count(1);
@@ -95,43 +103,8 @@ fn add_together<K, A, S, L>(
         if let Some(Some(item)) = items.get_mut(start)
             && let (Some(key), Some(update)) = (item.key.take(), item.update.take())
         {
-            all.record(shared.add(lane, item.hash, Own(key), update));
+            all.record(shared.add(lane, item.hash, key, update));
             start += 1;
-        }
-    }
-}
-
-/// Adds an update on the fast way; `None` if there is no fast way for it.
-#[inline]
-fn add_one<K, A, S>(
-    shared: &Shared<K, A, S>,
-    container: &mut crate::container::Container<K, A::Partial>,
-    writer: u32,
-    item: &mut Item<K, A::Update>,
-) -> Option<bool>
-where
-    K: Hashed + Eq + Clone,
-    A: Aggregate,
-    S: BuildHasher,
-{
-    let update = item.update.take()?;
-    if shared.aggregate.check(&update).is_err() {
-        item.update = Some(update);
-        return None;
-    }
-    let key = Kept(&mut item.key);
-    let none = &mut Ticket::default();
-    let aggregate = &shared.aggregate;
-    match container.add::<false, A, _>(aggregate, writer, item.hash, key, update, none) {
-        Step::Done {
-            displaced, is_due, ..
-        } => {
-            item.update = displaced;
-            Some(is_due)
-        }
-        Step::NeedsUpdate(_, update) | Step::NeedsKey(_, update) | Step::NeedsOwned(_, update) => {
-            item.update = Some(update);
-            None
         }
     }
 }

@@ -61,12 +61,23 @@ pub(crate) enum KeyTicket {
     Known(u64),
 }
 
+/// How far an add came on the fast way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fast {
+    /// The update is in.
+    Buffered,
+    /// The update is in, and a flush is due.
+    Due,
+    /// Something is lacking.
+    Lacking,
+}
+
 /// How far an add came.
 pub(crate) enum Step<N, U> {
     /// The update is in. What it left behind is dropped by whoever is outside of the container.
     Done {
         _named: Option<N>,
-        displaced: Option<U>,
+        _displaced: Option<U>,
         is_due: bool,
     },
     /// The container has no credit for an update.
@@ -86,11 +97,59 @@ impl<K, P> Container<K, P> {
         }
     }
 
-    /// Adds an update, if the container has the credits for it or, `TICKETED`, the ticket does.
+    /// Adds an update to a key that is in the table, if the container has the credits for it.
+    ///
+    /// Everything is passed by reference and stays where it is if this is not the way: then
+    /// `update` is as it was, else it is what has to be dropped. If the aggregate panics, nothing is
+    /// used up and nothing is counted.
+    #[inline(always)]
+    pub(crate) fn add_known<A, N>(
+        &mut self,
+        aggregate: &A,
+        writer: u32,
+        hash: Hash,
+        named: &N,
+        update: &mut Option<A::Update>,
+    ) -> Fast
+    where
+        A: Aggregate<Partial = P>,
+        N: Named<K>,
+    {
+        let account = &mut self.account;
+        if account.credits == 0 {
+            return Fast::Lacking;
+        }
+        let Some(slot) = self.table.find(hash, named) else {
+            return Fast::Lacking;
+        };
+        let is_live = slot.is_live();
+        if !is_live && account.key_credits == 0 {
+            return Fast::Lacking;
+        }
+        let Some(given) = update.take() else {
+            return Fast::Lacking;
+        };
+        let stamp = Stamp::new(account.clock + 1, writer);
+        if is_live {
+            *update = slot.absorb(aggregate, given, stamp);
+        } else {
+            slot.start(aggregate.start(given, stamp), 1);
+            self.table.count_start();
+            account.key_credits -= 1;
+        }
+        account.clock += 1;
+        account.credits -= 1;
+        if account.is_due {
+            Fast::Due
+        } else {
+            Fast::Buffered
+        }
+    }
+
+    /// Adds an update to any key, if the container has the credits for it or the ticket does.
     ///
     /// If the aggregate panics, nothing is used up and nothing is counted.
-    #[inline(always)]
-    pub(crate) fn add<const TICKETED: bool, A, N>(
+    pub(crate) fn add<A, N>(
         &mut self,
         aggregate: &A,
         writer: u32,
@@ -104,36 +163,34 @@ impl<K, P> Container<K, P> {
         N: Named<K>,
     {
         let account = &mut self.account;
-        if account.credits == 0 && !(TICKETED && ticket.has_update) {
+        if account.credits == 0 && !ticket.has_update {
             return Step::NeedsUpdate(named, update);
         }
-        if TICKETED {
-            account.clock = account.clock.max(ticket.clock);
-        }
+        account.clock = account.clock.max(ticket.clock);
         let stamp = Stamp::new(account.clock + 1, writer);
         let slot = self.table.find(hash, &named);
-        let (displaced, named) = match slot {
-            Some(slot) if slot.is_live() => (slot.absorb(aggregate, update, stamp), Some(named)),
+        let (named, displaced) = match slot {
+            Some(slot) if slot.is_live() => (Some(named), slot.absorb(aggregate, update, stamp)),
             None if !N::OWNED => return Step::NeedsOwned(named, update),
-            _ if !account.can_start::<TICKETED>(ticket) => return Step::NeedsKey(named, update),
+            _ if !account.can_start(ticket) => return Step::NeedsKey(named, update),
             Some(slot) => {
                 slot.start(aggregate.start(update, stamp), 1);
                 self.table.count_start();
-                account.pay_key::<TICKETED>(ticket);
-                (None, Some(named))
+                account.pay_key(ticket);
+                (Some(named), None)
             }
             None => {
                 let partial = aggregate.start(update, stamp);
                 self.table.insert(hash, named.own(), partial, 1);
-                account.pay_key::<TICKETED>(ticket);
+                account.pay_key(ticket);
                 (None, None)
             }
         };
         account.clock += 1;
         Step::Done {
             _named: named,
-            displaced,
-            is_due: account.pay_update::<TICKETED>(ticket),
+            _displaced: displaced,
+            is_due: account.pay_update(ticket),
         }
     }
 }
@@ -158,43 +215,32 @@ impl Account {
     }
 
     /// Whether one more key may get its first update.
-    #[inline]
-    fn can_start<const TICKETED: bool>(&self, ticket: &Ticket) -> bool {
-        self.key_credits > 0
-            || TICKETED
-                && match ticket.key {
-                    KeyTicket::None => false,
-                    KeyTicket::Paid | KeyTicket::Reserved => true,
-                    KeyTicket::Known(epoch) => self.epoch == epoch,
-                }
+    fn can_start(&self, ticket: &Ticket) -> bool {
+        match ticket.key {
+            KeyTicket::Paid | KeyTicket::Reserved => true,
+            KeyTicket::Known(epoch) if self.epoch == epoch => true,
+            KeyTicket::Known(_) | KeyTicket::None => self.key_credits > 0,
+        }
     }
 
-    #[inline]
-    fn pay_key<const TICKETED: bool>(&mut self, ticket: &mut Ticket) {
-        if TICKETED {
-            match std::mem::take(&mut ticket.key) {
-                KeyTicket::Paid => {
-                    self.charged += 1;
-                    self.key_tickets += 1;
-                    return;
-                }
-                KeyTicket::Reserved => return,
-                KeyTicket::Known(epoch) if self.epoch == epoch => return,
-                KeyTicket::Known(_) | KeyTicket::None => {}
+    fn pay_key(&mut self, ticket: &mut Ticket) {
+        match std::mem::take(&mut ticket.key) {
+            KeyTicket::Paid => {
+                self.charged += 1;
+                self.key_tickets += 1;
             }
+            KeyTicket::Reserved => {}
+            KeyTicket::Known(epoch) if self.epoch == epoch => {}
+            KeyTicket::Known(_) | KeyTicket::None => self.key_credits -= 1,
         }
-        self.key_credits -= 1;
     }
 
     /// Says whether a flush is due.
-    #[inline]
-    fn pay_update<const TICKETED: bool>(&mut self, ticket: &mut Ticket) -> bool {
-        if TICKETED {
-            self.overflowed += u64::from(std::mem::take(&mut ticket.is_overflow));
-            if std::mem::take(&mut ticket.has_update) {
-                self.granted += 1;
-                return ticket.is_due;
-            }
+    fn pay_update(&mut self, ticket: &mut Ticket) -> bool {
+        self.overflowed += u64::from(std::mem::take(&mut ticket.is_overflow));
+        if std::mem::take(&mut ticket.has_update) {
+            self.granted += 1;
+            return ticket.is_due;
         }
         self.credits -= 1;
         self.is_due

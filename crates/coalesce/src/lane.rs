@@ -6,7 +6,7 @@ use std::sync::Arc;
 use buffer_core::handover::Slot;
 
 use crate::Aggregate;
-use crate::container::{Container, Step, Ticket};
+use crate::container::{Container, Fast, Step, Ticket};
 use crate::hash::Hash;
 use crate::hub::{Gauge, Hub};
 use crate::named::Named;
@@ -31,9 +31,31 @@ impl<K, P> Lane<K, P> {
         }
     }
 
-    /// Tries to add an update; see [`Container::add`].
+    /// See [`Container::add_known`].
     #[inline(always)]
-    pub(crate) fn add<const TICKETED: bool, A, N>(
+    pub(crate) fn add_known<A, N>(
+        &self,
+        aggregate: &A,
+        hash: Hash,
+        named: &N,
+        update: &mut Option<A::Update>,
+    ) -> Fast
+    where
+        A: Aggregate<Partial = P>,
+        N: Named<K>,
+    {
+        let writer = self.number as u32;
+        let fast = self
+            .slot
+            .write(|container| container.add_known(aggregate, writer, hash, named, update));
+        if fast != Fast::Lacking {
+            self.count(1);
+        }
+        fast
+    }
+
+    /// See [`Container::add`].
+    pub(crate) fn add<A, N>(
         &self,
         aggregate: &A,
         hash: Hash,
@@ -46,9 +68,9 @@ impl<K, P> Lane<K, P> {
         N: Named<K>,
     {
         let writer = self.number as u32;
-        let step = self.slot.write(|container| {
-            container.add::<TICKETED, A, N>(aggregate, writer, hash, named, update, ticket)
-        });
+        let step = self
+            .slot
+            .write(|container| container.add(aggregate, writer, hash, named, update, ticket));
         if let Step::Done { .. } = step {
             self.count(1);
         }

@@ -64,20 +64,3 @@ impl<K: Eq + Clone> Named<K> for Bound<'_, K> {
         self.0.clone()
     }
 }
-
-/// A key that stays where it is unless it is put in.
-pub(crate) struct Kept<'a, K>(pub(crate) &'a mut Option<K>);
-
-impl<K: Eq> Named<K> for Kept<'_, K> {
-    const OWNED: bool = true;
-
-    #[inline]
-    fn is(&self, key: &K) -> bool {
-        self.0.as_ref() == Some(key)
-    }
-
-    #[inline]
-    fn own(self) -> K {
-        self.0.take().expect("a key is put in once")
-    }
-}

@@ -1,13 +1,13 @@
 //! The inside of a coalescer: how an add gets on when its handle lacks something.
 //!
-//! The fast way is [`Lane::add`]. What it lacks is asked for at the [`hub`](crate::hub), and then
+//! The fast way is [`Lane::add_known`]. What it lacks is asked for at the [`hub`](crate::hub), and then
 //! the add is tried again with a ticket that nobody collects. Hashing, owning, and dropping keys
 //! and values run outside every lock; the aggregate and the comparison of keys run in the handle's
 //! own container, which a take waits for.
 
 use std::hash::{BuildHasher, Hash as Hashed};
 
-use crate::container::{KeyTicket, Step, Ticket};
+use crate::container::{Fast, KeyTicket, Step, Ticket};
 use crate::credits::{Caps, KeyRoom};
 use crate::hash::Hash;
 use crate::hub::Hub;
@@ -99,7 +99,7 @@ where
     }
 
     /// Adds an update on the way that costs least if nothing is lacking.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn add<L, N>(
         &self,
         lane: &L,
@@ -114,14 +114,17 @@ where
         if let Err(cause) = self.aggregate.check(&update) {
             return Err(self.refuse_invalid(lane, named, update, cause));
         }
-        let step = lane.on(|lane| {
-            let none = &mut Ticket::default();
-            lane.add::<false, A, N>(&self.aggregate, hash, named, update, none)
-        });
-        match step {
-            // What is done is dropped here, after unlocking.
-            Step::Done { is_due, .. } => Ok(added(is_due)),
-            lacking => self.add_slowly(lane, hash, lacking, self.claims(lane)),
+        let mut update = Some(update);
+        // What is left of key and update is dropped at the end, after unlocking.
+        let fast = lane.on(|lane| lane.add_known(&self.aggregate, hash, &named, &mut update));
+        match (fast, update) {
+            (Fast::Lacking, Some(update)) => {
+                let mut claims = self.claims(lane);
+                let step = self.try_with(lane, hash, named, update, &mut claims.ticket);
+                self.add_slowly(lane, hash, step, claims)
+            }
+            (Fast::Due, _) => Ok(Added::FlushDue),
+            _ => Ok(Added::Buffered),
         }
     }
 
@@ -144,7 +147,6 @@ where
     }
 
     /// Gets what is lacking, and adds, until nothing is.
-    #[cold]
     #[inline(never)]
     fn add_slowly<L, N>(
         &self,
@@ -196,7 +198,7 @@ where
         L: OnLane<K, A::Partial>,
         N: Named<K>,
     {
-        lane.on(|lane| lane.add::<true, A, N>(&self.aggregate, hash, named, update, ticket))
+        lane.on(|lane| lane.add(&self.aggregate, hash, named, update, ticket))
     }
 
     /// Gets a credit for the update at hand, and a chunk for those that follow.
@@ -393,7 +395,6 @@ where
         }
     }
 
-    #[cold]
     fn claims<L: OnLane<K, A::Partial>>(&self, lane: &L) -> Claims<'_, K, A, S> {
         Claims {
             shared: self,

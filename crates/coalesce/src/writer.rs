@@ -46,7 +46,7 @@ where
     ///
     /// # Errors
     /// As [`Coalescer::add`](crate::Coalescer::add).
-    #[inline(always)]
+    #[inline]
     pub fn add(&self, key: K, update: A::Update) -> AddResult<K, A> {
         let hash = self.shared.hash(&key);
         self.shared.add(&self.lane, hash, Own(key), update)
@@ -56,7 +56,7 @@ where
     ///
     /// # Errors
     /// As [`Coalescer::add`](crate::Coalescer::add).
-    #[inline(always)]
+    #[inline]
     pub fn add_ref<'a, Q>(&self, key: &'a Q, update: A::Update) -> AddResult<K, A>
     where
         K: Borrow<Q> + From<&'a Q>,
@@ -167,7 +167,7 @@ where
     ///
     /// # Errors
     /// As [`Coalescer::add`](crate::Coalescer::add).
-    #[inline(always)]
+    #[inline]
     pub fn add(&self, update: A::Update) -> AddResult<K, A> {
         let Writer { shared, lane } = self.writer;
         shared.add(lane, self.hash, Bound(&self.key), update)

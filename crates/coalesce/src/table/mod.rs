@@ -17,6 +17,8 @@ pub(crate) use slot::Slot;
 const KEYS_MIN: usize = 7;
 /// Keys of a segment that splits instead of doubling; so many are moved in some 20 µs.
 const KEYS_MAX: usize = 1_792;
+/// Idle keys that a table keeps for each live one.
+const IDLE_PER_LIVE: usize = 4;
 /// Beyond this depth segments double instead, which only hashes that collide can cause.
 const DEPTH_MAX: u32 = 20;
 
@@ -150,9 +152,10 @@ impl<K, P> Table<K, P> {
         slots.get_bucket_mut(at.at)
     }
 
-    /// Whether more of its keys are idle than live.
+    /// Whether by far the most of its keys are idle. Rare keys come again and again: it would cost
+    /// more to forget them each time.
     pub(crate) fn is_mostly_idle(&self) -> bool {
-        self.keys - self.live > self.live + KEYS_MIN
+        self.keys - self.live > IDLE_PER_LIVE * self.live + KEYS_MIN
     }
 
     /// Gives back the slots of idle keys; returns what has to be dropped.
