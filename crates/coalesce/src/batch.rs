@@ -78,17 +78,27 @@ fn add_together<K, A, S, L>(
             lane.slot.write(|container| {
                 let mut is_due = None;
                 for (index, item) in rest.iter_mut().flatten().enumerate() {
-                    let (Some(key), Some(update)) = (&item.key, &item.update) else {
+                    let (Some(key), Some(update)) = (&item.key, item.update.take()) else {
                         return (index, is_due);
                     };
                     let aggregate = &shared.aggregate;
-                    if aggregate.check(update).is_err() {
-                        return (index, is_due);
-                    }
-                    let update = &mut item.update;
-                    match container.add_known(aggregate, writer, item.hash, key, update) {
-                        Fast::Lacking => return (index, is_due),
-                        fast => is_due = Some(fast == Fast::Due),
+                    let fast = if aggregate.check(&update).is_ok() {
+                        container.add_known(aggregate, writer, item.hash, key, update)
+                    } else {
+                        Fast::Lacking(update)
+                    };
+                    match fast {
+                        Fast::Done {
+                            displaced,
+                            is_due: due,
+                        } => {
+                            item.update = displaced;
+                            is_due = Some(due);
+                        }
+                        Fast::Lacking(update) => {
+                            item.update = Some(update);
+                            return (index, is_due);
+                        }
                     }
                     // One by one, in case that the next one panics.
                     lane.count(1);

@@ -62,14 +62,11 @@ pub(crate) enum KeyTicket {
 }
 
 /// How far an add came on the fast way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fast {
-    /// The update is in.
-    Buffered,
-    /// The update is in, and a flush is due.
-    Due,
+pub(crate) enum Fast<U> {
+    /// The update is in, and something has to be dropped.
+    Done { displaced: Option<U>, is_due: bool },
     /// Something is lacking.
-    Lacking,
+    Lacking(U),
 }
 
 /// How far an add came.
@@ -99,9 +96,7 @@ impl<K, P> Container<K, P> {
 
     /// Adds an update to a key that is in the table, if the container has the credits for it.
     ///
-    /// Everything is passed by reference and stays where it is if this is not the way: then
-    /// `update` is as it was, else it is what has to be dropped. If the aggregate panics, nothing is
-    /// used up and nothing is counted.
+    /// If the aggregate panics, nothing is used up and nothing is counted.
     #[inline(always)]
     pub(crate) fn add_known<A, N>(
         &mut self,
@@ -109,40 +104,32 @@ impl<K, P> Container<K, P> {
         writer: u32,
         hash: Hash,
         named: &N,
-        update: &mut Option<A::Update>,
-    ) -> Fast
+        update: A::Update,
+    ) -> Fast<A::Update>
     where
         A: Aggregate<Partial = P>,
         N: Named<K>,
     {
         let account = &mut self.account;
         if account.credits == 0 {
-            return Fast::Lacking;
+            return Fast::Lacking(update);
         }
-        let Some(slot) = self.table.find(hash, named) else {
-            return Fast::Lacking;
-        };
-        let is_live = slot.is_live();
-        if !is_live && account.key_credits == 0 {
-            return Fast::Lacking;
-        }
-        let Some(given) = update.take() else {
-            return Fast::Lacking;
-        };
         let stamp = Stamp::new(account.clock + 1, writer);
-        if is_live {
-            *update = slot.absorb(aggregate, given, stamp);
-        } else {
-            slot.start(aggregate.start(given, stamp), 1);
-            self.table.count_start();
-            account.key_credits -= 1;
-        }
+        let displaced = match self.table.find(hash, named) {
+            Some(slot) if slot.is_live() => slot.absorb(aggregate, update, stamp),
+            Some(slot) if account.key_credits > 0 => {
+                slot.start(aggregate.start(update, stamp), 1);
+                self.table.count_start();
+                account.key_credits -= 1;
+                None
+            }
+            _ => return Fast::Lacking(update),
+        };
         account.clock += 1;
         account.credits -= 1;
-        if account.is_due {
-            Fast::Due
-        } else {
-            Fast::Buffered
+        Fast::Done {
+            displaced,
+            is_due: account.is_due,
         }
     }
 

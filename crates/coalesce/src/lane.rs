@@ -38,8 +38,8 @@ impl<K, P> Lane<K, P> {
         aggregate: &A,
         hash: Hash,
         named: &N,
-        update: &mut Option<A::Update>,
-    ) -> Fast
+        update: A::Update,
+    ) -> Fast<A::Update>
     where
         A: Aggregate<Partial = P>,
         N: Named<K>,
@@ -48,7 +48,7 @@ impl<K, P> Lane<K, P> {
         let fast = self
             .slot
             .write(|container| container.add_known(aggregate, writer, hash, named, update));
-        if fast != Fast::Lacking {
+        if let Fast::Done { .. } = fast {
             self.count(1);
         }
         fast

@@ -114,17 +114,14 @@ where
         if let Err(cause) = self.aggregate.check(&update) {
             return Err(self.refuse_invalid(lane, named, update, cause));
         }
-        let mut update = Some(update);
-        // What is left of key and update is dropped at the end, after unlocking.
-        let fast = lane.on(|lane| lane.add_known(&self.aggregate, hash, &named, &mut update));
-        match (fast, update) {
-            (Fast::Lacking, Some(update)) => {
+        // What is left of key and update is dropped here, after unlocking.
+        match lane.on(|lane| lane.add_known(&self.aggregate, hash, &named, update)) {
+            Fast::Done { is_due, .. } => Ok(added(is_due)),
+            Fast::Lacking(update) => {
                 let mut claims = self.claims(lane);
                 let step = self.try_with(lane, hash, named, update, &mut claims.ticket);
                 self.add_slowly(lane, hash, step, claims)
             }
-            (Fast::Due, _) => Ok(Added::FlushDue),
-            _ => Ok(Added::Buffered),
         }
     }
 
