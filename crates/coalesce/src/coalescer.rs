@@ -6,9 +6,9 @@ use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 
 use crate::batch::add_many;
-use crate::named::{Lent, Own};
+use crate::named::{Lent, LentStr, Own};
 use crate::shared::Shared;
-use crate::{AddError, Aggregate, Builder, CoalescerStats, Seeded, TakeReason, Taken, Writer};
+use crate::{AddError, Aggregate, Builder, CoalescerStats, Key, Seeded, TakeReason, Taken, Writer};
 
 /// Merges updates per key, from many threads, until somebody takes everything out.
 ///
@@ -140,10 +140,10 @@ where
     ///
     /// # Errors
     /// As [`add`](Self::add).
-    pub fn add_ref<'a, Q>(&self, key: &'a Q, update: A::Update) -> AddResult<K, A>
+    pub fn add_ref<Q>(&self, key: &Q, update: A::Update) -> AddResult<K, A>
     where
-        K: Borrow<Q> + From<&'a Q>,
-        Q: Hash + Eq + ?Sized,
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
         let hash = self.shared.hash(key);
         let lane = self.shared.open_lane();
@@ -208,6 +208,18 @@ where
         drop(hub);
         self.shared.settle();
         capacity
+    }
+}
+
+impl<A: Aggregate, S: BuildHasher> Coalescer<Key, A, S> {
+    /// Adds an update to a key that is a string, and copied only if it is new.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add).
+    pub fn add_str(&self, key: &str, update: A::Update) -> AddResult<Key, A> {
+        let hash = self.shared.hash(key);
+        let lane = self.shared.open_lane();
+        self.shared.add(&lane, hash, LentStr(key), update)
     }
 }
 

@@ -16,7 +16,7 @@ use compact_str::CompactString;
 /// use coalesce::{Added, Coalescer, Count, Key};
 ///
 /// let hits: Coalescer<Key, Count> = Coalescer::new(Count);
-/// assert_eq!(hits.add_ref("/index.html", ()), Ok(Added::Buffered));
+/// assert_eq!(hits.add_str("/index.html", ()), Ok(Added::Buffered));
 /// assert_eq!(&*hits.take().entries()[0].key, "/index.html");
 /// ```
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -2,6 +2,8 @@
 
 use std::borrow::Borrow;
 
+use crate::Key;
+
 /// A key that can be compared with those in a table, and owned when it has to be put in.
 pub(crate) trait Named<K> {
     /// Whether owning it runs no foreign code.
@@ -32,10 +34,10 @@ impl<K: Eq> Named<K> for Own<K> {
 /// What a key can be borrowed as and made from.
 pub(crate) struct Lent<'a, Q: ?Sized>(pub(crate) &'a Q);
 
-impl<'a, K, Q> Named<K> for Lent<'a, Q>
+impl<K, Q> Named<K> for Lent<'_, Q>
 where
-    K: Borrow<Q> + From<&'a Q>,
-    Q: Eq + ?Sized,
+    K: Borrow<Q>,
+    Q: Eq + ToOwned<Owned = K> + ?Sized,
 {
     const OWNED: bool = false;
 
@@ -45,7 +47,23 @@ where
     }
 
     fn own(self) -> K {
-        K::from(self.0)
+        self.0.to_owned()
+    }
+}
+
+/// A string that becomes a [`Key`].
+pub(crate) struct LentStr<'a>(pub(crate) &'a str);
+
+impl Named<Key> for LentStr<'_> {
+    const OWNED: bool = false;
+
+    #[inline]
+    fn is(&self, key: &Key) -> bool {
+        *self.0 == *key.as_str()
+    }
+
+    fn own(self) -> Key {
+        Key::from(self.0)
     }
 }
 

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use crate::batch::add_many;
 use crate::hash::Hash;
 use crate::lane::Lane;
-use crate::named::{Bound, Lent, Own};
+use crate::named::{Bound, Lent, LentStr, Own};
 use crate::shared::Shared;
-use crate::{AddResult, AddedMany, Aggregate, Seeded, Stamp};
+use crate::{AddResult, AddedMany, Aggregate, Key, Seeded, Stamp};
 
 /// Adds to a [`Coalescer`](crate::Coalescer) from one thread; made by
 /// [`writer`](crate::Coalescer::writer).
@@ -57,10 +57,10 @@ where
     /// # Errors
     /// As [`Coalescer::add`](crate::Coalescer::add).
     #[inline]
-    pub fn add_ref<'a, Q>(&self, key: &'a Q, update: A::Update) -> AddResult<K, A>
+    pub fn add_ref<Q>(&self, key: &Q, update: A::Update) -> AddResult<K, A>
     where
-        K: Borrow<Q> + From<&'a Q>,
-        Q: Hashed + Eq + ?Sized,
+        K: Borrow<Q>,
+        Q: Hashed + Eq + ToOwned<Owned = K> + ?Sized,
     {
         let hash = self.shared.hash(key);
         self.shared.add(&self.lane, hash, Lent(key), update)
@@ -130,6 +130,18 @@ where
             let clock = &mut container.account.clock;
             *clock = stamp.order().max(*clock);
         });
+    }
+}
+
+impl<A: Aggregate, S: BuildHasher> Writer<Key, A, S> {
+    /// Adds an update to a key that is a string, and copied only if this handle does not know it.
+    ///
+    /// # Errors
+    /// As [`Coalescer::add`](crate::Coalescer::add).
+    #[inline]
+    pub fn add_str(&self, key: &str, update: A::Update) -> AddResult<Key, A> {
+        let hash = self.shared.hash(key);
+        self.shared.add(&self.lane, hash, LentStr(key), update)
     }
 }
 
