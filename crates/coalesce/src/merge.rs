@@ -228,9 +228,11 @@ where
         for index in 0..self.sources.len() {
             match &mut self.sources[index].source {
                 Source::Batch(_) => while self.merge_next_of_batch(index) {},
-                Source::Table { table, lane, .. } => {
+                Source::Table { table, walk, lane } => {
                     let keeps_keys = lane.is_some();
                     if keeps_keys && table.is_mostly_idle() {
+                        // The slots are elsewhere then; statistics may have walked a part.
+                        *walk = Cursor::default();
                         drop(table.forget_idle());
                     }
                     while self.merge_next_of_table(index, keeps_keys) {}

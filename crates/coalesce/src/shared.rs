@@ -323,11 +323,19 @@ where
                 drop(claims);
                 self.flush_with(hash, key, update)
             }
-            KeysFull::Overflow { hash, key } => {
-                claims.ticket.is_overflow = true;
-                claims.ticket.key = KeyTicket::Reserved;
-                let step = self.try_with(lane, *hash, Bound(key), update, &mut claims.ticket);
-                self.add_slowly(lane, *hash, step, claims)
+            KeysFull::Overflow {
+                hash: of,
+                key: other,
+            } => {
+                // So that nothing can be lacking under the other key: a take may have come between.
+                let ticket = &mut claims.ticket;
+                if !ticket.has_update && !self.claim_update(lane, ticket) {
+                    return self.beyond_updates(hash, key, update);
+                }
+                ticket.is_overflow = true;
+                ticket.key = KeyTicket::Reserved;
+                let step = self.try_with(lane, *of, Bound(other), update, ticket);
+                self.add_slowly(lane, *of, step, claims)
             }
         }
     }

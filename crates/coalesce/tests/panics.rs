@@ -213,3 +213,51 @@ fn a_panic_of_a_destructor_comes_after_the_update_was_added() {
     assert_eq!((batch.updates(), batch.keys()), (3, 2));
     assert!(batch.into_iter().all(|entry| entry.partial.value().0 != 1));
 }
+
+thread_local! {
+    static MERGES_LEFT: Cell<Option<u32>> = const { Cell::new(None) };
+}
+
+/// A count of which some merge panics.
+struct Countdown;
+
+impl Aggregate for Countdown {
+    type Update = ();
+    type Partial = u64;
+
+    fn start(&self, (): (), _stamp: Stamp) -> u64 {
+        1
+    }
+
+    fn absorb(&self, partial: &mut u64, (): (), _stamp: Stamp) -> Option<()> {
+        *partial += 1;
+        None
+    }
+
+    fn merge(&self, partial: &mut u64, other: u64) -> Option<u64> {
+        let left = MERGES_LEFT.get();
+        MERGES_LEFT.set(left.and_then(|left| left.checked_sub(1)));
+        if left == Some(0) {
+            resume_unwind(Box::new("a panic"));
+        }
+        *partial += other;
+        None
+    }
+}
+
+#[test]
+fn a_table_that_statistics_merged_in_part_is_taken_to_its_end() {
+    for merges in 0..100 {
+        let buffer: Coalescer<u32, Countdown> = Coalescer::new(Countdown);
+        let writers = [buffer.writer(), buffer.writer()];
+        for writer in &writers {
+            assert_eq!(writer.add_many((0..100).map(|key| (key, ()))).accepted, 100);
+        }
+        MERGES_LEFT.set(Some(merges));
+        fails(|| buffer.stats().unique_keys);
+        let batch = buffer.take();
+        assert_eq!((batch.keys(), batch.updates()), (100, 199));
+        let delivered: u64 = batch.into_iter().map(|entry| entry.partial).sum();
+        assert_eq!(delivered, 199, "after {merges} merges");
+    }
+}
