@@ -201,6 +201,17 @@ impl Account {
         self.granted - self.credits
     }
 
+    /// Makes a ticket of a credit, if the ticket needs one and there is one.
+    pub(crate) fn issue(&mut self, ticket: &mut Ticket) {
+        if !ticket.has_update && self.credits > 0 {
+            self.credits -= 1;
+            self.granted -= 1;
+            ticket.has_update = true;
+            ticket.is_due = self.is_due;
+            ticket.clock = self.clock;
+        }
+    }
+
     /// Whether one more key may get its first update.
     fn can_start(&self, ticket: &Ticket) -> bool {
         match ticket.key {

@@ -329,6 +329,9 @@ where
             } => {
                 // So that nothing can be lacking under the other key: a take may have come between.
                 let ticket = &mut claims.ticket;
+                lane.on(|lane| {
+                    lane.slot.write(|container| container.account.issue(ticket));
+                });
                 if !ticket.has_update && !self.claim_update(lane, ticket) {
                     return self.beyond_updates(hash, key, update);
                 }
