@@ -14,9 +14,9 @@
 //! - [`aggregate`] does the same for a plain list.
 //!
 //! By task: add from several threads and bring back what failed, at [`Coalescer`]; flush when it is
-//! time and stay in bounds, at [`Builder`]; use one key again and again, at [`Writer::bind`]; keep an
-//! order between threads, at [`Writer::follow`]; delete keys in the sink, at [`Changes`]; merge in a
-//! way of your own, at [`Aggregate`].
+//! time and stay in bounds, at [`Builder`]; use one key again and again, at [`Writer::bind`]; keep
+//! an order between threads, at [`Writer::follow`]; delete keys in the sink, at [`Changes`]; merge
+//! in a way of your own, at [`Aggregate`].
 //!
 //! It has no clock, no task and no sink: when to take is decided elsewhere. There is no
 //! process-wide instance, because the first caller's configuration would silently win over
