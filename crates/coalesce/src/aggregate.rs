@@ -8,11 +8,11 @@ use crate::InvalidUpdate;
 /// was refused comes back after newer updates, and threads merge in any order. What needs the order
 /// of updates keeps their [`Stamp`], as [`Last`](crate::Last) does.
 ///
-/// [`start`](Self::start), [`absorb`](Self::absorb) and [`merge`](Self::merge) run while a part of
-/// the [`Coalescer`](crate::Coalescer) is locked: they should be short, must not use the same
-/// coalescer, and should not panic. An update whose absorption panics is neither accepted nor
-/// refused; a panic while a batch is restored loses what had not been merged by then. What they
-/// displace is handed back and dropped after unlocking.
+/// [`start`](Self::start) and [`absorb`](Self::absorb) run while a take may wait for the update to
+/// be in: they should be short, must not use the same coalescer, and should not panic. An update
+/// whose absorption panics is neither accepted nor refused, and a panic of [`merge`](Self::merge)
+/// loses the entry at hand, which is counted as lost. What they displace is handed back and dropped
+/// when nobody waits.
 ///
 /// ```
 /// use coalesce::{Aggregate, Coalescer, InvalidUpdate, Stamp};
@@ -51,7 +51,7 @@ pub trait Aggregate {
 
     /// Refuses an update that would spoil the result, such as NaN in a sum.
     ///
-    /// Runs before the update is counted, without a lock.
+    /// Runs before the update is counted.
     ///
     /// # Errors
     /// What is wrong with the update: the field, its value and what is allowed.
@@ -77,12 +77,29 @@ pub trait Aggregate {
 
 /// The place of an update among the updates of its key: a later one has a greater stamp.
 ///
-/// Stamps of different keys, or of different coalescers, say nothing about each other.
+/// Updates of one [`Writer`](crate::Writer) are stamped in their order. So are updates of several
+/// writers between which the buffer was handed over: what was added before a take (or
+/// [`stats`](crate::Coalescer::stats)) began is older than what is added after it ended. Updates of
+/// several writers between two takes have an order that is the same for everybody, but need not be
+/// that of their arrival: a count or a clock that told would be a cache line that all cores write.
+/// Two threads that agree on an order between them share it by
+/// [`Writer::newest`](crate::Writer::newest) and [`Writer::follow`](crate::Writer::follow).
+///
+/// Stamps of different coalescers say nothing about each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Stamp(u64);
+pub struct Stamp {
+    order: u64,
+    /// Decides between updates that know nothing of each other.
+    writer: u32,
+}
 
 impl Stamp {
-    pub(crate) const fn new(order: u64) -> Self {
-        Self(order)
+    #[inline]
+    pub(crate) const fn new(order: u64, writer: u32) -> Self {
+        Self { order, writer }
+    }
+
+    pub(crate) const fn order(self) -> u64 {
+        self.order
     }
 }

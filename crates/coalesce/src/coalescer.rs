@@ -2,22 +2,24 @@
 
 use std::borrow::Borrow;
 use std::fmt;
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 
+use crate::batch::add_many;
+use crate::named::{Lent, LentStr, Own};
 use crate::shared::Shared;
-use crate::{AddError, Aggregate, Builder, CoalescerStats, TakeReason, Taken, Writer};
+use crate::{AddError, Aggregate, Builder, CoalescerStats, Key, Seeded, TakeReason, Taken, Writer};
 
 /// Merges updates per key, from many threads, until somebody takes everything out.
 ///
-/// Cloning it gives another handle to the same buffer. Each key lives in one of several locked
-/// shards; adds to different shards do not wait for each other, and a take locks one shard at a
-/// time, for as long as it takes to swap a table. Adding costs one hash, one lock and one look-up.
+/// Cloning it gives another handle to the same buffer. Each [`writer`](Self::writer) fills a table
+/// of its own: an add costs one hash, one look-up, and no line of memory that another thread
+/// writes. A take swaps the tables, and merges them while the writers go on with others.
 ///
-/// Every update is in exactly one [`Taken`]. Updates of one key keep their order from take to take.
-/// A take is not one moment for all keys: of two updates to *different* keys, a take can hold the
-/// later and leave the earlier to the next, and beside busy writers it can hold more than was ever
-/// in the buffer at once. The caps hold for the buffer, at every moment.
+/// Every update is in exactly one [`Taken`]: all that was added before a take began is in it or in
+/// an earlier one. Updates of one writer keep their order; [`Stamp`](crate::Stamp) says what order
+/// there is between writers. The caps hold for the buffer at every moment, over all writers: see
+/// [`Builder::updates_max`] for how.
 ///
 /// ```
 /// use coalesce::{Added, Coalescer, Sum};
@@ -43,7 +45,7 @@ use crate::{AddError, Aggregate, Builder, CoalescerStats, TakeReason, Taken, Wri
 /// buffer.restore(batch);
 /// assert_eq!(buffer.take().entries()[0].partial, 16.0);
 /// ```
-pub struct Coalescer<K, A: Aggregate, S = RandomState> {
+pub struct Coalescer<K, A: Aggregate, S = Seeded> {
     shared: Arc<Shared<K, A, S>>,
 }
 
@@ -111,18 +113,27 @@ where
     }
 
     /// A handle for one thread, which can be sent there and cannot be shared.
+    ///
+    /// It has up to two tables of its own, as large as what it added between two takes needs: one
+    /// that it fills, and one that was emptied and knows the keys. What it does not use any more is
+    /// given back by the next takes, and all of it when it is dropped.
     #[must_use]
     pub fn writer(&self) -> Writer<K, A, S> {
         Writer::new(Arc::clone(&self.shared))
     }
 
-    /// Adds an update to its key.
+    /// Adds an update to its key, without a handle of one's own.
+    ///
+    /// Threads that have none share 16, each under a lock: this costs a lock in addition, which
+    /// only threads that got the same one wait for.
     ///
     /// # Errors
     /// If the aggregate refuses the update, or a cap whose policy is `Reject` is reached. The error
     /// holds the key and the update.
     pub fn add(&self, key: K, update: A::Update) -> AddResult<K, A> {
-        self.shared.add(self.shared.hash(&key), key, update)
+        let hash = self.shared.hash(&key);
+        let lane = self.shared.open_lane();
+        self.shared.add(&lane, hash, Own(key), update)
     }
 
     /// Adds an update to a key that is borrowed, and owned only if it is new.
@@ -135,12 +146,14 @@ where
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
         let hash = self.shared.hash(key);
-        self.shared.add_ref(hash, key, update, Q::to_owned)
+        let lane = self.shared.open_lane();
+        self.shared.add(&lane, hash, Lent(key), update)
     }
 
-    /// Adds several updates; one that is refused does not stop the others.
+    /// Adds several updates; one that is refused does not stop the others. Should the aggregate
+    /// panic, those before are in, and those after are not.
     pub fn add_many(&self, updates: impl IntoIterator<Item = (K, A::Update)>) -> AddedMany<K, A> {
-        add_many(updates, |key, update| self.add(key, update))
+        add_many(&self.shared, &self.shared.open_lane(), updates)
     }
 
     /// Takes everything out, because somebody asked for it.
@@ -150,8 +163,10 @@ where
 
     /// Takes everything out, for a reason under which it is counted if there was anything.
     ///
-    /// Takes time in proportion to the number of keys, but holds each lock only briefly. Its memory
-    /// goes with it: after a burst the buffer is as small as a new one.
+    /// Takes time in proportion to the number of keys in all handles, and stops nobody meanwhile:
+    /// handles go on with other tables, and no lock is held while these are merged. Handles get
+    /// their tables back empty, with the keys that they knew, unless most of those had no updates:
+    /// after a burst memory is given back.
     pub fn take_for(&self, reason: TakeReason) -> Taken<K, A::Partial> {
         self.shared.take_with(reason, None)
     }
@@ -159,22 +174,52 @@ where
     /// Brings back what could not be delivered, merged with what has come since.
     ///
     /// Nothing is refused, since it was accepted once: until the next take the buffer can hold its
-    /// caps and what was out. The batch has to come from this coalescer, or the order of updates
-    /// is lost for aggregates that need it.
+    /// caps and what was out. It is put back in a moment, however large it is, and merged by the
+    /// next take. The batch has to come from this coalescer, or the order of updates is lost for
+    /// aggregates that need it.
     pub fn restore(&self, batch: Taken<K, A::Partial>) {
         self.shared.restore(batch);
     }
 
-    /// Number of updates in the buffer, at once and approximately while others add.
+    /// Number of updates in the buffer, at once, exact when nobody adds meanwhile.
+    ///
+    /// Takes a short lock and reads one number per handle.
     #[must_use]
     pub fn updates(&self) -> u64 {
-        self.shared.updates()
+        self.shared.hub.lock().held.updates()
     }
 
-    /// All counts as of one moment. Stops adds for as long as it takes to lock every shard.
+    /// All counts, as of one moment after the call began.
+    ///
+    /// Merges what the handles hold, so that keys are counted once: this costs as much as a take,
+    /// and stops nobody either. [`updates`](Self::updates) is cheaper.
     #[must_use]
     pub fn stats(&self) -> CoalescerStats {
         self.shared.stats()
+    }
+
+    /// Number of keys that memory is held for, with updates or without, in a hash table with room
+    /// to spare. Costs a hand-over.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        let mut hub = self.shared.hub.lock();
+        hub.park_all();
+        let capacity = hub.held.capacity();
+        drop(hub);
+        self.shared.settle();
+        capacity
+    }
+}
+
+impl<A: Aggregate, S: BuildHasher> Coalescer<Key, A, S> {
+    /// Adds an update to a key that is a string, and copied only if it is new.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add).
+    pub fn add_str(&self, key: &str, update: A::Update) -> AddResult<Key, A> {
+        let hash = self.shared.hash(key);
+        let lane = self.shared.open_lane();
+        self.shared.add(&lane, hash, LentStr(key), update)
     }
 }
 
@@ -190,30 +235,4 @@ impl<K, A: Aggregate, S> fmt::Debug for Coalescer<K, A, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Coalescer").finish_non_exhaustive()
     }
-}
-
-/// Adds one update after the other and gathers the answers.
-pub(crate) fn add_many<K, A: Aggregate>(
-    updates: impl IntoIterator<Item = (K, A::Update)>,
-    mut add: impl FnMut(K, A::Update) -> AddResult<K, A>,
-) -> AddedMany<K, A> {
-    let mut all = AddedMany {
-        accepted: 0,
-        refused: Vec::new(),
-        flushed: Vec::new(),
-        is_flush_due: false,
-    };
-    for (key, update) in updates {
-        match add(key, update) {
-            Ok(added) => {
-                all.accepted += 1;
-                all.is_flush_due = matches!(added, Added::FlushDue);
-                if let Added::Flushed(taken) = added {
-                    all.flushed.push(taken);
-                }
-            }
-            Err(error) => all.refused.push(error),
-        }
-    }
-    all
 }

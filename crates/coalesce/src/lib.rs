@@ -7,9 +7,16 @@
 //!
 //! - [`Coalescer`] holds the merged updates, [`Writer`] is one thread's handle, [`BoundKey`] that
 //!   of one key;
-//! - [`Aggregate`] says how updates merge: [`Last`], [`Count`], [`Sum`], [`Stats`],
-//!   [`SuccessFailure`], or your own;
+//! - [`Aggregate`] says how updates merge: [`Last`], [`First`], [`Changes`] with tombstones,
+//!   [`Count`], [`Sum`], [`MinMax`], [`Stats`], [`SuccessFailure`], [`Append`], `Quantiles` (with
+//!   the feature of that name), or your own;
+//! - [`Key`] is a string that lies in the table if it is short, [`Seeded`] the default hasher;
 //! - [`aggregate`] does the same for a plain list.
+//!
+//! By task: add from several threads and bring back what failed, at [`Coalescer`]; flush when it is
+//! time and stay in bounds, at [`Builder`]; use one key again and again, at [`Writer::bind`]; keep
+//! an order between threads, at [`Writer::follow`]; delete keys in the sink, at [`Changes`]; merge
+//! in a way of your own, at [`Aggregate`].
 //!
 //! It has no clock, no task and no sink: when to take is decided elsewhere. There is no
 //! process-wide instance, because the first caller's configuration would silently win over
@@ -17,16 +24,21 @@
 //! `static BUFFER: OnceLock<Coalescer<String, Sum>>`, and then it says so in one place.
 
 mod aggregate;
+mod aggregates;
+mod batch;
 mod coalescer;
+mod container;
 mod credits;
 mod error;
-mod last;
+mod hash;
+mod hub;
+mod key;
+mod lane;
 mod list;
+mod merge;
+mod named;
 mod settings;
 mod shared;
-mod stats;
-mod success_failure;
-mod sum;
 mod sync;
 mod table;
 mod taken;
@@ -34,14 +46,18 @@ mod tally;
 mod writer;
 
 pub use aggregate::{Aggregate, Stamp};
+pub use aggregates::{
+    Append, Appended, Change, Changes, Count, Evidence, First, Last, MinMax, Moments, Range,
+    Stamped, Stats, SuccessFailure, Sum, Weights,
+};
+#[cfg(feature = "quantiles")]
+pub use aggregates::{Quantiles, Sketch};
 pub use coalescer::{AddResult, Added, AddedMany, Coalescer};
 pub use error::{AddError, InvalidUpdate, SettingsError};
-pub use last::{Last, Newest};
+pub use hash::{Seeded, SeededHasher};
+pub use key::Key;
 pub use list::{Aggregated, aggregate};
 pub use settings::{Builder, WhenFull, WhenKeysFull};
-pub use stats::{Moments, Stats};
-pub use success_failure::{Evidence, SuccessFailure, Weights};
-pub use sum::{Count, Sum};
 pub use taken::{Entry, Taken};
 pub use tally::{CoalescerStats, FlushesByReason, TakeReason};
 pub use writer::{BoundKey, Writer};

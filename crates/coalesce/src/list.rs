@@ -1,9 +1,11 @@
 //! The same aggregation for a plain list.
 
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::{BuildHasher, Hash as Hashed};
 
-use crate::table::Table;
-use crate::{AddError, Aggregate, Entry, Stamp, Taken};
+use crate::hash::Hash;
+use crate::named::Own;
+use crate::table::{Cursor, Slot, Table};
+use crate::{AddError, Aggregate, Entry, Seeded, Stamp, Taken};
 
 /// What became of a list of updates.
 #[derive(Debug)]
@@ -37,36 +39,59 @@ pub fn aggregate<K, A>(
     updates: impl IntoIterator<Item = (K, A::Update)>,
 ) -> Aggregated<K, A>
 where
-    K: Hash + Eq,
+    K: Hashed + Eq,
     A: Aggregate,
 {
-    let hasher = RandomState::new();
-    let mut table = Table::default();
+    let hasher = Seeded::default();
+    // Each key knows its place in the list of entries.
+    let mut places: Table<K, usize> = Table::new();
+    let mut partials: Vec<(A::Partial, u64)> = Vec::new();
     let mut refused = Vec::new();
     for (order, (key, update)) in (0..).zip(updates) {
         if let Err(cause) = aggregate.check(&update) {
             refused.push(AddError::Invalid { key, update, cause });
             continue;
         }
-        let hash = hasher.hash_one(&key);
-        let stamp = Stamp::new(order);
-        match table.find(hash, &key) {
-            Some(place) => drop(table.absorb(place, aggregate, update, stamp)),
+        let hash = Hash::new(hasher.hash_one(&key));
+        let stamp = Stamp::new(order, 0);
+        let key = Own(key);
+        let place = places.find(hash, &key).and_then(|slot| slot.partial());
+        match place.and_then(|&place| partials.get_mut(place)) {
+            Some((partial, updates)) => {
+                drop(aggregate.absorb(partial, update, stamp));
+                *updates += 1;
+            }
             None => {
-                let partial = aggregate.start(update, stamp);
-                table.insert(
-                    hash,
-                    Entry {
-                        key,
-                        partial,
-                        updates: 1,
-                    },
-                );
+                partials.push((aggregate.start(update, stamp), 1));
+                let Own(key) = key;
+                places.insert(hash, key, partials.len() - 1, 1);
             }
         }
     }
     Aggregated {
-        taken: table.into_entries().collect(),
+        taken: in_order(places, partials),
         refused,
     }
+}
+
+/// The keys with their partial results, in the order of the latter.
+fn in_order<K, P>(mut places: Table<K, usize>, partials: Vec<(P, u64)>) -> Taken<K, P> {
+    let mut keys: Vec<Option<K>> = Vec::new();
+    keys.resize_with(partials.len(), || None);
+    let mut walk = Cursor::default();
+    while let Some(at) = places.next_live(&mut walk) {
+        if let Some((key, place, _)) = places.remove(at).and_then(Slot::into_parts) {
+            keys[place] = Some(key);
+        }
+    }
+    let entries = keys.into_iter().zip(partials);
+    entries
+        .filter_map(|(key, (partial, updates))| {
+            Some(Entry {
+                key: key?,
+                partial,
+                updates,
+            })
+        })
+        .collect()
 }

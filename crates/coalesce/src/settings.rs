@@ -1,8 +1,8 @@
 //! Caps, and what happens when they are reached.
 
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::{BuildHasher, Hash};
 
-use crate::{Aggregate, Coalescer, SettingsError};
+use crate::{Aggregate, Coalescer, Seeded, SettingsError};
 
 const UPDATES_MAX_DEFAULT: u64 = 1_000;
 const FLUSH_AT_DEFAULT: u64 = 100;
@@ -54,7 +54,7 @@ pub enum WhenKeysFull<K> {
 /// ```
 #[derive(Debug, Clone)]
 #[must_use]
-pub struct Builder<K, A, S = RandomState> {
+pub struct Builder<K, A, S = Seeded> {
     pub(crate) aggregate: A,
     pub(crate) hasher: S,
     pub(crate) updates_max: Option<u64>,
@@ -75,7 +75,7 @@ impl<K, A> Builder<K, A> {
     pub(crate) fn new(aggregate: A) -> Self {
         Self {
             aggregate,
-            hasher: RandomState::new(),
+            hasher: Seeded::default(),
             updates_max: Some(UPDATES_MAX_DEFAULT),
             when_full: WhenFull::default(),
             keys_max: None,
@@ -88,6 +88,12 @@ impl<K, A> Builder<K, A> {
 impl<K, A, S> Builder<K, A, S> {
     /// Most updates that are held, and what happens beyond that; 1,000 and
     /// [`WhenFull::Reject`] unless set. `None` for no cap.
+    ///
+    /// The cap is exact over all handles, though each has credits for some updates so that it need
+    /// not ask: credits count as updates, come in chunks that shrink as the cap comes near, and
+    /// what others have and do not use is collected before anybody is refused. Only what is
+    /// [restored](Coalescer::restore) can go beyond it. An update that is on its way in counts too,
+    /// even if it turns out to be refused for its key.
     pub fn updates_max(mut self, updates_max: impl Into<Option<u64>>, when_full: WhenFull) -> Self {
         self.updates_max = updates_max.into();
         self.when_full = when_full;
@@ -96,6 +102,12 @@ impl<K, A, S> Builder<K, A, S> {
 
     /// Most keys that are held, the overflow key included, and what happens beyond that. Not
     /// capped unless set, since there are never more keys than updates.
+    ///
+    /// The cap is exact too, by credits: a key that several handles hold counts once, and before
+    /// anybody is refused what the handles hold is merged, in short portions, to see how many keys
+    /// there really are. That is done once per time that the cap is reached; from then on an update
+    /// of a key that its handle did not have since the last take costs a lock and a look-up among
+    /// what was merged. Keys that the handles know go on without.
     pub fn keys_max(
         mut self,
         keys_max: impl Into<Option<u64>>,
@@ -108,13 +120,16 @@ impl<K, A, S> Builder<K, A, S> {
 
     /// Number of updates from which on an add says that a flush is due; 100 unless set. `None` for
     /// never.
+    ///
+    /// The update that reaches the number says so, and each one after it, whichever handle it comes
+    /// by. Two exceptions: an add that overlaps a take may still say so, once; and an update that
+    /// is on its way in counts already.
     pub fn flush_at(mut self, updates: impl Into<Option<u64>>) -> Self {
         self.flush_at = FlushAt::Given(updates.into());
         self
     }
 
-    /// Hashes keys differently. The default is seeded at random, so that nobody can choose keys
-    /// that collide; a faster one is right only for keys that do not come from outside.
+    /// Hashes keys differently than [`Seeded`], which is fast and seeded at random.
     pub fn hasher<T>(self, hasher: T) -> Builder<K, A, T> {
         Builder {
             aggregate: self.aggregate,

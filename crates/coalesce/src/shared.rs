@@ -1,69 +1,61 @@
-//! The inside of a coalescer: shards, each a locked table, and credits for the caps.
+//! The inside of a coalescer: how an add gets on when its handle lacks something.
 //!
-//! A key always belongs to the same shard. At most one shard is locked at a time, but for the
-//! statistics, which lock all in order. Under a lock run the comparison of keys, the aggregate and
-//! the allocator; hashing, cloning and dropping do not.
+//! The fast way is `Lane::add_known`. What it lacks is asked for at the [`hub`](crate::hub), and
+//! then the add is tried again with a ticket that nobody collects. Hashing, owning, and dropping
+//! keys and values run outside every lock; the aggregate and the comparison of keys run in the
+//! handle's own container, which a take waits for.
 
-use std::borrow::Borrow;
-use std::hash::{BuildHasher, Hash};
-use std::mem;
+use std::hash::{BuildHasher, Hash as Hashed};
 
-use crate::credits::{Claim, Credits};
-use crate::sync::{Guard, Mutex};
-use crate::table::Table;
-use crate::tally::Counts;
+use crate::container::{Fast, KeyTicket, Step, Ticket};
+use crate::credits::{Caps, KeyRoom};
+use crate::hash::Hash;
+use crate::hub::Hub;
+use crate::lane::{OnLane, OpenLane, SharedLane};
+use crate::merge::Displaced;
+use crate::named::{Bound, Named, Own};
+use crate::sync::{Mutex, thread_number, yield_now};
 use crate::{
-    AddError, AddResult, Added, Aggregate, Builder, CoalescerStats, Entry, FlushesByReason, Stamp,
-    TakeReason, Taken, WhenFull, WhenKeysFull,
+    AddError, AddResult, Added, Aggregate, Builder, CoalescerStats, InvalidUpdate, TakeReason,
+    Taken, WhenFull, WhenKeysFull,
 };
 
 #[cfg(not(loom))]
-const SHARDS: usize = 64;
+const SHARED_LANES: usize = 16;
 #[cfg(loom)]
-const SHARDS: usize = 2;
+const SHARED_LANES: usize = 1;
+
+/// Parts that were handed over and wait for the next take, beside some for each handle.
+const PARTS_MAX: usize = 64;
 
 pub(crate) struct Shared<K, A: Aggregate, S> {
-    aggregate: A,
+    pub(crate) aggregate: A,
     hasher: S,
-    updates_max: Option<u64>,
+    pub(crate) updates_max: Option<u64>,
     when_full: WhenFull,
     keys_max: Option<u64>,
-    keys_full: KeysFull<K>,
-    flush_at: Option<u64>,
-    updates: Credits,
-    keys: Credits,
-    shards: Box<[LockedShard<K, A>]>,
-    flushes: Mutex<FlushesByReason>,
+    pub(crate) keys_full: KeysFull<K>,
+    pub(crate) caps: Caps,
+    pub(crate) hub: Mutex<Hub<K, A::Partial>>,
+    shared_lanes: Box<[SharedLane<K, A::Partial>]>,
 }
 
-type LockedShard<K, A> = Aligned<Mutex<Shard<K, A>>>;
-
-/// Keeps neighbouring locks off each other's cache lines, and off the pair that is prefetched.
-#[repr(align(128))]
-struct Aligned<T>(T);
-
-struct Shard<K, A: Aggregate> {
-    table: Table<K, A::Partial>,
-    counts: Counts,
-    stamps: u64,
-}
-
-enum KeysFull<K> {
+pub(crate) enum KeysFull<K> {
     Reject,
     FlushNow,
-    Overflow { hash: u64, key: K },
+    Overflow { hash: Hash, key: K },
 }
 
-/// Under which key an update is put in.
-#[derive(Clone, Copy)]
-enum Route {
-    Own,
-    Overflow,
+/// An update that waits for what its handle lacks.
+struct Claims<'a, K, A: Aggregate, S> {
+    shared: &'a Shared<K, A, S>,
+    lane: usize,
+    ticket: Ticket,
 }
 
 impl<K, A, S> Shared<K, A, S>
 where
-    K: Hash + Eq + Clone,
+    K: Hashed + Eq + Clone,
     A: Aggregate,
     S: BuildHasher,
 {
@@ -73,11 +65,16 @@ where
             WhenKeysFull::Reject => (KeysFull::Reject, 0),
             WhenKeysFull::FlushNow => (KeysFull::FlushNow, 0),
             WhenKeysFull::OverflowKey(key) => {
-                let hash = settings.hasher.hash_one(&key);
+                let hash = Hash::new(settings.hasher.hash_one(&key));
                 (KeysFull::Overflow { hash, key }, 1)
             }
         };
-        let shards = (0..SHARDS).map(|_| Aligned(Mutex::new(Shard::default())));
+        let caps = Caps {
+            updates_max: settings.updates_max,
+            keys_max: settings.keys_max.map(|max| max - reserved),
+            flush_at,
+            has_overflow_key: reserved > 0,
+        };
         Self {
             aggregate: settings.aggregate,
             hasher: settings.hasher,
@@ -85,341 +82,354 @@ where
             when_full: settings.when_full,
             keys_max: settings.keys_max,
             keys_full,
-            flush_at,
-            updates: Credits::new(settings.updates_max),
-            // The place of the overflow key is not given to others.
-            keys: Credits::new(settings.keys_max.map(|max| max - reserved)),
-            shards: shards.collect(),
-            flushes: Mutex::new(FlushesByReason::default()),
+            caps,
+            hub: Mutex::new(Hub::new()),
+            shared_lanes: (0..SHARED_LANES).map(|_| SharedLane::new()).collect(),
         }
     }
 
-    pub(crate) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
-        self.hasher.hash_one(key)
+    #[inline]
+    pub(crate) fn hash<Q: Hashed + ?Sized>(&self, key: &Q) -> Hash {
+        Hash::new(self.hasher.hash_one(key))
     }
 
-    pub(crate) fn updates(&self) -> u64 {
-        self.updates.used()
+    /// The lane of a thread that has no handle.
+    pub(crate) fn open_lane(&self) -> OpenLane<'_, K, A::Partial> {
+        self.shared_lanes[thread_number() % SHARED_LANES].open(&self.hub)
     }
 
-    pub(crate) fn add(&self, hash: u64, key: K, update: A::Update) -> AddResult<K, A> {
-        if let Err(cause) = self.aggregate.check(&update) {
-            self.shard(hash).counts.invalid += 1;
-            return Err(AddError::Invalid { key, update, cause });
-        }
-        match self.updates.claim() {
-            Some(claim) => self.put(Route::Own, hash, key, update, claim),
-            None => self.put_beyond_updates(hash, key, update),
-        }
-    }
-
-    /// Adds without owning a key as long as it is there; otherwise `own` is called, outside the
-    /// lock.
-    pub(crate) fn add_ref<Q>(
+    /// Adds an update on the way that costs least if nothing is lacking.
+    #[inline]
+    pub(crate) fn add<L, N>(
         &self,
-        hash: u64,
-        key: &Q,
+        lane: &L,
+        hash: Hash,
+        named: N,
         update: A::Update,
-        own: impl FnOnce(&Q) -> K,
     ) -> AddResult<K, A>
     where
-        K: Borrow<Q>,
-        Q: Eq + ?Sized,
+        L: OnLane<K, A::Partial>,
+        N: Named<K>,
     {
-        if self.aggregate.check(&update).is_err() {
-            // The slow path finds the same fault and reports it with the key.
-            return self.add(hash, own(key), update);
+        if let Err(cause) = self.aggregate.check(&update) {
+            return Err(self.refuse_invalid(lane, named, update, cause));
         }
-        let Some(claim) = self.updates.claim() else {
-            return self.put_beyond_updates(hash, own(key), update);
-        };
-        match self.absorb_present(Route::Own, hash, key, update) {
-            Ok(()) => Ok(self.added(claim)),
-            Err(update) => self.put(Route::Own, hash, own(key), update, claim),
-        }
-    }
-
-    /// Puts an update under its key, making an entry for it if need be and if there is room.
-    fn put(
-        &self,
-        route: Route,
-        hash: u64,
-        key: K,
-        update: A::Update,
-        claim: Claim<'_>,
-    ) -> AddResult<K, A> {
-        let mut shard = self.shard(hash);
-        if let Some(place) = shard.table.find(hash, &key) {
-            let displaced = shard.absorb(place, &self.aggregate, update, route);
-            drop(shard);
-            drop((displaced, key));
-            return Ok(self.added(claim));
-        }
-        let key_claim = match &self.keys_full {
-            // Its place is reserved.
-            KeysFull::Overflow { key: overflow, .. } if *overflow == key => {
-                self.keys.force(1);
-                None
+        // What is left of key and update is dropped here, after unlocking.
+        match lane.on(|lane| lane.add_known(&self.aggregate, hash, &named, update)) {
+            Fast::Done { is_due, .. } => Ok(added(is_due)),
+            Fast::Lacking(update) => {
+                let mut claims = self.claims(lane);
+                let step = self.try_with(lane, hash, named, update, &mut claims.ticket);
+                self.add_slowly(lane, hash, step, claims)
             }
-            _ => match self.keys.claim() {
-                Some(key_claim) => Some(key_claim),
-                None => {
-                    drop(shard);
-                    return self.put_beyond_keys(hash, key, update, claim);
-                }
-            },
-        };
-        shard.insert(hash, key, &self.aggregate, update, route);
-        drop(shard);
-        key_claim.map(Claim::keep);
-        Ok(self.added(claim))
+        }
     }
 
-    /// Adds to the entry of a key if there is one, else hands the update back.
-    fn absorb_present<Q>(
+    #[cold]
+    #[inline(never)]
+    fn refuse_invalid<L, N>(
         &self,
-        route: Route,
-        hash: u64,
-        key: &Q,
+        lane: &L,
+        named: N,
         update: A::Update,
-    ) -> Result<(), A::Update>
+        cause: InvalidUpdate,
+    ) -> AddError<K, A::Update>
     where
-        K: Borrow<Q>,
-        Q: Eq + ?Sized,
+        L: OnLane<K, A::Partial>,
+        N: Named<K>,
     {
-        let mut shard = self.shard(hash);
-        let Some(place) = shard.table.find(hash, key) else {
-            return Err(update);
-        };
-        let displaced = shard.absorb(place, &self.aggregate, update, route);
-        drop(shard);
-        drop(displaced);
-        Ok(())
+        lane.on(|lane| lane.slot.write(|container| container.account.invalid += 1));
+        let key = named.own();
+        AddError::Invalid { key, update, cause }
     }
 
-    fn put_beyond_updates(&self, hash: u64, key: K, update: A::Update) -> AddResult<K, A> {
-        match self.when_full {
-            WhenFull::Reject => {
-                self.shard(hash).counts.updates_full += 1;
-                let updates_max = self.updates_max.unwrap_or(u64::MAX);
-                Err(AddError::UpdatesFull {
-                    key,
-                    update,
-                    updates_max,
-                })
-            }
-            WhenFull::FlushNow => Ok(Added::Flushed(
-                self.take_with(TakeReason::Capacity, Some((hash, key, update))),
-            )),
-        }
-    }
-
-    fn put_beyond_keys(
+    /// Gets what is lacking, and adds, until nothing is.
+    #[inline(never)]
+    fn add_slowly<L, N>(
         &self,
-        hash: u64,
-        key: K,
-        update: A::Update,
-        claim: Claim<'_>,
-    ) -> AddResult<K, A> {
-        match &self.keys_full {
-            KeysFull::Reject => {
-                drop(claim);
-                self.shard(hash).counts.keys_full += 1;
-                let keys_max = self.keys_max.unwrap_or(u64::MAX);
-                Err(AddError::KeysFull {
-                    key,
-                    update,
-                    keys_max,
-                })
-            }
-            KeysFull::FlushNow => {
-                drop(claim);
-                Ok(Added::Flushed(self.take_with(
-                    TakeReason::Capacity,
-                    Some((hash, key, update)),
-                )))
-            }
-            KeysFull::Overflow { hash, key } => {
-                match self.absorb_present(Route::Overflow, *hash, key, update) {
-                    Ok(()) => Ok(self.added(claim)),
-                    Err(update) => self.put(Route::Overflow, *hash, key.clone(), update, claim),
+        lane: &L,
+        hash: Hash,
+        mut step: Step<N, A::Update>,
+        mut claims: Claims<'_, K, A, S>,
+    ) -> AddResult<K, A>
+    where
+        L: OnLane<K, A::Partial>,
+        N: Named<K>,
+    {
+        loop {
+            let (named, update) = match step {
+                Step::Done { is_due, .. } => return Ok(added(is_due)),
+                Step::NeedsUpdate(named, update) => {
+                    if !self.claim_update(lane, &mut claims.ticket) {
+                        return self.beyond_updates(hash, named.own(), update);
+                    }
+                    (named, update)
                 }
-            }
-        }
-    }
-
-    fn added(&self, claim: Claim<'_>) -> Added<K, A::Partial> {
-        let total = claim.keep();
-        match self.flush_at {
-            Some(flush_at) if total >= flush_at => Added::FlushDue,
-            _ => Added::Buffered,
-        }
-    }
-
-    /// Takes everything out, shard by shard; with `extra` in it, which is in the buffer only while
-    /// its shard is locked and so needs no room. Its shard comes first: should the aggregate panic,
-    /// nothing has been taken yet.
-    pub(crate) fn take_with(
-        &self,
-        reason: TakeReason,
-        mut extra: Option<(u64, K, A::Update)>,
-    ) -> Taken<K, A::Partial> {
-        let mut tables = Vec::new();
-        let first = extra.as_ref().map_or(0, |(hash, ..)| shard_of(*hash));
-        for index in (first..SHARDS).chain(0..first) {
-            let mut shard = self.shards[index].0.lock();
-            let (updates, keys) = (shard.table.updates(), shard.table.keys() as u64);
-            let displaced =
-                extra
-                    .take()
-                    .map(|(hash, key, update)| match shard.table.find(hash, &key) {
-                        Some(place) => {
-                            let update = shard.absorb(place, &self.aggregate, update, Route::Own);
-                            Some((key, update))
-                        }
-                        None => {
-                            shard.insert(hash, key, &self.aggregate, update, Route::Own);
-                            None
-                        }
-                    });
-            if shard.table.keys() == 0 {
-                continue;
-            }
-            shard.counts.flushed += shard.table.updates();
-            let table = mem::take(&mut shard.table);
-            drop(shard);
-            drop(displaced);
-            self.updates.release(updates);
-            self.keys.release(keys);
-            tables.push(table);
-        }
-        let mut taken = Taken::with_capacity(tables.iter().map(Table::keys).sum());
-        for table in tables {
-            taken.extend(table.into_entries());
-        }
-        if !taken.is_empty() {
-            self.flushes.lock().record(reason);
-        }
-        taken
-    }
-
-    pub(crate) fn restore(&self, taken: Taken<K, A::Partial>) {
-        for entry in taken {
-            let hash = self.hash(&entry.key);
-            let updates = entry.updates;
-            self.updates.force(updates);
-            let mut shard = self.shard(hash);
-            let displaced = match shard.table.find(hash, &entry.key) {
-                Some(place) => Some(shard.table.merge(place, &self.aggregate, entry)),
-                None => {
-                    self.keys.force(1);
-                    shard.table.insert(hash, entry);
-                    None
+                Step::NeedsKey(named, update) => {
+                    let ticket = self.claim_key(lane, hash, &named);
+                    if ticket == KeyTicket::None {
+                        return self.beyond_keys(lane, hash, named.own(), update, claims);
+                    }
+                    claims.ticket.key = ticket;
+                    (named, update)
+                }
+                Step::NeedsOwned(named, update) => {
+                    let named = Own(named.own());
+                    let step = self.try_with(lane, hash, named, update, &mut claims.ticket);
+                    return self.add_slowly(lane, hash, step, claims);
                 }
             };
-            shard.counts.restored += updates;
-            drop(shard);
+            step = self.try_with(lane, hash, named, update, &mut claims.ticket);
+        }
+    }
+
+    fn try_with<L, N>(
+        &self,
+        lane: &L,
+        hash: Hash,
+        named: N,
+        update: A::Update,
+        ticket: &mut Ticket,
+    ) -> Step<N, A::Update>
+    where
+        L: OnLane<K, A::Partial>,
+        N: Named<K>,
+    {
+        lane.on(|lane| lane.add(&self.aggregate, hash, named, update, ticket))
+    }
+
+    /// Gets a credit for the update at hand, and a chunk for those that follow.
+    fn claim_update<L: OnLane<K, A::Partial>>(&self, lane: &L, ticket: &mut Ticket) -> bool {
+        let number = lane.on(|lane| lane.number);
+        let mut hub = self.hub.lock();
+        let Some(grant) = hub.grant(&self.caps, number) else {
+            hub.held.counts.updates_full += u64::from(self.when_full == WhenFull::Reject);
+            return false;
+        };
+        let (clock, epoch) = (hub.held.clock, hub.held.epoch);
+        let spare = hub.held.spare(number);
+        // A taker would need the hub's lock, so nothing comes between the grant and this.
+        let (order, unused) = lane.on(|lane| {
+            lane.slot.write(|container| {
+                let account = &mut container.account;
+                account.credits += grant.chunk;
+                account.granted += grant.chunk;
+                account.is_due = grant.is_due;
+                account.epoch = epoch;
+                account.clock = account.clock.max(clock);
+                let order = account.clock;
+                match spare {
+                    Some(table) if !container.table.is_allocated() => {
+                        container.table = table;
+                        (order, None)
+                    }
+                    unused => (order, unused),
+                }
+            })
+        });
+        if let Some(unused) = unused {
+            // It is pushed back where it was popped.
+            drop(hub.held.give_back(Some(number), unused));
+        }
+        hub.held.clock = order;
+        drop(hub);
+        ticket.has_update = true;
+        ticket.is_due = grant.is_due;
+        ticket.clock = order;
+        true
+    }
+
+    /// Gets a place for a key that is to get its first update in this handle.
+    fn claim_key<L, N>(&self, lane: &L, hash: Hash, named: &N) -> KeyTicket
+    where
+        L: OnLane<K, A::Partial>,
+        N: Named<K>,
+    {
+        if let KeysFull::Overflow { hash: of, key } = &self.keys_full
+            && *of == hash
+            && named.is(key)
+        {
+            return KeyTicket::Reserved;
+        }
+        let number = lane.on(|lane| lane.number);
+        loop {
+            let mut hub = self.hub.lock();
+            let room = hub.held.key_room(&self.caps, number);
+            if let KeyRoom::Chunk(chunk) = room {
+                hub.held.charge(number, chunk);
+                lane.on(|lane| {
+                    lane.slot.write(|container| {
+                        container.account.key_credits += chunk;
+                        container.account.charged += chunk;
+                    });
+                });
+                return KeyTicket::Paid;
+            }
+            if hub.held.central.table.find(hash, named).is_some() {
+                let epoch = hub.held.epoch;
+                lane.on(|lane| lane.slot.write(|container| container.account.epoch = epoch));
+                return KeyTicket::Known(epoch);
+            }
+            match room {
+                KeyRoom::Full => {
+                    let is_refused = matches!(self.keys_full, KeysFull::Reject);
+                    hub.held.counts.keys_full += u64::from(is_refused);
+                    return KeyTicket::None;
+                }
+                KeyRoom::Unmerged => {
+                    hub.park_all();
+                    let is_merged = hub.held.parked.is_empty();
+                    drop(hub);
+                    if is_merged {
+                        // Another add has the last place, and did not get to its table yet.
+                        yield_now();
+                    }
+                    self.merge_parked(0);
+                }
+                KeyRoom::Last | KeyRoom::Chunk(_) => {
+                    hub.held.charge(number, 0);
+                    return KeyTicket::Paid;
+                }
+            }
+        }
+    }
+
+    fn beyond_updates(&self, hash: Hash, key: K, update: A::Update) -> AddResult<K, A> {
+        match self.when_full {
+            WhenFull::Reject => Err(AddError::UpdatesFull {
+                key,
+                update,
+                updates_max: self.updates_max.unwrap_or(u64::MAX),
+            }),
+            WhenFull::FlushNow => self.flush_with(hash, key, update),
+        }
+    }
+
+    fn beyond_keys<L: OnLane<K, A::Partial>>(
+        &self,
+        lane: &L,
+        hash: Hash,
+        key: K,
+        update: A::Update,
+        mut claims: Claims<'_, K, A, S>,
+    ) -> AddResult<K, A> {
+        match &self.keys_full {
+            KeysFull::Reject => Err(AddError::KeysFull {
+                key,
+                update,
+                keys_max: self.keys_max.unwrap_or(u64::MAX),
+            }),
+            KeysFull::FlushNow => {
+                drop(claims);
+                self.flush_with(hash, key, update)
+            }
+            KeysFull::Overflow {
+                hash: of,
+                key: other,
+            } => {
+                // So that nothing can be lacking under the other key: a take may have come between.
+                let ticket = &mut claims.ticket;
+                lane.on(|lane| {
+                    lane.slot.write(|container| container.account.issue(ticket));
+                });
+                if !ticket.has_update && !self.claim_update(lane, ticket) {
+                    return self.beyond_updates(hash, key, update);
+                }
+                ticket.is_overflow = true;
+                ticket.key = KeyTicket::Reserved;
+                let step = self.try_with(lane, *of, Bound(other), update, ticket);
+                self.add_slowly(lane, *of, step, claims)
+            }
+        }
+    }
+
+    /// Takes everything out, this update with it, which needs no room.
+    fn flush_with(&self, hash: Hash, key: K, update: A::Update) -> AddResult<K, A> {
+        let flushed = self.take_with(TakeReason::Capacity, Some((hash, key, update)));
+        Ok(Added::Flushed(flushed))
+    }
+
+    /// Merges what was handed over until `left` parts are left, in portions, so that nobody waits
+    /// for long.
+    pub(crate) fn merge_parked(&self, left: usize) {
+        loop {
+            let mut displaced = Displaced::default();
+            let mut hub = self.hub.lock();
+            let parts = hub.held.parked.len();
+            if parts <= left {
+                return;
+            }
+            hub.held.merge_some(self, &mut displaced);
+            drop(hub);
             drop(displaced);
         }
+    }
+
+    /// Brings back what was taken out; whoever takes next merges it.
+    pub(crate) fn restore(&self, batch: Taken<K, A::Partial>) {
+        if batch.is_empty() {
+            return;
+        }
+        let mut hub = self.hub.lock();
+        hub.held.counts.restored += batch.updates();
+        hub.held.force(batch);
+        // Credits that handles have were given when there was room.
+        hub.park_all();
+        drop(hub);
+        self.settle();
     }
 
     pub(crate) fn stats(&self) -> CoalescerStats {
-        let shards: Vec<_> = self.shards.iter().map(|shard| shard.0.lock()).collect();
-        let flushes = *self.flushes.lock();
-        let sum = |count: fn(&Shard<K, A>) -> u64| shards.iter().map(|shard| count(shard)).sum();
-        let refused_invalid: u64 = sum(|shard| shard.counts.invalid);
-        let refused_keys_full: u64 = sum(|shard| shard.counts.keys_full);
-        let refused_updates_full: u64 = sum(|shard| shard.counts.updates_full);
-        let updates_refused = refused_invalid + refused_keys_full + refused_updates_full;
-        let updates_buffered: u64 = sum(|shard| shard.counts.accepted);
-        let updates_flushed: u64 = sum(|shard| shard.counts.flushed);
-        let current_buffer_size: u64 = sum(|shard| shard.table.updates());
-        let flush_operations = flushes.total();
-        let manual_flushes = flushes.of(TakeReason::Manual);
-        CoalescerStats {
-            updates_offered: updates_buffered + updates_refused,
-            updates_buffered,
-            updates_refused,
-            refused_invalid,
-            refused_keys_full,
-            refused_updates_full,
-            updates_overflowed: sum(|shard| shard.counts.overflowed),
-            updates_flushed,
-            updates_restored: sum(|shard| shard.counts.restored),
-            flush_operations,
-            auto_flushes: flush_operations - manual_flushes,
-            manual_flushes,
-            flushes_by_reason: flushes,
-            current_buffer_size,
-            unique_keys: sum(|shard| shard.table.keys() as u64),
-            avg_updates_per_flush: match flush_operations {
-                0 => 0.0,
-                _ => updates_flushed as f64 / flush_operations as f64,
-            },
-            buffer_utilization_pct: self
-                .updates_max
-                .map_or(0.0, |max| current_buffer_size as f64 / max as f64 * 100.0),
+        self.hub.lock().park_all();
+        loop {
+            self.merge_parked(0);
+            let hub = self.hub.lock();
+            let held = &hub.held;
+            if held.parked.is_empty() {
+                let updates = (held.updates_held(), self.updates_max);
+                let keys = held.central.table.live();
+                return CoalescerStats::new(&held.counts, held.flushes, updates, keys);
+            }
         }
     }
 
-    fn shard(&self, hash: u64) -> Guard<'_, Shard<K, A>> {
-        self.shards[shard_of(hash)].0.lock()
-    }
-}
-
-impl<K: Eq, A: Aggregate> Shard<K, A> {
-    fn absorb(
-        &mut self,
-        place: usize,
-        aggregate: &A,
-        update: A::Update,
-        route: Route,
-    ) -> Option<A::Update> {
-        let stamp = self.stamp();
-        let displaced = self.table.absorb(place, aggregate, update, stamp);
-        self.accepted(route);
-        displaced
-    }
-
-    fn insert(&mut self, hash: u64, key: K, aggregate: &A, update: A::Update, route: Route) {
-        let partial = aggregate.start(update, self.stamp());
-        self.table.insert(
-            hash,
-            Entry {
-                key,
-                partial,
-                updates: 1,
-            },
-        );
-        self.accepted(route);
-    }
-
-    fn accepted(&mut self, route: Route) {
-        self.counts.accepted += 1;
-        if let Route::Overflow = route {
-            self.counts.overflowed += 1;
+    /// Keeps the number of parts that wait for being merged in bounds.
+    pub(crate) fn settle(&self) {
+        let hub = self.hub.lock();
+        let (parts, lanes) = (hub.held.parked.len(), hub.held.lanes.len());
+        drop(hub);
+        if parts > PARTS_MAX + 4 * lanes {
+            self.merge_parked(PARTS_MAX / 2);
         }
     }
 
-    /// Stamps go on through takes, so what comes back is older than what is there.
-    fn stamp(&mut self) -> Stamp {
-        self.stamps += 1;
-        Stamp::new(self.stamps)
-    }
-}
-
-impl<K, A: Aggregate> Default for Shard<K, A> {
-    fn default() -> Self {
-        Self {
-            table: Table::default(),
-            counts: Counts::default(),
-            stamps: 0,
+    fn claims<L: OnLane<K, A::Partial>>(&self, lane: &L) -> Claims<'_, K, A, S> {
+        Claims {
+            shared: self,
+            lane: lane.on(|lane| lane.number),
+            ticket: Ticket::default(),
         }
     }
 }
 
-/// Mixes the hash once more, since the table uses its bits as they are.
-fn shard_of(hash: u64) -> usize {
-    const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
-    (hash.wrapping_mul(GOLDEN) >> 48) as usize % SHARDS
+impl<K, A: Aggregate, S> Drop for Claims<'_, K, A, S> {
+    /// Gives back what the update did not need, or could not use.
+    fn drop(&mut self) {
+        let is_paid = self.ticket.key == KeyTicket::Paid;
+        if self.ticket.has_update || is_paid {
+            let mut hub = self.shared.hub.lock();
+            hub.held.used -= u64::from(self.ticket.has_update);
+            if is_paid {
+                hub.held.discharge(self.lane);
+            }
+        }
+    }
+}
+
+fn added<K, P>(is_due: bool) -> Added<K, P> {
+    if is_due {
+        Added::FlushDue
+    } else {
+        Added::Buffered
+    }
 }

@@ -3,6 +3,11 @@
 pub(crate) use std::sync::atomic::Ordering;
 
 #[cfg(loom)]
+pub(crate) use loom::thread::yield_now;
+#[cfg(not(loom))]
+pub(crate) use std::thread::yield_now;
+
+#[cfg(loom)]
 pub(crate) use loom::sync::atomic::AtomicU64;
 #[cfg(not(loom))]
 pub(crate) use std::sync::atomic::AtomicU64;
@@ -38,4 +43,22 @@ impl<T> Mutex<T> {
     pub(crate) fn lock(&self) -> Guard<'_, T> {
         self.0.lock().expect("no model panics under a lock")
     }
+}
+
+/// A small number that differs between threads as far as it goes round.
+#[cfg(not(loom))]
+pub(crate) fn thread_number() -> usize {
+    use std::sync::atomic::AtomicUsize;
+
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static NUMBER: usize = NEXT.fetch_add(1, Ordering::Relaxed);
+    }
+    // A thread that is ending and has no locals any more is as good as the first.
+    NUMBER.try_with(|number| *number).unwrap_or(0)
+}
+
+#[cfg(loom)]
+pub(crate) fn thread_number() -> usize {
+    0
 }

@@ -1,5 +1,7 @@
 //! What is taken out of a coalescer.
 
+use crate::Aggregate;
+
 /// The updates of one key, merged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry<K, P> {
@@ -28,6 +30,34 @@ impl<K, P> Taken<K, P> {
             entries: Vec::with_capacity(keys),
             updates: 0,
         }
+    }
+
+    pub(crate) fn push(&mut self, entry: Entry<K, P>) {
+        self.updates += entry.updates;
+        self.entries.push(entry);
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Entry<K, P>> {
+        let entry = self.entries.pop()?;
+        self.updates -= entry.updates;
+        Some(entry)
+    }
+
+    /// Adds to the entry at `place`; returns what has to be dropped.
+    pub(crate) fn merge<A: Aggregate<Partial = P>>(
+        &mut self,
+        aggregate: &A,
+        place: usize,
+        partial: P,
+        updates: u64,
+    ) -> Option<P> {
+        let Some(entry) = self.entries.get_mut(place) else {
+            return Some(partial);
+        };
+        let displaced = aggregate.merge(&mut entry.partial, partial);
+        entry.updates += updates;
+        self.updates += updates;
+        displaced
     }
 
     /// Number of single updates in it.

@@ -92,9 +92,9 @@ impl serde::Serialize for FlushesByReason {
 /// What went through a coalescer and what is in it, at one moment.
 ///
 /// Always: `updates_offered = updates_buffered + updates_refused`, and
-/// `updates_buffered + updates_restored = updates_flushed + current_buffer_size`. Both sides are
-/// measured, neither is derived from the other. Flushes are counted when they end, so while a take
-/// is under way its updates can be counted before its flush is.
+/// `updates_buffered + updates_restored = updates_flushed + updates_lost + current_buffer_size`.
+/// Both sides are measured, neither is derived from the other. Flushes are counted when they end,
+/// so while a take is under way its updates can be counted before its flush is.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -117,6 +117,8 @@ pub struct CoalescerStats {
     pub updates_flushed: u64,
     /// Updates that were brought back after they had been taken out.
     pub updates_restored: u64,
+    /// Updates that were lost because the aggregate or a key panicked while they were merged.
+    pub updates_lost: u64,
     /// Takes that took something.
     pub flush_operations: u64,
     /// Those of them that nobody asked for by hand.
@@ -135,7 +137,7 @@ pub struct CoalescerStats {
     pub buffer_utilization_pct: f64,
 }
 
-/// What one shard counts, under its lock, so that its sums always agree.
+/// What the hub counts, under its lock, so that its sums always agree.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Counts {
     pub(crate) accepted: u64,
@@ -145,4 +147,42 @@ pub(crate) struct Counts {
     pub(crate) overflowed: u64,
     pub(crate) flushed: u64,
     pub(crate) restored: u64,
+    pub(crate) lost: u64,
+}
+
+impl CoalescerStats {
+    pub(crate) fn new(
+        counts: &Counts,
+        flushes: FlushesByReason,
+        (updates, updates_max): (u64, Option<u64>),
+        keys: usize,
+    ) -> Self {
+        let updates_refused = counts.invalid + counts.keys_full + counts.updates_full;
+        let flush_operations = flushes.total();
+        let manual_flushes = flushes.of(TakeReason::Manual);
+        Self {
+            updates_offered: counts.accepted + updates_refused,
+            updates_buffered: counts.accepted,
+            updates_refused,
+            refused_invalid: counts.invalid,
+            refused_keys_full: counts.keys_full,
+            refused_updates_full: counts.updates_full,
+            updates_overflowed: counts.overflowed,
+            updates_flushed: counts.flushed,
+            updates_restored: counts.restored,
+            updates_lost: counts.lost,
+            flush_operations,
+            auto_flushes: flush_operations - manual_flushes,
+            manual_flushes,
+            flushes_by_reason: flushes,
+            current_buffer_size: updates,
+            unique_keys: keys as u64,
+            avg_updates_per_flush: match flush_operations {
+                0 => 0.0,
+                _ => counts.flushed as f64 / flush_operations as f64,
+            },
+            buffer_utilization_pct: updates_max
+                .map_or(0.0, |max| updates as f64 / max as f64 * 100.0),
+        }
+    }
 }

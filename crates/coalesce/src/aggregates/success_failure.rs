@@ -1,6 +1,6 @@
 //! Weights of successes and failures of each key, as a Bayesian tracker wants them.
 
-use crate::sum::add_finite;
+use super::sum::add_finite;
 use crate::{Aggregate, InvalidUpdate, Stamp};
 
 /// Adds up the weights of each key by outcome, with their counts.

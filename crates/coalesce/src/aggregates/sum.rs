@@ -59,6 +59,7 @@ impl Aggregate for Sum {
 }
 
 /// The sum of two finite numbers, kept finite.
-pub(crate) fn add_finite(left: f64, right: f64) -> f64 {
+#[inline]
+pub(super) fn add_finite(left: f64, right: f64) -> f64 {
     (left + right).clamp(f64::MIN, f64::MAX)
 }
