@@ -60,7 +60,7 @@ macro_rules! contenders {
         ];
         if $all {
             list.extend([
-                contenders!(@ Variant, "ours, default hasher", ours::DefaultHasher<$key>, $key,
+                contenders!(@ Variant, "ours, hasher of std", ours::StdHasher<$key>, $key,
                     $run),
                 contenders!(@ Peer, "DashMap with foldhash, keys kept", maps::DashKept<$key>,
                     $key, $run),

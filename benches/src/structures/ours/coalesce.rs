@@ -1,24 +1,63 @@
 //! The coalescer of `coalesce`.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hash, RandomState};
 
-use coalesce::{Added, Coalescer, Count, WhenFull, Writer};
+use coalesce::{Added, Coalescer, Count, Seeded, WhenFull, Writer};
 
 use crate::structures::keyed::{self, Add, Key, Totals};
 
-/// With the hasher that the quickest peers have.
-pub(crate) type Keyed<K> = Counting<K, foldhash::fast::RandomState>;
-/// With the hasher that it has unless told otherwise.
-pub(crate) type DefaultHasher<K> = Counting<K, RandomState>;
+/// With the hasher that it has unless told otherwise, which is that of the quickest peers.
+pub(crate) type Keyed<K> = Counting<K, Seeded>;
+/// With the hasher of the standard library.
+pub(crate) type StdHasher<K> = Counting<K, RandomState>;
 
 /// Far above what a run adds between two takes.
 const UPDATES_MAX: u64 = 1 << 40;
 
-pub(crate) struct Counting<K, S>(Coalescer<K, Count, S>);
+/// How the coalescer keeps a key, and how one is added.
+pub(crate) trait Kept: Key {
+    type Kept: Hash + Eq + Clone + Send + Sync + 'static;
 
-impl<K: Key, S: BuildHasher + Default + Send + Sync> keyed::Keyed<K> for Counting<K, S> {
+    fn query(kept: &Self::Kept) -> &Self::Query;
+
+    /// Whether it is in the buffer; anything else would show as lost.
+    fn add<S: BuildHasher>(writer: &Writer<Self::Kept, Count, S>, key: &Self::Query) -> bool;
+}
+
+impl Kept for u64 {
+    type Kept = u64;
+
+    fn query(kept: &u64) -> &u64 {
+        kept
+    }
+
+    #[inline(always)]
+    fn add<S: BuildHasher>(writer: &Writer<u64, Count, S>, key: &u64) -> bool {
+        matches!(writer.add(*key, ()), Ok(Added::Buffered))
+    }
+}
+
+impl Kept for String {
+    type Kept = coalesce::Key;
+
+    fn query(kept: &coalesce::Key) -> &str {
+        kept
+    }
+
+    #[inline(always)]
+    fn add<S: BuildHasher>(writer: &Writer<coalesce::Key, Count, S>, key: &str) -> bool {
+        matches!(writer.add_str(key, ()), Ok(Added::Buffered))
+    }
+}
+
+pub(crate) struct Counting<K: Kept, S>(Coalescer<K::Kept, Count, S>);
+
+/// A writer, by the type of key that the work has.
+pub(crate) struct Adder<K: Kept, S>(Writer<K::Kept, Count, S>);
+
+impl<K: Kept, S: BuildHasher + Default + Send + Sync> keyed::Keyed<K> for Counting<K, S> {
     type Adder<'a>
-        = Writer<K, Count, S>
+        = Adder<K, S>
     where
         S: 'a;
 
@@ -30,21 +69,21 @@ impl<K: Key, S: BuildHasher + Default + Send + Sync> keyed::Keyed<K> for Countin
         Self(builder.build().expect("the settings fit together"))
     }
 
-    fn adder(&self) -> Writer<K, Count, S> {
-        self.0.writer()
+    fn adder(&self) -> Adder<K, S> {
+        Adder(self.0.writer())
     }
 
     fn take(&self, totals: &mut Totals<K>) {
         for entry in &self.0.take() {
-            totals.see(entry.key.borrow(), entry.partial);
+            totals.see(K::query(&entry.key), entry.partial);
         }
     }
 }
 
-impl<K: Key, S: BuildHasher> Add<K> for Writer<K, Count, S> {
+impl<K: Kept, S: BuildHasher> Add<K> for Adder<K, S> {
     #[inline(always)]
     fn add(&mut self, key: &K::Query) {
-        // Anything else would show as a lost update.
-        if let Ok(Added::Buffered) = self.add_ref(key, ()) {}
+        let is_in = K::add(&self.0, key);
+        debug_assert!(is_in, "an update was refused");
     }
 }

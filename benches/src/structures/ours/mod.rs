@@ -6,4 +6,4 @@ mod coalesce;
 pub(super) use buffer_core::{
     BatchedHistory, Columns, Global, Shared, SharedHistory, Striped, Waiting, WaitingGlobal,
 };
-pub(super) use coalesce::{DefaultHasher, Keyed};
+pub(super) use coalesce::{Keyed, StdHasher};
