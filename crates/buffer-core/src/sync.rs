@@ -6,11 +6,13 @@
 pub(crate) use std::sync::atomic::Ordering;
 
 #[cfg(not(loom))]
-pub(crate) use plain::{AtomicBool, AtomicUsize, Condvar, Guard, Mutex, UnsafeCell, fence, pause};
+pub(crate) use plain::{
+    AtomicBool, AtomicUsize, Condvar, Guard, MutPtr, Mutex, UnsafeCell, fence, pause,
+};
 
 #[cfg(loom)]
 pub(crate) use modelled::{
-    AtomicBool, AtomicUsize, Condvar, Guard, Mutex, UnsafeCell, fence, pause,
+    AtomicBool, AtomicUsize, Condvar, Guard, MutPtr, Mutex, UnsafeCell, fence, pause,
 };
 
 // What histories need beside locks.
@@ -79,6 +81,21 @@ mod plain {
         pub(crate) fn with_mut<R>(&self, with: impl FnOnce(*mut T) -> R) -> R {
             with(self.0.get())
         }
+
+        /// Loom checks that nobody else is in the cell until the result is dropped.
+        #[inline(always)]
+        pub(crate) fn get_mut(&self) -> MutPtr<T> {
+            MutPtr(self.0.get())
+        }
+    }
+
+    pub(crate) struct MutPtr<T>(*mut T);
+
+    impl<T> MutPtr<T> {
+        #[inline(always)]
+        pub(crate) fn with<R>(&self, with: impl FnOnce(*mut T) -> R) -> R {
+            with(self.0)
+        }
     }
 
     /// One turn of a loop that waits for another thread to end a short section.
@@ -115,7 +132,7 @@ mod plain {
 mod modelled {
     use std::time::Instant;
 
-    pub(crate) use loom::cell::UnsafeCell;
+    pub(crate) use loom::cell::{MutPtr, UnsafeCell};
     pub(crate) use loom::sync::atomic::{AtomicBool, AtomicUsize, fence};
 
     pub(crate) type Guard<'a, T> = loom::sync::MutexGuard<'a, T>;

@@ -45,9 +45,9 @@ impl<K, P> Lane<K, P> {
         N: Named<K>,
     {
         let writer = self.number as u32;
-        let fast = self
-            .slot
-            .write(|container| container.add_known(aggregate, writer, hash, named, update));
+        let mut container = self.slot.enter();
+        let fast = container.add_known(aggregate, writer, hash, named, update);
+        drop(container);
         if let Fast::Done { .. } = fast {
             self.count(1);
         }
@@ -77,7 +77,7 @@ impl<K, P> Lane<K, P> {
         step
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn count(&self, updates: u64) {
         self.accepted.set(self.accepted.get() + updates);
         self.gauge.0.store(self.accepted.get(), Ordering::Relaxed);
@@ -91,7 +91,7 @@ pub(crate) trait OnLane<K, P> {
 }
 
 impl<K, P> OnLane<K, P> for Lane<K, P> {
-    #[inline]
+    #[inline(always)]
     fn on<R>(&self, with: impl FnOnce(&Lane<K, P>) -> R) -> R {
         with(self)
     }

@@ -88,7 +88,7 @@ where
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn hash<Q: Hashed + ?Sized>(&self, key: &Q) -> Hash {
         Hash::new(self.hasher.hash_one(key))
     }
@@ -99,7 +99,7 @@ where
     }
 
     /// Adds an update on the way that costs least if nothing is lacking.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn add<L, N>(
         &self,
         lane: &L,
@@ -117,12 +117,26 @@ where
         // What is left of key and update is dropped here, after unlocking.
         match lane.on(|lane| lane.add_known(&self.aggregate, hash, &named, update)) {
             Fast::Done { is_due, .. } => Ok(added(is_due)),
-            Fast::Lacking(update) => {
-                let mut claims = self.claims(lane);
-                let step = self.try_with(lane, hash, named, update, &mut claims.ticket);
-                self.add_slowly(lane, hash, step, claims)
-            }
+            Fast::Lacking(update) => self.add_lacking(lane, hash, named, update),
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn add_lacking<L, N>(
+        &self,
+        lane: &L,
+        hash: Hash,
+        named: N,
+        update: A::Update,
+    ) -> AddResult<K, A>
+    where
+        L: OnLane<K, A::Partial>,
+        N: Named<K>,
+    {
+        let mut claims = self.claims(lane);
+        let step = self.try_with(lane, hash, named, update, &mut claims.ticket);
+        self.add_slowly(lane, hash, step, claims)
     }
 
     #[cold]

@@ -46,7 +46,7 @@ where
     ///
     /// # Errors
     /// As [`Coalescer::add`](crate::Coalescer::add).
-    #[inline]
+    #[inline(always)]
     pub fn add(&self, key: K, update: A::Update) -> AddResult<K, A> {
         let hash = self.shared.hash(&key);
         self.shared.add(&self.lane, hash, Own(key), update)
@@ -56,7 +56,7 @@ where
     ///
     /// # Errors
     /// As [`Coalescer::add`](crate::Coalescer::add).
-    #[inline]
+    #[inline(always)]
     pub fn add_ref<Q>(&self, key: &Q, update: A::Update) -> AddResult<K, A>
     where
         K: Borrow<Q>,
@@ -138,7 +138,7 @@ impl<A: Aggregate, S: BuildHasher> Writer<Key, A, S> {
     ///
     /// # Errors
     /// As [`Coalescer::add`](crate::Coalescer::add).
-    #[inline]
+    #[inline(always)]
     pub fn add_str(&self, key: &str, update: A::Update) -> AddResult<Key, A> {
         let hash = self.shared.hash(key);
         self.shared.add(&self.lane, hash, LentStr(key), update)
@@ -179,7 +179,7 @@ where
     ///
     /// # Errors
     /// As [`Coalescer::add`](crate::Coalescer::add).
-    #[inline]
+    #[inline(always)]
     pub fn add(&self, update: A::Update) -> AddResult<K, A> {
         let Writer { shared, lane } = self.writer;
         shared.add(lane, self.hash, Bound(&self.key), update)

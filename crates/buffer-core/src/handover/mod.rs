@@ -21,5 +21,5 @@ mod slot;
 mod slots;
 
 pub use barrier::Barrier;
-pub use slot::Slot;
+pub use slot::{Slot, Write};
 pub use slots::Slots;

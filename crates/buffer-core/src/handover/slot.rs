@@ -8,10 +8,11 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use super::Barrier;
-use crate::sync::{AtomicUsize, Ordering, UnsafeCell, pause};
+use crate::sync::{AtomicUsize, MutPtr, Ordering, UnsafeCell, pause};
 
 /// A writer's own pair of containers; made by [`Slots::add`](super::Slots::add).
 ///
@@ -43,47 +44,86 @@ impl<C> Slot<C> {
     /// When `write` enters the same slot again.
     #[inline(always)]
     pub fn write<R>(&self, write: impl FnOnce(&mut C) -> R) -> R {
-        let entered = self.enter();
+        write(&mut self.enter())
+    }
+
+    /// Begins a write; it ends when the result is dropped, and a taker waits until then.
+    ///
+    /// # Panics
+    /// When a write of this slot has not ended.
+    #[inline(always)]
+    pub fn enter(&self) -> Write<'_, C> {
+        let entered = Entered::new(self);
         self.barrier.light();
         // Acquire: what the taker did to this container happened before it flipped back to it.
         let phase = self.pair.phase.load(Ordering::Acquire);
-        let result = self.pair.containers[phase].with_mut(|container| {
-            // SAFETY: the slot is not shared and was not entered before, so no other writer is
-            // here. The taker touches a container only after it flipped the phase away from it
-            // and saw every write that may have read the older phase end.
-            write(unsafe { &mut *container })
-        });
-        drop(entered);
-        result
+        Write {
+            container: self.pair.containers[phase].get_mut(),
+            _entered: entered,
+        }
     }
+}
 
-    /// Announces a write, which ends when the result is dropped.
+impl<C> fmt::Debug for Slot<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slot").finish_non_exhaustive()
+    }
+}
+
+/// A write in flight: the container that is written. If it is forgotten and not dropped, a taker
+/// waits for ever.
+pub struct Write<'a, C> {
+    // Dropped before the end is announced.
+    container: MutPtr<C>,
+    _entered: Entered<'a, C>,
+}
+
+impl<C> Deref for Write<'_, C> {
+    type Target = C;
+
     #[inline(always)]
-    fn enter(&self) -> Entered<'_, C> {
-        let before = self.writes.get();
+    fn deref(&self) -> &C {
+        // SAFETY: as for `deref_mut`.
+        self.container.with(|container| unsafe { &*container })
+    }
+}
+
+impl<C> DerefMut for Write<'_, C> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut C {
+        // SAFETY: the slot is not shared and was not entered before, so no other writer is here.
+        // The taker touches a container only after it flipped the phase away from it and saw every
+        // write that may have read the older phase end.
+        self.container.with(|container| unsafe { &mut *container })
+    }
+}
+
+impl<C: fmt::Debug> fmt::Debug for Write<'_, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Write").field(&**self).finish()
+    }
+}
+
+/// Announces a write until it is dropped.
+struct Entered<'a, C>(&'a Slot<C>);
+
+impl<'a, C> Entered<'a, C> {
+    #[inline(always)]
+    fn new(slot: &'a Slot<C>) -> Self {
+        let before = slot.writes.get();
         if before & 1 == 1 {
             entered_twice();
         }
-        self.writes.set(before.wrapping_add(1));
+        slot.writes.set(before.wrapping_add(1));
         // Release, so that a taker that sees this announcement sees the writes before it.
-        self.pair
-            .writes
-            .store(before.wrapping_add(1), Ordering::Release);
-        Entered(self)
+        let writes = &slot.pair.writes;
+        writes.store(before.wrapping_add(1), Ordering::Release);
+        Self(slot)
     }
 }
 
-#[cold]
-#[inline(never)]
-fn entered_twice() -> ! {
-    panic!("a slot was entered inside of its own write");
-}
-
-/// A write in flight.
-struct Entered<'a, C>(&'a Slot<C>);
-
 impl<C> Drop for Entered<'_, C> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         let after = self.0.writes.get().wrapping_add(1);
         self.0.writes.set(after);
@@ -92,10 +132,10 @@ impl<C> Drop for Entered<'_, C> {
     }
 }
 
-impl<C> fmt::Debug for Slot<C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Slot").finish_non_exhaustive()
-    }
+#[cold]
+#[inline(never)]
+fn entered_twice() -> ! {
+    panic!("a slot was entered inside of its own write");
 }
 
 /// How many turns a taker looks on before it concludes that a writer was interrupted: about as
@@ -120,7 +160,7 @@ pub(super) struct Pair<C> {
     containers: [UnsafeCell<C>; 2],
 }
 
-// SAFETY: the containers are used by one thread at a time, as `Slot::write` and `Entry::fetch`
+// SAFETY: the containers are used by one thread at a time, as `Write` and `Entry::fetch`
 // argue, and travel between threads like sent values.
 unsafe impl<C: Send> Sync for Pair<C> {}
 

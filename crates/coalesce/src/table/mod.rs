@@ -71,7 +71,7 @@ impl<K, P> Table<K, P> {
     }
 
     /// The slot of a key, live or idle, if it is there.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn find<N: Named<K>>(&mut self, hash: Hash, named: &N) -> Option<&mut Slot<K, P>> {
         let segment = *self.directory.get(hash.prefix(self.depth))?;
         let slots = &mut self.segments[segment as usize].slots;
