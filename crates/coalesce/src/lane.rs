@@ -88,12 +88,40 @@ impl<K, P> Lane<K, P> {
 pub(crate) trait OnLane<K, P> {
     /// Calls `with` with the lane; what `with` runs may run under a lock.
     fn on<R>(&self, with: impl FnOnce(&Lane<K, P>) -> R) -> R;
+
+    /// As [`Lane::add_known`].
+    // A closure cannot be inlined by force, and this is the hottest of them.
+    fn add_known<A, N>(
+        &self,
+        aggregate: &A,
+        hash: Hash,
+        named: &N,
+        update: A::Update,
+    ) -> Fast<A::Update>
+    where
+        A: Aggregate<Partial = P>,
+        N: Named<K>;
 }
 
 impl<K, P> OnLane<K, P> for Lane<K, P> {
     #[inline(always)]
     fn on<R>(&self, with: impl FnOnce(&Lane<K, P>) -> R) -> R {
         with(self)
+    }
+
+    #[inline(always)]
+    fn add_known<A, N>(
+        &self,
+        aggregate: &A,
+        hash: Hash,
+        named: &N,
+        update: A::Update,
+    ) -> Fast<A::Update>
+    where
+        A: Aggregate<Partial = P>,
+        N: Named<K>,
+    {
+        Self::add_known(self, aggregate, hash, named, update)
     }
 }
 
@@ -135,5 +163,19 @@ impl<K, P> OnLane<K, P> for OpenLane<'_, K, P> {
     fn on<R>(&self, with: impl FnOnce(&Lane<K, P>) -> R) -> R {
         let guard: Guard<'_, Option<Lane<K, P>>> = self.0.0.lock();
         with(guard.as_ref().expect("an open lane stays"))
+    }
+
+    fn add_known<A, N>(
+        &self,
+        aggregate: &A,
+        hash: Hash,
+        named: &N,
+        update: A::Update,
+    ) -> Fast<A::Update>
+    where
+        A: Aggregate<Partial = P>,
+        N: Named<K>,
+    {
+        self.on(|lane| lane.add_known(aggregate, hash, named, update))
     }
 }

@@ -115,7 +115,7 @@ where
             return Err(self.refuse_invalid(lane, named, update, cause));
         }
         // What is left of key and update is dropped here, after unlocking.
-        match lane.on(|lane| lane.add_known(&self.aggregate, hash, &named, update)) {
+        match lane.add_known(&self.aggregate, hash, &named, update) {
             Fast::Done { is_due, .. } => Ok(added(is_due)),
             Fast::Lacking(update) => self.add_lacking(lane, hash, named, update),
         }
