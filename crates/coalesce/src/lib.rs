@@ -65,3 +65,7 @@ pub use writer::{BoundKey, Writer};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/aggregation.md")]
+struct Page;
