@@ -31,6 +31,35 @@ pub(crate) trait Store {
     fn last(&mut self, count: usize) -> &[f64];
 }
 
+/// A store that keeps the times too, in a second one of its kind, and looks up both windows: the
+/// work that a history does. Those that keep values alone are shown beside it.
+pub(crate) struct Timed<S> {
+    values: S,
+    times: S,
+}
+
+impl<S: Store> Store for Timed<S> {
+    fn new(depth: usize) -> Self {
+        Self {
+            values: S::new(depth),
+            times: S::new(depth),
+        }
+    }
+
+    #[inline(always)]
+    fn append(&mut self, value: f64, time: i64) {
+        self.values.append(value, time);
+        self.times
+            .append(f64::from_bits(time.cast_unsigned()), time);
+    }
+
+    #[inline(always)]
+    fn last(&mut self, count: usize) -> &[f64] {
+        std::hint::black_box(self.times.last(count));
+        self.values.last(count)
+    }
+}
+
 /// The last values of one key, written by one thread and read by another.
 pub(crate) trait Beside {
     type Writer<'a>: Append + Send
@@ -66,10 +95,14 @@ macro_rules! alone {
     ($depth:expr, $use:expr) => {
         vec![
             alone!(@ Ours, "ours", ours::Columns, $depth, $use),
-            alone!(@ Peer, MAKE_CONTIGUOUS, alone::MakeContiguous, $depth, $use),
-            alone!(@ Peer, COPY_WHEN_SPLIT, alone::CopyWhenSplit, $depth, $use),
-            alone!(@ Peer, "Vec with 2.5 times the room", alone::Roomy, $depth, $use),
-            alone!(@ Peer, "vmcircbuffer", alone::Mirrored, $depth, $use),
+            alone!(@ Peer, MAKE_CONTIGUOUS, Timed<alone::MakeContiguous>, $depth, $use),
+            alone!(@ Peer, COPY_WHEN_SPLIT, Timed<alone::CopyWhenSplit>, $depth, $use),
+            alone!(@ Peer, "Vec with 2.5 times the room", Timed<alone::Roomy>, $depth, $use),
+            alone!(@ Peer, "vmcircbuffer", Timed<alone::Mirrored>, $depth, $use),
+            alone!(@ Peer, "VecDeque, make_contiguous, no times", alone::MakeContiguous, $depth, $use),
+            alone!(@ Peer, "VecDeque, copy when split, no times", alone::CopyWhenSplit, $depth, $use),
+            alone!(@ Peer, "Vec with 2.5 times the room, no times", alone::Roomy, $depth, $use),
+            alone!(@ Peer, "vmcircbuffer, no times", alone::Mirrored, $depth, $use),
         ]
     };
     (@ $kind:ident, $name:expr, $store:ty, $depth:expr, $use:expr) => {
