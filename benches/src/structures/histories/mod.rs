@@ -20,6 +20,8 @@ const BLOCK: usize = 1_009;
 
 const MAKE_CONTIGUOUS: &str = "VecDeque, make_contiguous";
 const COPY_WHEN_SPLIT: &str = "VecDeque, copy when split";
+const CONTIGUOUS_ALONE: &str = "VecDeque, make_contiguous, no times";
+const SPLIT_ALONE: &str = "VecDeque, copy when split, no times";
 const RW_LOCK: &str = "parking_lot RwLock";
 
 /// The last values of one key, with one owner.
@@ -99,8 +101,8 @@ macro_rules! alone {
             alone!(@ Peer, COPY_WHEN_SPLIT, Timed<alone::CopyWhenSplit>, $depth, $use),
             alone!(@ Peer, "Vec with 2.5 times the room", Timed<alone::Roomy>, $depth, $use),
             alone!(@ Peer, "vmcircbuffer", Timed<alone::Mirrored>, $depth, $use),
-            alone!(@ Peer, "VecDeque, make_contiguous, no times", alone::MakeContiguous, $depth, $use),
-            alone!(@ Peer, "VecDeque, copy when split, no times", alone::CopyWhenSplit, $depth, $use),
+            alone!(@ Peer, CONTIGUOUS_ALONE, alone::MakeContiguous, $depth, $use),
+            alone!(@ Peer, SPLIT_ALONE, alone::CopyWhenSplit, $depth, $use),
             alone!(@ Peer, "Vec with 2.5 times the room, no times", alone::Roomy, $depth, $use),
             alone!(@ Peer, "vmcircbuffer, no times", alone::Mirrored, $depth, $use),
         ]
@@ -159,8 +161,9 @@ pub(super) fn cases() -> Vec<Case> {
                 .aim(3.0, Against::BestOf(&[RW_LOCK])),
             ],
             contenders: vec![
-                beside!(@ Ours, "ours", ours::SharedHistory),
-                beside!(@ Variant, "ours, shown in batches of 32", ours::BatchedHistory),
+                // Beside a reader that never rests a writer publishes per batch.
+                beside!(@ Ours, "ours, published in batches of 32", ours::BatchedHistory),
+                beside!(@ Variant, "ours, published per append", ours::SharedHistory),
                 beside!(@ Peer, RW_LOCK, beside::ParkingLotRwLock),
                 beside!(@ Peer, "parking_lot Mutex", beside::ParkingLotMutex),
                 beside!(@ Peer, "std RwLock", beside::StdRwLock),
