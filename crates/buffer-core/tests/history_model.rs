@@ -40,7 +40,7 @@ fn action() -> impl Strategy<Value = Action> {
         1 => Just(Action::Clear),
         3 => (0..100_usize).prop_map(Action::Window),
         3 => (0..400_u64).prop_map(Action::Since),
-        3 => (-10..2000_i64).prop_map(Action::Within),
+        3 => prop_oneof![-10..2000_i64, 0..20_i64].prop_map(Action::Within),
         2 => Just(Action::AddReader),
         1 => Just(Action::DropReaders),
         3 => (0..100_usize).prop_map(Action::Hold),
@@ -143,13 +143,22 @@ impl Model {
             three.sort_unstable();
             reference = newest.max(three[1]);
         }
-        let recent = &times[times.len().saturating_sub(33)..];
-        let mut steps: Vec<i64> = recent.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        // Values that follow each other with one time are one poll; the latest 33 count.
+        let mut polls = times.clone();
+        polls.dedup();
+        polls.reverse();
+        polls.truncate(33);
+        let mut steps: Vec<i64> = polls.windows(2).map(|pair| pair[0] - pair[1]).collect();
         steps.retain(|step| *step > 0);
         steps.sort_unstable();
-        let period = steps.get(steps.len() / 2).copied().unwrap_or(0);
+        // As many steps are shorter than the period as are longer, or one fewer.
+        let period = (steps.iter().copied())
+            .find(|step| 2 * steps.iter().filter(|other| *other <= step).count() >= steps.len())
+            .unwrap_or(0);
         let span = span.max(0);
-        let begin = reference - span + period.min(span) / 2;
+        // The first whole time that is no less than half a period inside the span.
+        let twice = 2 * (reference - span) + period.min(span);
+        let begin = twice.div_euclid(2) + twice.rem_euclid(2);
         let start = times
             .iter()
             .position(|time| *time >= begin && *time <= reference)
