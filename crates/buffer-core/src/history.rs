@@ -164,7 +164,14 @@ impl<T> History<T> {
     /// [`publish`](Self::publish), and no cache line that they load is written. The owner sees it.
     ///
     /// A batch of up to [`depth`](Self::depth) values becomes visible at once; one that is longer,
-    /// in parts of this length.
+    /// in parts of this length. After [`grow`](Self::grow) the length is that of the old depth
+    /// until the next append has brought the new one about. A plain [`append`](Self::append), the
+    /// first [`reader`](Self::reader), [`shrink`](Self::shrink) and [`clear`](Self::clear) publish
+    /// too.
+    ///
+    /// The values of an open batch count towards the depth: when the segment is full, it is left
+    /// with the last `depth` values, and until the batch is published readers who look anew find
+    /// so many fewer. [`Reader::since`] counts those as missed.
     ///
     /// # Panics
     /// As [`append`](Self::append).
@@ -181,7 +188,8 @@ impl<T> History<T> {
         }
     }
 
-    /// A reader for another thread, which sees at once everything that is retained.
+    /// A reader for another thread. The first sees at once everything that is retained; one that
+    /// comes while there are others sees what they see, and an open batch stays open.
     ///
     /// With the first reader the history becomes shared: a value that leaves stays in its segment,
     /// even at depth 0 and 1 there is one, and the segment is handed back as a whole by the append

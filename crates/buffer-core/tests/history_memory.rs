@@ -3,7 +3,7 @@
 #![cfg(not(loom))]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use buffer_core::{Cursor, History, Pool, Room};
+use buffer_core::{ArrayHistory, Cursor, History, Pool, Room, Shape};
 
 fn filled(depth: usize, count: i64) -> History<i64> {
     let mut history = History::new(depth);
@@ -95,4 +95,35 @@ fn histories_of_a_pool_do_not_allocate_more_than_they_need() {
         short.bytes().allocated <= 2 * 25 * 16,
         "a spare that is far too large stays"
     );
+}
+
+#[test]
+fn a_wide_spare_does_not_go_to_a_narrow_history() {
+    let (wide, narrow) = (Shape::new(&[10_000]).unwrap(), Shape::new(&[1]).unwrap());
+    let pool: Pool<f64> = Pool::new(1 << 24);
+    let mut images = ArrayHistory::new(10).with_pool(&pool);
+    images.append(wide, &[0.0; 10_000], 0).unwrap();
+    drop(images);
+    assert!(pool.bytes() >= 16 * 80_000, "{pool:?}");
+    let mut numbers = ArrayHistory::new(10).with_pool(&pool);
+    numbers.append(narrow, &[0.0], 0).unwrap();
+    numbers.begin_generation();
+    let allocated = numbers.bytes().allocated;
+    assert!(allocated <= 4_000, "{allocated} for a few numbers");
+}
+
+#[test]
+fn a_pool_without_room_keeps_nothing() {
+    let pool: Pool<f64> = Pool::new(0);
+    let shape = Shape::new(&[1]).unwrap();
+    for _ in 0..100 {
+        let mut history = ArrayHistory::new(3).with_pool(&pool);
+        history.append(shape, &[1.0], 0).unwrap();
+        let _ = history.shrink(0);
+        history.grow(3);
+        let _ = history.clear();
+        let mut empty = History::new(0).with_pool(&pool);
+        let _reader = empty.reader();
+    }
+    assert_eq!((pool.spares(), pool.bytes()), (0, 0));
 }

@@ -123,6 +123,7 @@ impl Model {
     }
 
     fn append(&mut self, value: (u64, i64)) -> Vec<u64> {
+        self.before_append();
         if self.shown != self.depth {
             self.shown = self.depth;
             self.floor = self.gone;
@@ -227,8 +228,10 @@ impl Subject {
                 }
             }
             Action::AddReader => {
+                if self.readers.is_empty() {
+                    self.model.published = self.model.all.len();
+                }
                 self.readers.push(self.history.reader());
-                self.model.published = self.model.all.len();
             }
             Action::DropReaders => self.readers.clear(),
             Action::Hold(count) => {
@@ -248,7 +251,6 @@ impl Subject {
         for _ in 0..count {
             let number = self.model.all.len() as u64 + 1;
             let time = self.model.all.last().map_or(0, |(_, time)| *time) + i64::from(step);
-            self.model.before_append();
             let value = Value::new(number, &self.tally);
             let history = &mut self.history;
             let appended = catch_unwind(AssertUnwindSafe(|| {
@@ -283,15 +285,13 @@ impl Subject {
     fn shrink(&mut self, depth: usize) -> Result<(), TestCaseError> {
         let history = &mut self.history;
         let displaced = catch_unwind(AssertUnwindSafe(|| history.shrink(depth)));
-        if depth < self.model.depth {
-            self.model.published = self.model.all.len();
-        }
         let Ok(displaced) = displaced else {
             self.tally.refuse.store(false, Ordering::Relaxed);
             return Ok(());
         };
         let mut evicted = Vec::new();
         if depth < self.model.depth {
+            self.model.published = self.model.all.len();
             self.model.depth = depth;
             self.model.shown = depth;
             evicted = self.model.evict_to(depth);
@@ -318,6 +318,12 @@ impl Subject {
             prop_assert_eq!(since.next.number(), model.published as u64);
             prop_assert_eq!(seen + since.missed + run.len() as u64, since.next.number());
             prop_assert_eq!(since.window.range().start.number(), seen + since.missed + 1);
+            // Also while a batch is open, it begins where the longest window does.
+            let all = reader.window(usize::MAX);
+            let oldest = all.range().start.number();
+            prop_assert_eq!(seen + since.missed + 1, oldest.max(seen + 1));
+            let unseen = (model.published as u64 - seen).min(all.len() as u64);
+            prop_assert_eq!(run.len() as u64, unseen);
             prop_assert_eq!(
                 &run[..],
                 &model.all[model.published - run.len()..model.published]

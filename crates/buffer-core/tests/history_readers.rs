@@ -107,6 +107,43 @@ fn a_batch_of_up_to_the_depth_becomes_visible_at_once() {
 }
 
 #[test]
+fn another_reader_does_not_publish_an_open_batch_and_the_first_after_all_left_does() {
+    let mut history = filled(5, 5);
+    let reader = history.reader();
+    drop(history.append_deferred(6, 60));
+    let second = history.reader();
+    assert_eq!((reader.published(), second.published()), (5, 5));
+    assert_eq!(second.latest().values(), [5]);
+    drop((reader, second));
+    assert_eq!(history.reader().published(), 6);
+}
+
+#[test]
+fn a_deferred_append_or_a_shrink_whose_clone_panics_publishes_nothing() {
+    let tally = Arc::new(Tally::default());
+    // Full, and with a batch as long as the depth, at once.
+    let mut history = History::with_room(4, Room::new(8, 2.0).unwrap());
+    let reader = history.reader();
+    for number in 1..=4 {
+        history.append(Counted::new(number, &tally), 0);
+    }
+    for number in 5..=8 {
+        drop(history.append_deferred(Counted::new(number, &tally), 0));
+    }
+    let held = reader.window(4);
+    tally.refuse_after.store(1, Ordering::Relaxed);
+    let append = || history.append_deferred(Counted::new(9, &tally), 0);
+    assert!(catch_unwind(AssertUnwindSafe(append)).is_err());
+    assert_eq!((history.appended(), reader.published()), (8, 4));
+    assert!(catch_unwind(AssertUnwindSafe(|| history.shrink(3))).is_err());
+    assert_eq!((history.depth(), reader.published()), (4, 4));
+    tally.refuse_after.store(0, Ordering::Relaxed);
+    drop(history.append_deferred(Counted::new(9, &tally), 0));
+    assert_eq!((history.appended(), reader.published()), (9, 8));
+    assert_eq!(held.values()[3].number, 4);
+}
+
+#[test]
 fn a_batch_longer_than_the_depth_never_hides_everything() {
     let mut history = filled(3, 3);
     let reader = history.reader();

@@ -5,8 +5,8 @@ use std::fmt;
 use super::buffer::Buffer;
 use crate::sync::{Arc, Mutex};
 
-/// Spare segments for histories of one type, bounded in bytes. A clone is a handle to the same
-/// pool.
+/// Spare segments for histories of one type, bounded in bytes, which count each spare's header. A
+/// clone is a handle to the same pool.
 ///
 /// A history takes from it when it outgrows a segment or has to leave one to its readers, and
 /// gives back what it, or the last snapshot of a segment, no longer needs. What does not fit under
@@ -76,27 +76,38 @@ impl<T> Pool<T> {
     /// A spare that fits, but not much more than that. Linear in the number of spares.
     pub(super) fn take(&self, rows: usize, width: usize) -> Option<Buffer<T>> {
         let mut spares = self.inner.spares.lock();
-        let fits = rows..=rows.saturating_mul(EXCESS_MAX);
+        let row_bytes = width.saturating_mul(size_of::<T>()) + size_of::<i64>();
+        let bytes_max = rows.saturating_mul(row_bytes).saturating_mul(EXCESS_MAX);
+        // In bytes, since one column may be far longer than the other if it had another width.
         let at = spares
             .buffers
             .iter()
-            .position(|buffer| fits.contains(&buffer.rows(width)))?;
+            .position(|buffer| buffer.rows(width) >= rows && buffer.bytes() <= bytes_max)?;
         let buffer = spares.buffers.swap_remove(at);
-        spares.bytes -= buffer.bytes();
+        spares.bytes -= cost(&buffer);
         Some(buffer)
     }
 
     /// Keeps a buffer without values, or frees it.
     pub(super) fn put(&self, buffer: Buffer<T>) {
+        if buffer.bytes() == 0 {
+            return;
+        }
+        let cost = cost(&buffer);
         let mut spares = self.inner.spares.lock();
-        if buffer.bytes() <= self.inner.bytes_max - spares.bytes {
-            spares.bytes += buffer.bytes();
+        if cost <= self.inner.bytes_max - spares.bytes {
+            spares.bytes += cost;
             spares.buffers.push(buffer);
         } else {
             drop(spares);
             drop(buffer);
         }
     }
+}
+
+/// What a spare takes: its memory, and its place in the pool, which bounds their number.
+fn cost<T>(buffer: &Buffer<T>) -> usize {
+    buffer.bytes() + size_of::<Buffer<T>>()
 }
 
 impl<T> Clone for Pool<T> {

@@ -38,7 +38,9 @@ impl<T> Reader<T> {
         self.window(1)
     }
 
-    /// The last `count` values, or as many as there are.
+    /// The last `count` values, or as many as there are: while a batch is open, its values may
+    /// have taken the place of as many older ones; see
+    /// [`History::append_deferred`](super::History::append_deferred).
     #[must_use]
     pub fn window(&self, count: usize) -> Snapshot<T> {
         let (segment, newest) = self.load();
@@ -47,7 +49,8 @@ impl<T> Reader<T> {
     }
 
     /// Everything after the cursor that is still retained, and how much was not. For what is
-    /// retained and what is missed see [`History::since`](super::History::since).
+    /// retained and what is missed see [`History::since`](super::History::since). While a batch
+    /// is open, values that made place for it count as missed, as for [`window`](Self::window).
     pub fn since(&self, cursor: Cursor) -> Since<Snapshot<T>> {
         let shown = self.board.lock();
         let newest = shown.segment.published();

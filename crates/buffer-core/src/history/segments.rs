@@ -257,12 +257,16 @@ impl<T> Segments<T> {
         }
     }
 
-    /// A handle for another thread. What is retained becomes visible to it at once.
+    /// A handle for another thread. The first one publishes; nobody sees an open batch through
+    /// those before it.
     pub(super) fn reader(&mut self, next: u64, depth: usize) -> Reader<T>
     where
         T: Clone,
     {
-        self.publish(next);
+        let is_first = self.audience.as_ref().is_none_or(|audience| audience.is_gone());
+        if is_first {
+            self.publish(next);
+        }
         if let Some(audience) = &self.audience {
             return audience.reader();
         }

@@ -32,7 +32,6 @@ impl<T> Segments<T> {
     /// Keeps only the newest rows from now on, and gives up memory. The depth is below the present
     /// one, and at least 2 if this is private.
     pub(in crate::history) fn shrink(&mut self, next: u64, size: &Size) -> Displaced<T> {
-        self.publish(next);
         let before = self.first(next);
         let first = before.max(next.saturating_sub(size.depth as u64));
         let evicted = (first - before) as usize;
@@ -55,7 +54,6 @@ impl<T> Segments<T> {
 
     /// Keeps nothing of what was appended; readers see that at once.
     pub(in crate::history) fn clear(&mut self, next: u64, size: &Size) -> Displaced<T> {
-        self.publish(next);
         let evicted = (next - self.first(next)) as usize;
         self.older.clear();
         if self.audience.is_some() {
@@ -114,24 +112,32 @@ impl<T> Segments<T> {
     /// Makes room for the row `next` of a shared history of depth 1 or more.
     pub(super) fn prepare(&mut self, next: u64, size: &Size) -> Displaced<T> {
         let (first, evicted) = (self.first(next), self.evicted(next, size));
-        if next - 1 - self.published >= self.segment.plan().depth as u64 {
-            // A batch that is to displace its own beginning is shown in parts.
+        let is_long = next - 1 - self.published >= self.segment.plan().depth as u64;
+        let displaced = if self.segment.is_full() || self.segment.plan().depth != size.depth {
+            let published = if is_long { next - 1 } else { self.published };
+            let capacity = self.segment.capacity();
+            let before = self.turn_over(first, next, published, size, capacity);
+            Displaced::with_segment(evicted, before)
+        } else {
+            Displaced::shared(evicted)
+        };
+        if is_long {
+            // A batch that is to displace its own beginning is shown in parts. Not before the
+            // turnover, in which a clone may panic.
             self.publish(next);
         }
-        if self.segment.is_full() || self.segment.plan().depth != size.depth {
-            let before = self.turn_over(first, next, size, self.segment.capacity());
-            return Displaced::with_segment(evicted, before);
-        }
-        Displaced::shared(evicted)
+        displaced
     }
 
     /// Replaces the segment of a shared history by one that has the rows from `first` on, and is
-    /// about as large as `capacity`. If no reader is left, the history is private after that.
+    /// about as large as `capacity`. It shows everything up to `published`. If no reader is left,
+    /// the history is private after that. If a clone panics, nothing has changed.
     #[cold]
     fn turn_over(
         &mut self,
         first: u64,
         next: u64,
+        published: u64,
         size: &Size,
         capacity: usize,
     ) -> Option<Arc<Segment<T>>> {
@@ -148,8 +154,9 @@ impl<T> Segments<T> {
         let audience = self.audience.as_mut()?;
         let is_gone = audience.is_gone();
         let fresh = audience.fresh(plan, capacity, self.pool.as_ref());
-        fresh.publish(self.published);
+        fresh.publish(published);
         let before = audience.turn_over(&mut self.segment, &self.older, fresh, row);
+        self.published = published;
         if is_gone && size.depth > 1 {
             // Snapshots may still be held, but none of the segment that is current now.
             self.audience = None;
@@ -157,9 +164,9 @@ impl<T> Segments<T> {
         before
     }
 
-    /// As [`Self::turn_over`], giving up memory.
+    /// As [`Self::turn_over`], giving up memory and showing everything.
     fn turn_over_smaller(&mut self, first: u64, next: u64, size: &Size) -> Option<Arc<Segment<T>>> {
-        let before = self.turn_over(first, next, size, 0);
+        let before = self.turn_over(first, next, next - 1, size, 0);
         if let Some(audience) = &mut self.audience {
             audience.drop_spare();
         }
