@@ -403,7 +403,9 @@ impl<T> History<T> {
     #[inline(always)]
     fn append_and(&mut self, value: T, time: i64, show: Show) -> Appended<T> {
         let next = self.appended + 1;
-        let displaced = if let Store::Segments(segments) = &mut self.store {
+        let displaced = if let Store::Segments(segments) = &mut self.store
+            && self.size.depth > 1
+        {
             segments.append(value, time, next, &self.size, show)
         } else if let Store::Newest {
             value: newest,
@@ -415,8 +417,9 @@ impl<T> History<T> {
             Displaced::one(std::mem::replace(newest, value))
         } else {
             std::hint::cold_path();
-            let pool = self.pool.as_ref();
-            self.store.append_first(value, time, next, &self.size, pool)
+            let (size, pool) = (&self.size, self.pool.as_ref());
+            self.store
+                .append_seldom(value, time, next, size, show, pool)
         };
         // Only now: a clone may have panicked.
         self.appended = next;

@@ -14,17 +14,20 @@ struct Counting;
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    static LIVE_BYTES: Cell<isize> = const { Cell::new(0) };
 }
 
 // SAFETY: everything is left to the system's allocator; counting allocates nothing.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        LIVE_BYTES.with(|bytes| bytes.set(bytes.get() + layout.size().cast_signed()));
         // SAFETY: the caller's promise.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        LIVE_BYTES.with(|bytes| bytes.set(bytes.get() - layout.size().cast_signed()));
         // SAFETY: the caller's promise.
         unsafe { System.dealloc(pointer, layout) }
     }
@@ -52,6 +55,73 @@ fn depth_zero_and_one_never_allocate() {
         });
         assert_eq!(count, 0, "depth {depth}");
     }
+}
+
+#[test]
+fn depth_zero_and_one_give_up_their_segment_once_the_readers_are_gone() {
+    for depth in [0, 1] {
+        let before = LIVE_BYTES.get();
+        let mut history = History::new(depth);
+        for value in 0..10_i64 {
+            drop(history.append(value.to_string(), value));
+        }
+        let inline = LIVE_BYTES.get();
+        let reader = history.reader();
+        drop(history.append("10".to_owned(), 10));
+        let held = reader.latest();
+        drop(reader);
+        for value in 11..20_i64 {
+            let displaced = history.append(value.to_string(), value).displaced;
+            assert_eq!(displaced.len(), 1);
+        }
+        assert_eq!(history.window(9).len(), depth);
+        assert_eq!(history.latest().is_some(), depth == 1);
+        assert_eq!(history.bytes().allocated, 0, "depth {depth}");
+        assert_eq!(held.values(), &["10"][..depth], "it stays as it was");
+        drop(held);
+        let live = LIVE_BYTES.get();
+        assert!(live <= inline + 8, "{live} of {inline} at depth {depth}");
+        drop(history);
+        assert_eq!(LIVE_BYTES.get(), before, "depth {depth}");
+    }
+}
+
+#[test]
+fn a_history_tells_what_it_allocates() {
+    for depth in [0, 2, 3, 10, 100, 1000] {
+        for readers in [0, 1] {
+            let before = LIVE_BYTES.get();
+            let mut history = History::new(depth);
+            let readers: Vec<_> = (0..readers).map(|_| history.reader()).collect();
+            for value in 0..5_000_i64 {
+                history.append(value, value);
+            }
+            let live = (LIVE_BYTES.get() - before) as f64;
+            let told = history.bytes().allocated as f64;
+            assert!(
+                (0.8 * live..=1.25 * live).contains(&told),
+                "{told} of {live} at depth {depth}, {} readers",
+                readers.len()
+            );
+        }
+    }
+}
+
+#[test]
+fn a_change_of_shape_leaves_no_spare_of_the_old_one() {
+    let (wide, narrow) = (Shape::new(&[1000]).unwrap(), Shape::new(&[1]).unwrap());
+    let mut history = ArrayHistory::new(4);
+    let _reader = history.reader();
+    for _ in 0..100 {
+        history.append(wide, &[1.0; 1000], 0).unwrap();
+    }
+    // Room for ten arrays of 8000 bytes, twice beside a reader.
+    let segment = 10 * 8_008;
+    assert!(history.bytes().allocated >= 2 * segment);
+    history.append(narrow, &[1.0], 0).unwrap();
+    assert_eq!(history.len(), 4, "the old generation is retained");
+    let allocated = history.bytes().allocated;
+    assert!(allocated < segment + 4_000, "{allocated}");
 }
 
 #[test]

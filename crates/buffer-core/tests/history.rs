@@ -30,6 +30,8 @@ fn numbers_start_at_one_and_are_dense() {
     assert_eq!(history.retained(), seq(4)..seq(6));
     assert_eq!(KeySeq::new(0), None);
     assert_eq!(KeySeq::FIRST.next(), seq(2));
+    assert_eq!(seq(u64::MAX).next(), seq(u64::MAX));
+    assert_eq!(Cursor::before(KeySeq::FIRST), Cursor::START);
 }
 
 #[test]
@@ -284,7 +286,8 @@ fn sizes_are_told_in_bytes_not_in_counts_alone() {
     }
     let bytes = history.bytes();
     assert_eq!(bytes.retained, 10 * (size_of::<String>() + 8));
-    assert_eq!(bytes.allocated, 25 * (size_of::<String>() + 8));
+    let room = 25 * (size_of::<String>() + 8);
+    assert!((room..room + 700).contains(&bytes.allocated), "{bytes:?}");
     assert_eq!(history.heap_bytes(String::len), (90..100).sum::<usize>());
     assert_eq!(filled(1, 5).bytes().retained, 16);
     assert_eq!(filled(1, 5).bytes().allocated, 0);

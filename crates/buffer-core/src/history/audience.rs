@@ -41,8 +41,11 @@ impl<T> Audience<T> {
         Arc::strong_count(&self.board) == 1
     }
 
-    pub(super) fn spare_bytes(&self) -> usize {
-        self.spare.as_ref().map_or(0, |spare| spare.bytes())
+    /// The memory of the spare segment, the board and this.
+    pub(super) fn bytes(&self) -> usize {
+        let spare = self.spare.as_ref().map_or(0, |spare| spare.bytes());
+        let counts = 2 * size_of::<usize>();
+        size_of::<Self>() + size_of::<Board<T>>() + counts + spare
     }
 
     pub(super) fn drop_spare(&mut self) {

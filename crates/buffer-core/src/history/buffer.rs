@@ -103,8 +103,10 @@ impl<T> Buffer<T> {
     ///
     /// # Safety
     /// The place is filled, no other thread reads or writes it, and nobody has a reference to it.
+    /// Rows have one value.
     #[inline]
     pub(super) unsafe fn take(&self, at: usize) -> T {
+        self.marks.write(at..at + 1);
         // SAFETY: filled by contract, and ours alone.
         unsafe { self.value(at).read() }
     }
@@ -150,7 +152,8 @@ impl<T> Buffer<T> {
     pub(super) unsafe fn move_from(&mut self, other: &mut Self, rows: Range<usize>, width: usize) {
         let count = rows.len();
         debug_assert!(count <= self.rows(width) && rows.end <= other.rows(width));
-        other.marks.read(rows.clone());
+        // Moving out is to the model what writing is: nobody may look at the places after that.
+        other.marks.write(rows.clone());
         self.marks.write(0..count);
         // SAFETY: both ranges are inside by contract, and two buffers do not overlap.
         unsafe {

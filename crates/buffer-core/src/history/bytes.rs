@@ -7,8 +7,9 @@
 pub struct HistoryBytes {
     /// The retained values and their times.
     pub retained: usize,
-    /// All segments that the history holds: at most its room, twice that once readers are
-    /// attached, and what earlier generations take. Segments that only snapshots hold are theirs.
+    /// All segments that the history holds, with their headers of some hundred bytes each: at most
+    /// its room, twice that once readers are attached, and what earlier generations take. Segments
+    /// that only snapshots hold are theirs.
     pub allocated: usize,
 }
 

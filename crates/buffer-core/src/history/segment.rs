@@ -44,12 +44,14 @@ pub(super) struct Segment<T> {
     pool: Option<Pool<T>>,
 }
 
-/// What readers load, on a line that the writer touches only to publish. Processors fetch lines in
-/// pairs, so that each of these has two.
+/// What readers load, on a line that the writer touches only to publish, and when a time is
+/// earlier than the one before. Processors fetch lines in pairs, so that each of these has two.
 #[repr(align(128))]
 struct Head {
     /// The number of the newest row that readers may see.
     published: AtomicU64,
+    /// The number of the newest row that is earlier than its predecessor, or 0.
+    descent: AtomicU64,
 }
 
 /// What only the writer changes, on lines that readers leave alone.
@@ -57,8 +59,6 @@ struct Head {
 struct Own {
     start: AtomicUsize,
     end: AtomicUsize,
-    /// The number of the newest row that is earlier than its predecessor, or 0.
-    descent: AtomicU64,
 }
 
 impl<T> Segment<T> {
@@ -68,11 +68,11 @@ impl<T> Segment<T> {
         Self {
             head: Head {
                 published: AtomicU64::new(0),
+                descent: AtomicU64::new(0),
             },
             own: Own {
                 start: AtomicUsize::new(0),
                 end: AtomicUsize::new(0),
-                descent: AtomicU64::new(0),
             },
             plan,
             capacity,
@@ -87,7 +87,7 @@ impl<T> Segment<T> {
         self.drop_values();
         self.set_start(0);
         self.set_end(0);
-        self.own.descent.store(0, Ordering::Relaxed);
+        self.head.descent.store(0, Ordering::Relaxed);
         self.plan = plan;
     }
 
@@ -103,8 +103,9 @@ impl<T> Segment<T> {
         self.capacity
     }
 
+    /// The memory it takes, with its own header and the counts of its holders.
     pub(super) fn bytes(&self) -> usize {
-        self.buffer.bytes()
+        size_of::<Self>() + align_of::<Self>().max(2 * size_of::<usize>()) + self.buffer.bytes()
     }
 
     #[inline]
@@ -149,7 +150,7 @@ impl<T> Segment<T> {
     /// Whether no time from number `first` on is earlier than the one before it. A reader may be
     /// told of a descent beyond what it sees, which only costs it a scan.
     pub(super) fn ascends_from(&self, first: u64) -> bool {
-        self.own.descent.load(Ordering::Relaxed) <= first
+        self.head.descent.load(Ordering::Relaxed) <= first
     }
 
     /// Shows readers everything up to this number.
@@ -242,7 +243,7 @@ impl<T> Segment<T> {
             // The row before may have left; then the number is the oldest, which changes nothing.
             if row > 0 && time < self.buffer.time_of(row - 1) {
                 let number = self.plan.base + row as u64;
-                self.own.descent.store(number, Ordering::Relaxed);
+                self.head.descent.store(number, Ordering::Relaxed);
             }
             self.buffer.set_time(row, time);
         }
@@ -348,8 +349,8 @@ impl<T> Segment<T> {
     }
 
     fn set_descent_of(&self, other: &Self) {
-        let descent = other.own.descent.load(Ordering::Relaxed);
-        self.own.descent.store(descent, Ordering::Relaxed);
+        let descent = other.head.descent.load(Ordering::Relaxed);
+        self.head.descent.store(descent, Ordering::Relaxed);
     }
 
     // `start` and `end` are the writer's own: atomics only since the last holder, on whatever
@@ -384,7 +385,8 @@ impl<T> Segment<T> {
         let rows = self.filled();
         self.set_end(rows.start);
         for at in rows.start * width..rows.end * width {
-            // SAFETY: it is held by `&mut`, and the value was filled until now.
+            // SAFETY: it is held by `&mut`, and the value was filled until now; only rows of one
+            // value have destructors.
             drop(unsafe { self.buffer.take(at) });
         }
     }

@@ -79,6 +79,13 @@ impl<T> Segments<T> {
         self.audience.is_none()
     }
 
+    /// Whether no reader is left. At depth 0 nothing turns over, so that it has to be asked.
+    pub(super) fn is_forsaken(&self) -> bool {
+        self.audience
+            .as_ref()
+            .is_none_or(|audience| audience.is_gone())
+    }
+
     pub(super) fn set_pool(&mut self, pool: &Pool<T>) {
         self.pool = Some(pool.clone());
     }
@@ -128,14 +135,14 @@ impl<T> Segments<T> {
         holding(&self.older, &self.segment, number)
     }
 
-    /// The memory of all segments.
+    /// The memory of all segments and of what manages them.
     pub(super) fn bytes(&self) -> usize {
         let older: usize = self.older.iter().map(|segment| segment.bytes()).sum();
-        let spare = self
+        let audience = self
             .audience
             .as_ref()
-            .map_or(0, |audience| audience.spare_bytes());
-        self.segment.bytes() + older + spare
+            .map_or(0, |audience| audience.bytes());
+        size_of::<Self>() + size_of_val(&*self.older) + self.segment.bytes() + older + audience
     }
 
     /// Appends the row `next` of one value.
@@ -159,7 +166,7 @@ impl<T> Segments<T> {
         let Range { start, mut end } = self.segment.filled();
         let displaced = if end - start >= size.depth {
             // SAFETY: this is the writer, the segment is private, and it has a row since a private
-            // history has a depth of at least 2.
+            // history of values has a depth of at least 1.
             Displaced::one(unsafe { self.segment.take_oldest(start) })
         } else {
             Displaced::nothing()
@@ -263,8 +270,7 @@ impl<T> Segments<T> {
     where
         T: Clone,
     {
-        let is_first = self.audience.as_ref().is_none_or(|audience| audience.is_gone());
-        if is_first {
+        if self.is_forsaken() {
             self.publish(next);
         }
         if let Some(audience) = &self.audience {

@@ -26,10 +26,10 @@ impl KeySeq {
         self.0
     }
 
-    /// The position of the update after this one.
+    /// The position of the update after this one; the largest stays.
     #[must_use]
     pub const fn next(self) -> Self {
-        Self(self.0 + 1)
+        Self(self.0.saturating_add(1))
     }
 
     pub(crate) fn from_count(number: u64) -> Self {
@@ -63,7 +63,7 @@ impl Cursor {
     /// Just before an update.
     #[must_use]
     pub const fn before(seq: KeySeq) -> Self {
-        Self(seq.0 - 1)
+        Self(seq.0.saturating_sub(1))
     }
 
     /// The cursor with this number, for one that was stored or sent.

@@ -83,6 +83,11 @@ impl<T> Segments<T> {
         T: Copy,
     {
         self.publish(next);
+        if let Some(audience) = &mut self.audience
+            && layout.width() != self.segment.plan().layout.width()
+        {
+            audience.drop_spare();
+        }
         let mut floor = self.first(next);
         if next > self.segment.first().max(floor) {
             self.segment.publish(next - 1);
@@ -157,7 +162,7 @@ impl<T> Segments<T> {
         fresh.publish(published);
         let before = audience.turn_over(&mut self.segment, &self.older, fresh, row);
         self.published = published;
-        if is_gone && size.depth > 1 {
+        if is_gone && size.depth > 0 {
             // Snapshots may still be held, but none of the segment that is current now.
             self.audience = None;
         }
