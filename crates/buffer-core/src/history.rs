@@ -58,7 +58,8 @@ use store::Store;
 /// The unit of time is the caller's; it only has to be the same everywhere. Appending is amortised
 /// constant; [`latest`](Self::latest), [`window`](Self::window) and [`since`](Self::since) are
 /// constant; [`within`](Self::within) is logarithmic while times ascend, and linear in the length
-/// while a value that came late is retained.
+/// while a value that came late is retained. It is `Send` if values are `Send` and `Sync`, since
+/// snapshots on other threads show the same ones.
 ///
 /// # Append, and look at the last few
 ///
@@ -136,7 +137,8 @@ impl<T> History<T> {
         }
     }
 
-    /// Takes memory from a pool, and gives it back there.
+    /// Takes memory from a pool from now on, and gives it back there. A segment that is there
+    /// already is not the pool's: it is freed, or goes back to the pool that it came from.
     #[must_use]
     pub fn with_pool(mut self, pool: &Pool<T>) -> Self {
         self.pool = Some(pool.clone());
@@ -153,8 +155,9 @@ impl<T> History<T> {
     /// cursors follow the order of arrival. Who holds a lock drops the result after unlocking.
     ///
     /// # Panics
-    /// When a clone does that is needed because a snapshot holds the segment. The history is as
-    /// before then, without the value.
+    /// When a clone does that is needed because a snapshot holds a segment that is full: clones run
+    /// in this call. The history is as before then, without the value; this one, and the clones
+    /// made so far, are dropped in this call, the one place where destructors run in it.
     #[inline(always)]
     pub fn append(&mut self, value: T, time: i64) -> Appended<T> {
         self.append_and(value, time, Show::Now)
@@ -244,11 +247,12 @@ impl<T> History<T> {
     /// The values of the last `span` of time, as one contiguous run up to the newest.
     ///
     /// - The span ends at the *reference*: the time of the newest value, or the median of the last
-    ///   three if that is later. So one late value does not pull the window back, and one value
-    ///   from the future rules it only until the next arrives.
-    /// - It begins half a median period after `reference - span`. A span of five periods therefore
-    ///   holds five values, though the clock of the source jitters; a span shorter than a period
-    ///   holds one.
+    ///   three if that is later. So one late value pulls the window back by about a period at
+    ///   most, and one value from the future rules it only until the next arrives.
+    /// - It begins half a median period after `reference - span`, and half the span if that is
+    ///   shorter. A span of five periods therefore holds five values, though the clock of the
+    ///   source jitters; a span shorter than a period holds one. The period is the lower median of
+    ///   the positive steps between the latest 33 distinct times.
     /// - The run begins at the oldest value whose time lies between these two. It misses no
     ///   retained value of the span; where times descend it may hold some that are older. Values
     ///   after the reference (a source's clock was ahead) never extend it.

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use buffer_core::{ArrayHistory, Cursor, Matrix, MatrixSnapshot, Shape};
+use buffer_core::{ArrayHistory, Cursor, History, Matrix, MatrixSnapshot, Shape};
 use proptest::prelude::*;
 
 #[derive(Debug, Clone)]
@@ -90,8 +90,25 @@ impl Model {
     }
 }
 
+/// When the row of this number happens; some come late.
+fn time(number: u64) -> i64 {
+    let late = if number.is_multiple_of(17) { 45 } else { 0 };
+    number as i64 * 10 - late
+}
+
+/// How many of the rows a span selects, by a history of single values that has their times.
+fn within(matrix: Matrix<'_, u64>, span: i64) -> usize {
+    let mut times = History::new(1_000);
+    for time in matrix.times() {
+        times.append((), *time);
+    }
+    times.within(span).len()
+}
+
 fn rows(matrix: Matrix<'_, u64>) -> Vec<Row> {
     let first = matrix.range().start.number();
+    let times: Vec<i64> = (first..).take(matrix.rows()).map(time).collect();
+    assert_eq!(matrix.times(), times, "a row has its own time");
     assert_eq!(matrix.rows(), matrix.iter().len());
     (first..)
         .zip(matrix.iter())
@@ -137,9 +154,11 @@ fn append(
         let number = model.all.len() as u64 + 1;
         let elements = vec![number; width];
         let seq = if deferred {
-            history.append_deferred(shape, &elements, 0).unwrap()
+            history
+                .append_deferred(shape, &elements, time(number))
+                .unwrap()
         } else {
-            history.append(shape, &elements, 0).unwrap()
+            history.append(shape, &elements, time(number)).unwrap()
         };
         prop_assert_eq!(seq.number(), number);
         model.all.push(Row {
@@ -208,6 +227,11 @@ proptest! {
             prop_assert_eq!(follow(mine, 0), model.runs(0));
             let middle = model.all.len() / 2;
             prop_assert_eq!(follow(mine, middle as u64), model.runs(middle));
+            let all = history.window(usize::MAX);
+            for span in [0, 25, 100] {
+                let expected = all.last(within(all, span));
+                prop_assert_eq!(history.within(span), expected);
+            }
             if let Some(reader) = &reader {
                 let published = usize::try_from(reader.published()).unwrap();
                 let theirs = follow(
@@ -216,8 +240,18 @@ proptest! {
                         (rows(since.window.matrix()), since.missed, since.next)
                     },
                     0,
-                )
-                .concat();
+                );
+                let all = reader.window(usize::MAX);
+                let longest = rows(all.matrix());
+                // A generation that has nothing to show yet has an empty window.
+                prop_assert!(longest.is_empty() || theirs.last() == Some(&longest));
+                let expected = all.matrix().last(within(all.matrix(), 40));
+                let seen = reader.within(40);
+                prop_assert_eq!(seen.matrix(), expected);
+                let theirs = theirs.concat();
+                // Nothing is hidden that the owner retains, also while a batch is open.
+                prop_assert!(theirs.len() <= model.depth);
+                prop_assert!(published - theirs.len() <= model.gone.min(published));
                 let start = published - theirs.len();
                 prop_assert_eq!(&theirs[..], &model.all[start..published]);
                 if published == model.all.len() {

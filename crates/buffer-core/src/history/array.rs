@@ -94,7 +94,8 @@ impl<E: Number> ArrayHistory<E> {
         }
     }
 
-    /// Takes memory from a pool, and gives it back there.
+    /// Takes memory from a pool from now on, and gives it back there. A segment that is there
+    /// already goes back where it came from.
     #[must_use]
     pub fn with_pool(mut self, pool: &Pool<E>) -> Self {
         self.segments.set_pool(pool);

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::board::{Board, holding};
 use super::segment::Segment;
-use super::{Cursor, Since, Snapshot, span};
+use super::{Cursor, Displaced, Pool, Since, Snapshot, span};
 use crate::sync::Arc;
 
 /// Reads a [`History`](super::History) from any thread, while its owner appends.
@@ -16,10 +16,21 @@ use crate::sync::Arc;
 /// nothing back.
 ///
 /// A snapshot costs a short lock and a count, both shared with other readers and not with the
-/// appending thread, and one load of what that thread published.
+/// appending thread, and one load of what that thread published. When the owner turns to another
+/// segment, the same lock is held while values that need a destructor move there, up to a depth of
+/// them: that much longer a reader may wait.
 pub struct Reader<T> {
     board: Arc<Board<T>>,
 }
+
+// Readers and what they return go to other threads, and so does what holds the values there.
+const _: () = {
+    const fn is_send_and_sync<T: Send + Sync>() {}
+    is_send_and_sync::<Reader<u64>>();
+    is_send_and_sync::<Snapshot<u64>>();
+    is_send_and_sync::<Pool<u64>>();
+    is_send_and_sync::<Displaced<u64>>();
+};
 
 impl<T> Reader<T> {
     pub(super) fn new(board: Arc<Board<T>>) -> Self {
