@@ -88,6 +88,23 @@ impl<T> Buffer<T> {
         unsafe { self.value(at).write(value) };
     }
 
+    /// Writes values side by side.
+    ///
+    /// # Safety
+    /// As for [`Self::set`], for all of them.
+    #[inline]
+    pub(super) unsafe fn set_all(&self, at: usize, values: &[T])
+    where
+        T: Copy,
+    {
+        debug_assert!(at + values.len() <= self.values.len());
+        // SAFETY: inside by contract, and nobody else looks there, so that the two do not overlap.
+        unsafe {
+            self.value(at)
+                .copy_from_nonoverlapping(values.as_ptr(), values.len());
+        }
+    }
+
     /// Writes a time.
     ///
     /// # Safety

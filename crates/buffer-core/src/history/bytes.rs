@@ -3,6 +3,7 @@
 /// The memory of a history, in bytes. What values own on the heap is not in it; for that, ask
 /// [`History::heap_bytes`](super::History::heap_bytes).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct HistoryBytes {
     /// The retained values and their times.

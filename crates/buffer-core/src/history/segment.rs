@@ -226,9 +226,7 @@ impl<T> Segment<T> {
         // SAFETY: the row is vacant, so that nobody looks at it, and inside since there is room.
         unsafe {
             self.push_time(row, time);
-            for (at, value) in (row * values.len()..).zip(values) {
-                self.buffer.set(at, *value);
-            }
+            self.buffer.set_all(row * values.len(), values);
         }
         self.set_end(row + 1);
     }
