@@ -32,9 +32,10 @@ impl JitterSpec {
 ///
 /// Many buffers that started together, or lost their sink together, would flush together for ever.
 /// A delay would spread them too, but would break the promised age; this only ever takes away from
-/// the wait, which counts from the arrival of the oldest item to the deadline of the policy inside.
-/// So what that promises still holds, and what it asks for at once still comes at once. A flush
-/// that comes early has the reason that it would have had at the deadline.
+/// the wait, which counts to the deadline of the policy inside: from the arrival of the oldest item,
+/// or from the end of the last flush that delivered if that item was left behind by it. So what
+/// that policy promises still holds, and what it asks for at once still comes at once. A flush that
+/// comes early has the reason that it would have had at the deadline.
 ///
 /// The share is drawn anew whenever a flush has delivered, from a generator with a fixed seed. The
 /// deadline moves exactly when that of the policy inside does, or when such a flush ends. Put it
@@ -62,6 +63,8 @@ pub struct Jitter {
     share: u64,
     random: SplitMix64,
     buffered: Buffered,
+    /// When the last flush that delivered ended.
+    delivered: Option<Instant>,
     /// Since when a flush is due that the policy inside does not ask for yet, and its reason.
     due: Option<(Instant, Reason)>,
 }
@@ -81,6 +84,7 @@ impl Jitter {
             share: 0,
             random: SplitMix64(spec.seed),
             buffered: Buffered::default(),
+            delivered: None,
             due: None,
         };
         jitter.draw();
@@ -97,7 +101,9 @@ impl Jitter {
         let Some(oldest) = self.buffered.oldest() else {
             return Some(deadline);
         };
-        let wait = deadline.saturating_duration_since(oldest);
+        // An item that was left behind is older than the wait that a period starts at the flush.
+        let since = self.delivered.map_or(oldest, |end| end.max(oldest));
+        let wait = deadline.saturating_duration_since(since);
         let less_ns = (wait.as_nanos() * u128::from(self.share)) >> 32;
         let less = Duration::from_nanos(u64::try_from(less_ns).unwrap_or(u64::MAX));
         deadline.checked_sub(less.min(wait))
@@ -141,6 +147,7 @@ impl FlushPolicy for Jitter {
         let now = self.buffered.settle(now, &flushed);
         self.due = None;
         if flushed.outcome() == Outcome::Delivered {
+            self.delivered = Some(now);
             self.draw();
         }
         let inside = self.policy.on_flushed(now, flushed);

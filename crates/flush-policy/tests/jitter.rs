@@ -133,6 +133,26 @@ fn early_flush_does_not_move_the_clock_of_the_policy_inside() {
 }
 
 #[test]
+fn share_is_taken_of_the_interval_however_old_the_remainder_is() {
+    for seed in 0..20 {
+        let start = Instant::now();
+        let mut policy = spread(interval(60), seed);
+        first_wait(&mut policy, start);
+        let mut last = start;
+        for _ in 0..20 {
+            let due = policy.next_deadline().unwrap();
+            let gap = due - last;
+            assert!(gap <= 60 * S && gap >= 48 * S, "seed {seed}: {gap:?}");
+            assert_eq!(policy.on_deadline(due), Decision::Flush(Reason::Interval));
+            // Each flush leaves the first item behind, which keeps its arrival.
+            let left = Flushed::delivered(Remainder::new(1, 0, start));
+            assert_eq!(policy.on_flushed(due, left), Decision::Wait);
+            last = due;
+        }
+    }
+}
+
+#[test]
 fn nothing_to_bring_forward_is_left_as_it_is() {
     let start = Instant::now();
     let mut policy = spread(Manual.boxed(), 1);
