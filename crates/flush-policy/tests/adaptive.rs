@@ -188,6 +188,25 @@ fn what_was_learned_in_vain_does_not_stand_in_the_way_for_ever() {
 }
 
 #[test]
+fn step_up_that_holds_makes_the_next_ones_easy_again() {
+    let mut writes = Loop::new(AdaptiveSpec::new().sizes(1, 1_000).base(50));
+    // At 50 items in time, at 70 too slow: each step up is taken back.
+    writes.saturate(10_000, |items| match items {
+        ..=50 => ms(45),
+        _ => ms(70),
+    });
+    let before = writes.size();
+    // The sink is quick now. One step needs much evidence still, those after it do not.
+    let sizes = writes.saturate(400, |_| ms(1));
+    let of_size = |size: usize| sizes.iter().filter(|&&other| other == size).count();
+    assert!(before <= 70 && of_size(50) <= 96, "{sizes:?}");
+    for size in [98, 136, 190, 266, 372, 520, 728] {
+        assert_eq!(of_size(size), 3, "{sizes:?}");
+    }
+    assert_eq!(sizes.last(), Some(&1_000));
+}
+
+#[test]
 fn step_up_ends_after_two_slow_batches_whatever_was_learned_before() {
     let mut writes = Loop::new(AdaptiveSpec::new().sizes(1, 100).base(40));
     writes.saturate(50_000, |_| ms(100));

@@ -27,7 +27,8 @@ use crate::{Age, Decision, FlushPolicy, Flushed, Load, PolicyError, Reason};
 /// - **Up**, by about √2, after three batches in a row that left at least another full batch in the
 ///   queue and that were quick: the next size would still meet the target if its write took longer
 ///   in proportion. Nine are needed if they met the target without being quick. A step up that two
-///   slow batches follow is taken back, and the next one needs more of them.
+///   slow batches follow is taken back, and the next one needs more of them, until one has held for
+///   as many as it would have needed at first.
 /// - **Back to the base**, step by step: from above after eight flushes in a row that left next to
 ///   nothing, from below while batches are quick. After a pause without items, at once.
 ///

@@ -4,7 +4,8 @@
 //! The thresholds are apart: slow is above the target, quick is where the next larger size would
 //! meet the target too, so that a step up after quick writes is not followed by a step down where
 //! writes grow no faster than their batches. A step that turns out to be wrong is taken back, and
-//! doubles the evidence that the next one needs, up to a limit: what is left is a rare probe.
+//! doubles the evidence that the next one needs, up to a limit: what is left is a rare probe. One
+//! that turns out to be right ends that.
 
 use std::time::{Duration, Instant};
 
@@ -30,11 +31,20 @@ pub(super) struct Sizing {
     slow: Streak,
     up: Streak,
     calm: Streak,
-    /// The size before the last step, if that was one up.
-    grew_from: Option<usize>,
+    /// The last step, if that was one up.
+    grown: Option<Grown>,
     trial: Option<Trial>,
     /// When a write last ended.
     last_write: Option<Instant>,
+}
+
+/// A step up, and how far the writes since show that it was right.
+#[derive(Debug, Clone, Copy)]
+struct Grown {
+    /// The size before it.
+    from: usize,
+    /// The evidence of full batches in time, in a row.
+    proof: u32,
 }
 
 /// A step down of which it is not known yet whether it makes writes shorter.
@@ -56,7 +66,7 @@ impl Sizing {
             slow: Streak::of(SLOW_NEEDED),
             up: Streak::of(UP_NEEDED),
             calm: Streak::of(CALM_NEEDED),
-            grew_from: None,
+            grown: None,
             trial: None,
             last_write: None,
         }
@@ -88,6 +98,9 @@ impl Sizing {
         if written.took() > self.limits.write_target {
             self.up.end();
             self.calm.end();
+            if let Some(grown) = &mut self.grown {
+                grown.proof = 0;
+            }
             // A failed flush stays due, so it must not be the one that takes a step down back.
             if full && !(delivered && self.judge(written)) {
                 self.learn_slow(written);
@@ -96,6 +109,7 @@ impl Sizing {
             if full {
                 self.slow.end();
                 self.judge(written);
+                self.prove(written);
             }
             self.learn_timely(written, flushed.remainder().items());
         }
@@ -104,7 +118,7 @@ impl Sizing {
     /// A full batch took too long.
     fn learn_slow(&mut self, written: Written) {
         let enough = self.slow.add(1);
-        if let Some(from) = self.grew_from {
+        if let Some(Grown { from, .. }) = self.grown {
             // What was hard to learn about steps down does not hold up the end of a step up.
             if self.slow.length >= SLOW_NEEDED {
                 self.up.need_more();
@@ -145,7 +159,7 @@ impl Sizing {
             if self.up.add(evidence) {
                 let from = self.size;
                 self.step(larger);
-                self.grew_from = Some(from);
+                self.grown = Some(Grown { from, proof: 0 });
             }
             return;
         }
@@ -185,6 +199,23 @@ impl Sizing {
         true
     }
 
+    /// Looks at the batches in time after a step up that are really full. When they would be enough
+    /// for another step, had none been taken back before, those before no longer count.
+    fn prove(&mut self, written: Written) {
+        let evidence = match self.would_meet_target(written, larger(self.size)) {
+            true => UP_BY_QUICK,
+            false => UP_BY_TIMELY,
+        };
+        if let Some(grown) = &mut self.grown
+            && written.items() >= self.size
+        {
+            grown.proof = grown.proof.saturating_add(evidence);
+            if grown.proof >= UP_NEEDED {
+                self.up.need_least();
+            }
+        }
+    }
+
     /// Whether a batch of `larger` would meet the target if writes took in proportion to their
     /// items. What a write costs whatever its size makes that estimate too high, never too low.
     fn would_meet_target(&self, written: Written, larger: usize) -> bool {
@@ -195,7 +226,7 @@ impl Sizing {
 
     fn step(&mut self, size: usize) {
         self.size = size;
-        self.grew_from = None;
+        self.grown = None;
         self.trial = None;
         self.slow.end();
         self.up.end();
