@@ -320,6 +320,39 @@ fn burst_leaves_it_at_its_base_again() {
 }
 
 #[test]
+fn small_batches_below_the_base_lead_back_to_it_however_few_items_they_have() {
+    let mut writes = Loop::new(AdaptiveSpec::new().sizes(1, 1_000).base(500));
+    writes.saturate(100, |items| Duration::from_micros(1_150) * items as u32);
+    assert_eq!(writes.size(), 43);
+    // The sink is quick again, and a write costs about the same whatever its size.
+    for _ in 0..100 {
+        writes.end(Flushed::delivered, 10, 3, 0);
+    }
+    assert_eq!(writes.size(), 500);
+}
+
+#[test]
+fn full_and_small_batches_in_turn_lead_back_to_the_base_too() {
+    let mut writes = Loop::new(AdaptiveSpec::new().sizes(1, 1_000).base(500));
+    writes.saturate(100, |items| Duration::from_micros(1_150) * items as u32);
+    for _ in 0..100 {
+        writes.end(Flushed::delivered, writes.size(), 3, 0);
+        writes.end(Flushed::delivered, 1, 3, 0);
+    }
+    assert_eq!(writes.size(), 500);
+}
+
+#[test]
+fn small_batches_with_a_queue_behind_them_are_not_calm() {
+    let mut writes = Loop::new(AdaptiveSpec::new().sizes(1, 1_000).base(500));
+    writes.saturate(100, |items| Duration::from_micros(1_150) * items as u32);
+    for _ in 0..100 {
+        writes.end(Flushed::delivered, 10, 40, 30);
+    }
+    assert_eq!(writes.size(), 43);
+}
+
+#[test]
 fn quiet_hour_leaves_it_at_its_base_again() {
     for took_ms in [1, 1_000] {
         let mut writes = Loop::new(AdaptiveSpec::new());

@@ -29,8 +29,10 @@ use crate::{Age, Decision, FlushPolicy, Flushed, Load, PolicyError, Reason};
 ///   in proportion. Nine are needed if they met the target without being quick. A step up that two
 ///   slow batches follow is taken back, and the next one needs more of them, until one has held for
 ///   as many as it would have needed at first.
-/// - **Back to the base**, step by step: from above after eight flushes in a row that left next to
-///   nothing, from below while batches are quick. After a pause without items, at once.
+/// - **Back to the base**, step by step, after eight flushes in a row that left next to nothing.
+///   From below these are batches of at most half the size, however long they took within the
+///   target; larger ones have to be quick, and then three are enough. After a pause without items,
+///   at once.
 ///
 /// Quick is below about 0.7 of the target and slow is above it; with one threshold for both
 /// directions the size would swing. Each write is judged by itself; there is no average that a

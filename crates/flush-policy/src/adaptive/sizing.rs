@@ -18,7 +18,7 @@ const SLOW_NEEDED: u32 = 2;
 const UP_NEEDED: u32 = 9;
 const UP_BY_QUICK: u32 = 3;
 const UP_BY_TIMELY: u32 = 1;
-/// Flushes in a row that leave next to nothing before a step from above towards the base.
+/// Flushes in a row that leave next to nothing before a step towards the base.
 const CALM_NEEDED: u32 = 8;
 /// How often the evidence needed is doubled at most.
 const DOUBLINGS_MAX: u32 = 5;
@@ -92,8 +92,7 @@ impl Sizing {
             return;
         };
         self.last_write = Some(now);
-        // A batch that the next smaller size would not have split says nothing about that size.
-        let full = written.items() > half(self.size);
+        let full = self.is_full(written);
         let delivered = flushed.outcome() == Outcome::Delivered;
         if written.took() > self.limits.write_target {
             self.up.end();
@@ -149,13 +148,17 @@ impl Sizing {
             true => larger(self.size).min(base),
             false => larger(self.size).min(self.limits.size_max),
         };
+        let full = self.is_full(written);
+        // Below the base, a full batch asks for the next size without a queue behind it too.
         let evidence = match self.would_meet_target(written, larger) {
-            true if backlog || below_base => UP_BY_QUICK,
+            true if backlog || (below_base && full) => UP_BY_QUICK,
             false if backlog => UP_BY_TIMELY,
             _ => 0,
         };
         if evidence > 0 && larger > self.size {
-            self.calm.end();
+            if backlog {
+                self.calm.end();
+            }
             if self.up.add(evidence) {
                 let from = self.size;
                 self.step(larger);
@@ -163,16 +166,29 @@ impl Sizing {
             }
             return;
         }
-        self.up.end();
-        if self.size > base && queued <= smaller(self.size) / 2 {
-            if self.calm.add(1) {
-                self.step(smaller(self.size).max(base));
-            }
-            if self.size == base {
-                self.forget();
-            }
+        // What a small batch takes says little about larger ones, whose fixed part is the same.
+        let small = below_base && !full;
+        if !small {
+            self.up.end();
+        }
+        if (small || self.size > base) && queued <= smaller(self.size) / 2 {
+            self.learn_calm();
         } else {
             self.calm.end();
+        }
+    }
+
+    /// Next to nothing was left: enough of that in a row is a step towards the base.
+    fn learn_calm(&mut self) {
+        let base = self.limits.base;
+        if self.calm.add(1) {
+            self.step(match self.size < base {
+                true => larger(self.size).min(base),
+                false => smaller(self.size).max(base),
+            });
+        }
+        if self.size == base {
+            self.forget();
         }
     }
 
@@ -214,6 +230,12 @@ impl Sizing {
                 self.up.need_least();
             }
         }
+    }
+
+    /// Whether the size was what limited a batch: one that the next smaller size would not have
+    /// split says nothing about that size.
+    fn is_full(&self, written: Written) -> bool {
+        written.items() > half(self.size)
     }
 
     /// Whether a batch of `larger` would meet the target if writes took in proportion to their
