@@ -32,10 +32,10 @@ impl JitterSpec {
 ///
 /// Many buffers that started together, or lost their sink together, would flush together for ever.
 /// A delay would spread them too, but would break the promised age; this only ever takes away from
-/// the wait, which counts to the deadline of the policy inside: from the arrival of the oldest item,
-/// or from the end of the last flush that delivered if that item was left behind by it. So what
-/// that policy promises still holds, and what it asks for at once still comes at once. A flush that
-/// comes early has the reason that it would have had at the deadline.
+/// the wait, which counts to the deadline of the policy inside: from the arrival of the oldest
+/// item, or from the end of the last flush that delivered if that item was left behind by it. So
+/// what that policy promises still holds, and what it asks for at once still comes at once. A flush
+/// that comes early has the reason that it would have had at the deadline.
 ///
 /// The share is drawn anew whenever a flush has delivered, from a generator with a fixed seed. The
 /// deadline moves exactly when that of the policy inside does, or when such a flush ends. Put it

@@ -121,6 +121,12 @@ impl FlushSpec {
         self.age.into_iter().chain(wait).min()
     }
 
+    /// The time since the last flush at which it flushes again, if that is a condition.
+    #[must_use]
+    pub const fn interval_max(&self) -> Option<Duration> {
+        self.interval
+    }
+
     /// The number of items that is flushed, if that is a condition.
     #[must_use]
     pub const fn items_min(&self) -> Option<usize> {
@@ -172,13 +178,14 @@ impl Default for FlushSpec {
 
 impl From<Preset> for FlushSpec {
     fn from(preset: Preset) -> Self {
-        let (items, age_s) = match preset {
-            Preset::Default => (10, 300),
-            Preset::HighVolume => (20, 180),
-            Preset::LowLatency => (5, 60),
-            Preset::Development => (3, 10),
-        };
-        Self::new().size(items).age(Duration::from_secs(age_s))
+        let by_age = |items: usize, age_s| Self::new().size(items).age(Duration::from_secs(age_s));
+        match preset {
+            Preset::Default => by_age(10, 300),
+            Preset::HighVolume => by_age(20, 180),
+            Preset::LowLatency => by_age(5, 60),
+            Preset::Development => by_age(3, 10),
+            Preset::Aggregation => Self::new().size(100).interval(Duration::from_secs(5)),
+        }
     }
 }
 
@@ -196,6 +203,9 @@ pub enum Preset {
     LowLatency,
     /// `development`: 3 items or 10 s.
     Development,
+    /// `aggregation`: 100 items, or 5 s since the last flush. It promises no age: what a flush
+    /// leaves behind waits for another interval.
+    Aggregation,
 }
 
 impl Preset {
@@ -205,6 +215,7 @@ impl Preset {
         Self::HighVolume,
         Self::LowLatency,
         Self::Development,
+        Self::Aggregation,
     ];
 
     /// The name used in configuration.
@@ -215,6 +226,7 @@ impl Preset {
             Self::HighVolume => "high-volume",
             Self::LowLatency => "low-latency",
             Self::Development => "development",
+            Self::Aggregation => "aggregation",
         }
     }
 }
@@ -235,7 +247,7 @@ impl FromStr for Preset {
             .find(|preset| preset.as_str() == name)
             .ok_or_else(|| PolicyError::UnknownPreset {
                 name: name.to_owned(),
-                known: "default, high-volume, low-latency, development",
+                known: "default, high-volume, low-latency, development, aggregation",
             })
     }
 }

@@ -150,7 +150,7 @@ fn impossible_settings_name_field_value_and_limit() {
     check(
         "fast".parse::<Preset>(),
         "preset is \"fast\", but must be one of \
-         default, high-volume, low-latency, development",
+         default, high-volume, low-latency, development, aggregation",
     );
     check(
         FlushSpec::new().size(0).build(),
@@ -188,6 +188,35 @@ fn presets_have_the_documented_sizes_and_ages() {
         );
     }
     assert_eq!(FlushSpec::default(), FlushSpec::from(Preset::Default));
+}
+
+#[test]
+fn aggregation_flushes_100_updates_or_5_s_after_the_last_flush_without_an_arrival() {
+    let preset: Preset = "aggregation".parse().unwrap();
+    assert_eq!(preset.to_string(), "aggregation");
+    assert!(Preset::ALL.contains(&preset));
+    let spec = FlushSpec::from(preset);
+    assert_eq!(
+        (spec.items_min(), spec.interval_max(), spec.age_max()),
+        (Some(100), Some(5 * S), None)
+    );
+    let start = Instant::now();
+    let mut policy = spec.build().unwrap();
+    assert_eq!(policy.on_push(start, Load::new(99, 0)), Decision::Wait);
+    let full = policy.on_push(start + S, Load::new(1, 0));
+    assert_eq!(full, Decision::Flush(Reason::Size));
+    let done = Flushed::delivered(Remainder::EMPTY);
+    assert_eq!(policy.on_flushed(start + S, done), Decision::Wait);
+    // One update late in the interval: it counts from the last flush, and ends without another.
+    assert_eq!(
+        policy.on_push(start + 5 * S, Load::new(1, 0)),
+        Decision::Wait
+    );
+    assert_eq!(policy.next_deadline(), Some(start + 6 * S));
+    assert_eq!(
+        policy.on_deadline(start + 6 * S),
+        Decision::Flush(Reason::Interval)
+    );
 }
 
 #[test]

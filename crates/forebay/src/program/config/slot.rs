@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use flush_policy::Preset;
+use flush_policy::{FlushSpec, Preset};
 use toml::de::DeValue;
 
 use super::FlushConfig;
@@ -168,7 +168,8 @@ impl Slot<'_> {
                 store(place, path.map(PathBuf::from), |_| true)
             }
             Self::Preset(flush) => {
-                let preset = given.text().and_then(|text| text.parse::<Preset>().ok());
+                let named = |text: &str| presets().find(|preset| preset.as_str() == text);
+                let preset = given.text().and_then(named);
                 preset.map(|preset| flush.preset(preset))
             }
         };
@@ -229,9 +230,16 @@ impl Slot<'_> {
             }
             Self::Address(_) => "an address and a port, such as \"127.0.0.1:8000\"".to_owned(),
             Self::Directory(_) => "the path of a directory".to_owned(),
-            Self::Preset(_) => one_of(Preset::ALL.iter().map(|preset| preset.as_str())),
+            Self::Preset(_) => one_of(presets().map(Preset::as_str)),
         }
     }
+}
+
+/// The presets that the section can express, which has a size and an age: an interval would be
+/// ignored.
+fn presets() -> impl Iterator<Item = Preset> {
+    let by_age = |preset: &Preset| FlushSpec::from(*preset).interval_max().is_none();
+    Preset::ALL.iter().copied().filter(by_age)
 }
 
 /// Stores a value that is there and allowed.
