@@ -343,6 +343,22 @@ fn full_and_small_batches_in_turn_lead_back_to_the_base_too() {
 }
 
 #[test]
+fn calm_step_that_turns_out_wrong_is_taken_back_and_needs_more_calm() {
+    let mut writes = Loop::new(AdaptiveSpec::new().sizes(1, 1_000).base(500));
+    writes.saturate(100, |items| Duration::from_micros(1_150) * items as u32);
+    for needed in [8, 16, 32, 64, 128, 256, 256] {
+        // Between two bursts that are slow at any larger size.
+        for _ in 1..needed {
+            writes.end(Flushed::delivered, 10, 12, 0);
+            assert_eq!(writes.size(), 43);
+        }
+        writes.end(Flushed::delivered, 10, 12, 0);
+        assert_eq!((writes.size(), writes.full(68, 1_000)), (59, 59));
+        assert_eq!(writes.full(68, 1_000), 43);
+    }
+}
+
+#[test]
 fn small_batches_with_a_queue_behind_them_are_not_calm() {
     let mut writes = Loop::new(AdaptiveSpec::new().sizes(1, 1_000).base(500));
     writes.saturate(100, |items| Duration::from_micros(1_150) * items as u32);

@@ -45,6 +45,16 @@ struct Grown {
     from: usize,
     /// The evidence of full batches in time, in a row.
     proof: u32,
+    by: GrownBy,
+}
+
+/// What a step up went by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum GrownBy {
+    /// Writes for which the size before it was too small.
+    Writes,
+    /// Calm, below the base.
+    Calm,
 }
 
 /// A step down of which it is not known yet whether it makes writes shorter.
@@ -117,10 +127,10 @@ impl Sizing {
     /// A full batch took too long.
     fn learn_slow(&mut self, written: Written) {
         let enough = self.slow.add(1);
-        if let Some(Grown { from, .. }) = self.grown {
+        if let Some(Grown { from, by, .. }) = self.grown {
             // What was hard to learn about steps down does not hold up the end of a step up.
             if self.slow.length >= SLOW_NEEDED {
-                self.up.need_more();
+                self.evidence_for(by).need_more();
                 self.step(from);
             }
             return;
@@ -160,9 +170,7 @@ impl Sizing {
                 self.calm.end();
             }
             if self.up.add(evidence) {
-                let from = self.size;
-                self.step(larger);
-                self.grown = Some(Grown { from, proof: 0 });
+                self.grow(larger, GrownBy::Writes);
             }
             return;
         }
@@ -181,12 +189,19 @@ impl Sizing {
     /// Next to nothing was left: enough of that in a row is a step towards the base.
     fn learn_calm(&mut self) {
         let base = self.limits.base;
-        if self.calm.add(1) {
-            self.step(match self.size < base {
-                true => larger(self.size).min(base),
-                false => smaller(self.size).max(base),
-            });
+        if !self.calm.add(1) {
+            return;
         }
+        if self.size < base {
+            // That one led to the next says that it was not wrong.
+            if self.grown.is_some_and(|grown| grown.by == GrownBy::Calm) {
+                self.calm.need_least();
+            }
+            self.grow(larger(self.size).min(base), GrownBy::Calm);
+            return;
+        }
+        self.calm.need_least();
+        self.step(smaller(self.size).max(base));
         if self.size == base {
             self.forget();
         }
@@ -227,7 +242,8 @@ impl Sizing {
         {
             grown.proof = grown.proof.saturating_add(evidence);
             if grown.proof >= UP_NEEDED {
-                self.up.need_least();
+                let by = grown.by;
+                self.evidence_for(by).need_least();
             }
         }
     }
@@ -244,6 +260,19 @@ impl Sizing {
         let took = written.took().as_nanos().saturating_mul(larger as u128);
         let target = self.limits.write_target.as_nanos();
         took <= target.saturating_mul(written.items() as u128)
+    }
+
+    fn evidence_for(&mut self, by: GrownBy) -> &mut Streak {
+        match by {
+            GrownBy::Writes => &mut self.up,
+            GrownBy::Calm => &mut self.calm,
+        }
+    }
+
+    fn grow(&mut self, to: usize, by: GrownBy) {
+        let from = self.size;
+        self.step(to);
+        self.grown = Some(Grown { from, proof: 0, by });
     }
 
     fn step(&mut self, size: usize) {
