@@ -79,6 +79,8 @@ pub(crate) enum Source<K, P> {
         walk: Cursor,
         /// The handle that gets the emptied table back.
         lane: Option<usize>,
+        /// Whether most of its keys were idle when it was handed over, and are to be forgotten.
+        is_sparse: bool,
     },
     Batch(Taken<K, P>),
 }
@@ -313,6 +315,7 @@ impl<K, P> Held<K, P> {
 impl<K, P> Source<K, P> {
     pub(crate) fn table(table: Table<K, P>, lane: Option<usize>) -> Self {
         Self::Table {
+            is_sparse: table.is_mostly_idle(),
             table,
             walk: Cursor::default(),
             lane,

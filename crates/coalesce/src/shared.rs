@@ -12,21 +12,17 @@ use crate::credits::{Caps, KeyRoom};
 use crate::hash::Hash;
 use crate::hub::Hub;
 use crate::lane::{OnLane, OpenLane, SharedLane};
-use crate::merge::Displaced;
 use crate::named::{Bound, Named, Own};
 use crate::sync::{Mutex, thread_number, yield_now};
 use crate::{
-    AddError, AddResult, Added, Aggregate, Builder, CoalescerStats, InvalidUpdate, TakeReason,
-    Taken, WhenFull, WhenKeysFull,
+    AddError, AddResult, Added, Aggregate, Builder, InvalidUpdate, TakeReason, WhenFull,
+    WhenKeysFull,
 };
 
 #[cfg(not(loom))]
 const SHARED_LANES: usize = 16;
 #[cfg(loom)]
 const SHARED_LANES: usize = 1;
-
-/// Parts that were handed over and wait for the next take, beside some for each handle.
-const PARTS_MAX: usize = 64;
 
 pub(crate) struct Shared<K, A: Aggregate, S> {
     pub(crate) aggregate: A,
@@ -361,60 +357,6 @@ where
     fn flush_with(&self, hash: Hash, key: K, update: A::Update) -> AddResult<K, A> {
         let flushed = self.take_with(TakeReason::Capacity, Some((hash, key, update)));
         Ok(Added::Flushed(flushed))
-    }
-
-    /// Merges what was handed over until `left` parts are left, in portions, so that nobody waits
-    /// for long.
-    pub(crate) fn merge_parked(&self, left: usize) {
-        loop {
-            let mut displaced = Displaced::default();
-            let mut hub = self.hub.lock();
-            let parts = hub.held.parked.len();
-            if parts <= left {
-                return;
-            }
-            hub.held.merge_some(self, &mut displaced);
-            drop(hub);
-            drop(displaced);
-        }
-    }
-
-    /// Brings back what was taken out; whoever takes next merges it.
-    pub(crate) fn restore(&self, batch: Taken<K, A::Partial>) {
-        if batch.is_empty() {
-            return;
-        }
-        let mut hub = self.hub.lock();
-        hub.held.counts.restored += batch.updates();
-        hub.held.force(batch);
-        // Credits that handles have were given when there was room.
-        hub.park_all();
-        drop(hub);
-        self.settle();
-    }
-
-    pub(crate) fn stats(&self) -> CoalescerStats {
-        self.hub.lock().park_all();
-        loop {
-            self.merge_parked(0);
-            let hub = self.hub.lock();
-            let held = &hub.held;
-            if held.parked.is_empty() {
-                let updates = (held.updates_held(), self.updates_max);
-                let keys = held.central.table.live();
-                return CoalescerStats::new(&held.counts, held.flushes, updates, keys);
-            }
-        }
-    }
-
-    /// Keeps the number of parts that wait for being merged in bounds.
-    pub(crate) fn settle(&self) {
-        let hub = self.hub.lock();
-        let (parts, lanes) = (hub.held.parked.len(), hub.held.lanes.len());
-        drop(hub);
-        if parts > PARTS_MAX + 4 * lanes {
-            self.merge_parked(PARTS_MAX / 2);
-        }
     }
 
     fn claims<L: OnLane<K, A::Partial>>(&self, lane: &L) -> Claims<'_, K, A, S> {

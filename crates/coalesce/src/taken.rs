@@ -37,6 +37,10 @@ impl<K, P> Taken<K, P> {
         self.entries.push(entry);
     }
 
+    pub(crate) fn last(&self) -> Option<&Entry<K, P>> {
+        self.entries.last()
+    }
+
     pub(crate) fn pop(&mut self) -> Option<Entry<K, P>> {
         let entry = self.entries.pop()?;
         self.updates -= entry.updates;
