@@ -1,6 +1,7 @@
 //! Adding several updates at once.
 
 use std::hash::{BuildHasher, Hash as Hashed};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use crate::container::Fast;
 use crate::hash::Hash;
@@ -38,23 +39,50 @@ where
         flushed: Vec::new(),
         is_flush_due: false,
     };
+    let adding = AssertUnwindSafe(|| add_all(shared, lane, updates, &mut all));
+    if let Err(panic) = catch_unwind(adding) {
+        // Nobody will see what was taken out meanwhile.
+        shared.restore_all(std::mem::take(&mut all.flushed));
+        resume_unwind(panic);
+    }
+    all
+}
+
+fn add_all<K, A, S, L>(
+    shared: &Shared<K, A, S>,
+    lane: &L,
+    updates: impl IntoIterator<Item = (K, A::Update)>,
+    all: &mut AddedMany<K, A>,
+) where
+    K: Hashed + Eq + Clone,
+    A: Aggregate,
+    S: BuildHasher,
+    L: OnLane<K, A::Partial>,
+{
     let mut updates = updates.into_iter();
     let mut items = [const { None }; TOGETHER];
     loop {
         let mut count = 0;
-        for (item, (key, update)) in items.iter_mut().zip(updates.by_ref()) {
-            *item = Some(Item {
-                hash: shared.hash(&key),
-                key: Some(Own(key)),
-                update: Some(update),
-            });
-            count += 1;
-        }
-        add_together(shared, lane, &mut items[..count], &mut all);
+        let gathering = AssertUnwindSafe(|| {
+            for (item, (key, update)) in items.iter_mut().zip(updates.by_ref()) {
+                *item = Some(Item {
+                    hash: shared.hash(&key),
+                    key: Some(Own(key)),
+                    update: Some(update),
+                });
+                count += 1;
+            }
+        });
+        let gathered = catch_unwind(gathering);
+        // Should the iterator or a hash have panicked, what came before is added all the same.
+        add_together(shared, lane, &mut items[..count], all);
         // All of them are dropped here, outside of the container.
         items[..count].fill_with(|| None);
+        if let Err(panic) = gathered {
+            resume_unwind(panic);
+        }
         if count < TOGETHER {
-            return all;
+            return;
         }
     }
 }

@@ -186,7 +186,7 @@ impl<K, P> Hub<K, P> {
         let updates = sources.iter().map(|parked| parked.updates).sum();
         held.used -= updates;
         held.keys_used -= sources.iter().map(|parked| parked.charged).sum::<u64>();
-        held.counts.flushed += updates;
+        held.counts.flushed = held.counts.flushed.saturating_add(updates);
         held.is_due = false;
         held.epoch += 1;
         let mut idle = Vec::new();
@@ -290,8 +290,9 @@ impl<K, P> Held<K, P> {
     pub(crate) fn updates(&self) -> u64 {
         let gauges = self.lanes.iter().flatten();
         let accepted: u64 = gauges.map(|l| l.gauge.0.load(Ordering::Relaxed)).sum();
-        (accepted + self.accepted_before + self.counts.restored)
-            .saturating_sub(self.counts.flushed + self.counts.lost)
+        (accepted + self.accepted_before)
+            .saturating_add(self.counts.restored)
+            .saturating_sub(self.counts.flushed.saturating_add(self.counts.lost))
     }
 
     /// Updates that were handed over, counted where they are.

@@ -23,6 +23,10 @@ const BUCKETS: usize = 1_024;
 /// Parts that were handed over and wait for the next take, beside some for each handle.
 const PARTS_MAX: usize = 64;
 
+/// Updates in the buffer beyond which what comes back counts no more than one per entry: more than
+/// there can ever be.
+const RESTORED_MAX: u64 = 1 << 60;
+
 /// What merging under a lock leaves to be dropped after unlocking.
 pub(crate) struct Displaced<K, P> {
     partials: Vec<P>,
@@ -192,13 +196,25 @@ where
     }
 
     /// Brings back what was taken out; whoever takes next merges it.
-    pub(crate) fn restore(&self, batch: Taken<K, A::Partial>) {
-        if batch.is_empty() {
-            return;
+    pub(crate) fn restore(&self, mut batch: Taken<K, A::Partial>) {
+        // Batches that somebody made up may have such entries; they are dropped without a lock.
+        let empty = batch.remove_empty();
+        if !batch.is_empty() {
+            self.restore_all(vec![batch]);
         }
+        drop(empty);
+    }
+
+    /// Brings back batches without entries that have no updates.
+    pub(crate) fn restore_all(&self, batches: Vec<Taken<K, A::Partial>>) {
         let mut hub = self.hub.lock();
-        hub.held.counts.restored += batch.updates();
-        hub.held.force(batch);
+        for mut batch in batches {
+            // A sum that overflows would block the buffer, or lose the count.
+            batch.limit_updates(RESTORED_MAX.saturating_sub(hub.held.used));
+            let counts = &mut hub.held.counts;
+            counts.restored = counts.restored.saturating_add(batch.updates());
+            hub.held.force(batch);
+        }
         // Credits that handles have were given when there was room.
         hub.park_all();
         drop(hub);

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use coalesce::{Aggregate, Coalescer, Last, Stamp, Taken, Writer};
+use coalesce::{Aggregate, Coalescer, Last, Stamp, Taken, WhenFull, Writer};
 
 /// What panics, the next time it runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -248,6 +248,35 @@ fn a_panic_of_an_ended_handles_key_loses_nothing_of_a_take() {
     balances(&buffer, 0);
     assert_eq!(counts(buffer.take()), all_but(None));
     balances(&buffer, 0);
+}
+
+#[test]
+fn what_add_many_flushed_goes_back_when_it_panics() {
+    let buffer = Coalescer::builder(Total)
+        .updates_max(4, WhenFull::FlushNow)
+        .flush_at(None)
+        .build()
+        .unwrap();
+    for name in [40, 10] {
+        arm(Fault::Hash, name);
+        fails(|| buffer.add_many((0..50).map(|n| (Touchy(n), 1))).accepted);
+        balances(&buffer, 0);
+        let expected = (0..name).map(|name| (name, 1)).collect();
+        assert_eq!(counts(buffer.take()), expected);
+    }
+}
+
+#[test]
+fn updates_before_a_panic_of_an_iterator_are_added() {
+    let buffer = Coalescer::new(Total);
+    let writer = buffer.writer();
+    let updates = (0..50).map(|name| match name {
+        40 => resume_unwind(Box::new("a panic")),
+        name => (Touchy(name), 1),
+    });
+    fails(|| writer.add_many(updates).accepted);
+    balances(&buffer, 0);
+    assert_eq!(buffer.take().updates(), 40);
 }
 
 /// A value whose destructor panics.
