@@ -101,38 +101,36 @@ fn add_together<K, A, S, L>(
     let mut start = 0;
     while start < items.len() {
         let rest = &mut items[start..];
-        let (added, is_due) = lane.on(|lane| {
+        let (added, is_due) = lane.write(|lane, container| {
             let writer = lane.number as u32;
-            lane.slot.write(|container| {
-                let mut is_due = None;
-                for (index, item) in rest.iter_mut().flatten().enumerate() {
-                    let (Some(key), Some(update)) = (&item.key, item.update.take()) else {
-                        return (index, is_due);
-                    };
-                    let aggregate = &shared.aggregate;
-                    let fast = if aggregate.check(&update).is_ok() {
-                        container.add_known(aggregate, writer, item.hash, key, update)
-                    } else {
-                        Fast::Lacking(update)
-                    };
-                    match fast {
-                        Fast::Done {
-                            displaced,
-                            is_due: due,
-                        } => {
-                            item.update = displaced;
-                            is_due = Some(due);
-                        }
-                        Fast::Lacking(update) => {
-                            item.update = Some(update);
-                            return (index, is_due);
-                        }
+            let mut is_due = None;
+            for (index, item) in rest.iter_mut().flatten().enumerate() {
+                let (Some(key), Some(update)) = (&item.key, item.update.take()) else {
+                    return (index, is_due);
+                };
+                let aggregate = &shared.aggregate;
+                let fast = if aggregate.check(&update).is_ok() {
+                    container.add_known(aggregate, writer, item.hash, key, update)
+                } else {
+                    Fast::Lacking(update)
+                };
+                match fast {
+                    Fast::Done {
+                        displaced,
+                        is_due: due,
+                    } => {
+                        item.update = displaced;
+                        is_due = Some(due);
                     }
-                    // One by one, in case that the next one panics.
-                    lane.count(1);
+                    Fast::Lacking(update) => {
+                        item.update = Some(update);
+                        return (index, is_due);
+                    }
                 }
-                (rest.len(), is_due)
-            })
+                // One by one, in case that the next one panics.
+                lane.count(1);
+            }
+            (rest.len(), is_due)
         });
         all.accepted += added as u64;
         all.is_flush_due = is_due.unwrap_or(all.is_flush_due);

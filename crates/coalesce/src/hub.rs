@@ -252,15 +252,17 @@ impl<K, P> Held<K, P> {
     }
 
     /// Whether a handle other than this one may have credits for updates that it did not use.
-    pub(crate) fn is_loose_beside(&self, lane: usize) -> bool {
+    pub(crate) fn is_loose_beside(&self, lane: Option<usize>) -> bool {
         let mut others = self.lanes.iter().enumerate();
-        others.any(|(other, state)| other != lane && state.as_ref().is_some_and(|s| s.is_loose))
+        others
+            .any(|(other, state)| Some(other) != lane && state.as_ref().is_some_and(|s| s.is_loose))
     }
 
     /// Whether the keys in use may be fewer than the credits for keys say.
-    pub(crate) fn is_keyed_beside(&self, lane: usize) -> bool {
+    pub(crate) fn is_keyed_beside(&self, lane: Option<usize>) -> bool {
         let mut others = self.lanes.iter().enumerate();
-        others.any(|(other, state)| other != lane && state.as_ref().is_some_and(|s| s.is_keyed))
+        others
+            .any(|(other, state)| Some(other) != lane && state.as_ref().is_some_and(|s| s.is_keyed))
     }
 
     /// Brings in what comes without a handle, beyond the caps if need be.

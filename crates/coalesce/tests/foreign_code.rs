@@ -209,3 +209,17 @@ fn a_key_is_dropped_outside_of_locks_when_statistics_panic() {
         assert_eq!(buffer.stats().updates_lost, 2);
     });
 }
+#[test]
+fn a_key_is_dropped_outside_of_locks_when_starting_panics() {
+    ends(|| {
+        let buffer = Coalescer::new(Grumpy);
+        let key = |name| Caller(name, buffer.clone());
+        buffer.add(key(1), 1).is_ok();
+        drop(buffer.take());
+        for name in [1, 2] {
+            let add = AssertUnwindSafe(|| buffer.add(key(name), 13).is_ok());
+            assert!(catch_unwind(add).is_err());
+        }
+        assert_eq!(buffer.updates(), 0);
+    });
+}
