@@ -1,9 +1,10 @@
 //! The inside of a coalescer: how an add gets on when its handle lacks something.
 //!
 //! The fast way is `Lane::add_known`. What it lacks is asked for at the [`hub`](crate::hub), and
-//! then the add is tried again with a ticket that nobody collects. Hashing, owning, and dropping
-//! keys and values run outside every lock; the aggregate and the comparison of keys run in the
-//! handle's own container, which a take waits for.
+//! then the add is tried again with a ticket that nobody collects. Owning and dropping keys and
+//! values run outside every lock, while unwinding too, but for what a panicking aggregate drops
+//! itself. The aggregate and the comparison of keys run in the handle's own container, which a take
+//! waits for; where [`merge`](crate::merge) works under the hub's lock, so do hashing and cloning.
 
 use std::hash::{BuildHasher, Hash as Hashed};
 
