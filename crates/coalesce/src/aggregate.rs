@@ -9,10 +9,11 @@ use crate::InvalidUpdate;
 /// of updates keeps their [`Stamp`], as [`Last`](crate::Last) does.
 ///
 /// [`start`](Self::start) and [`absorb`](Self::absorb) run while a take may wait for the update to
-/// be in: they should be short, must not use the same coalescer, and should not panic. An update
-/// whose absorption panics is neither accepted nor refused, and a panic of [`merge`](Self::merge)
-/// loses the entry at hand, which is counted as lost. What they displace is handed back and dropped
-/// when nobody waits.
+/// be in; [`merge`](Self::merge) and [`check`](Self::check), and `Eq`, `Hash` and `Clone` of a key,
+/// may run under a lock that others wait for. All of them should be short, should not panic, and
+/// must not use the same coalescer, which would wait for itself. An update whose absorption panics
+/// is neither accepted nor refused, and a panic of [`merge`](Self::merge) loses the entry at hand,
+/// which is counted as lost. What they displace is handed back and dropped when nobody waits.
 ///
 /// ```
 /// use coalesce::{Aggregate, Coalescer, InvalidUpdate, Stamp};
@@ -79,7 +80,9 @@ pub trait Aggregate {
 ///
 /// Updates of one [`Writer`](crate::Writer) are stamped in their order. So are updates of several
 /// writers between which the buffer was handed over: what was added before a take (or
-/// [`stats`](crate::Coalescer::stats)) began is older than what is added after it ended. Updates of
+/// [`stats`](crate::Coalescer::stats)) began is older than what is added after it ended. So are
+/// updates that threads without a handle add by [`Coalescer::add`](crate::Coalescer::add) and its
+/// kin, if one of them began after the other ended. Other updates of
 /// several writers between two takes have an order that is the same for everybody, but need not be
 /// that of their arrival: a count or a clock that told would be a cache line that all cores write.
 /// Two threads that agree on an order between them share it by

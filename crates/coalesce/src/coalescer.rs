@@ -114,9 +114,9 @@ where
 
     /// A handle for one thread, which can be sent there and cannot be shared.
     ///
-    /// It has up to two tables of its own, as large as what it added between two takes needs: one
-    /// that it fills, and one that was emptied and knows the keys. What it does not use any more is
-    /// given back by the next takes, and all of it when it is dropped.
+    /// It has up to four tables of its own, as large as what it added between two takes needs: two
+    /// that it fills in turn, and up to two that were emptied and know the keys. What it does not
+    /// use any more is given back by the next takes, and all of it when it is dropped.
     #[must_use]
     pub fn writer(&self) -> Writer<K, A, S> {
         Writer::new(Arc::clone(&self.shared))
@@ -125,7 +125,9 @@ where
     /// Adds an update to its key, without a handle of one's own.
     ///
     /// Threads that have none share 16, each under a lock: this costs a lock in addition, which
-    /// only threads that got the same one wait for.
+    /// only threads that got the same one wait for, and a clock that they all write. Of two updates
+    /// that are added without a handle, one of which began after the other ended, on whichever
+    /// thread, the second is newer; [`Stamp`](crate::Stamp) says what holds between writers.
     ///
     /// # Errors
     /// If the aggregate refuses the update, or a cap whose policy is `Reject` is reached. The error
@@ -150,8 +152,12 @@ where
         self.shared.add(&lane, hash, Lent(key), update)
     }
 
-    /// Adds several updates; one that is refused does not stop the others. Should the aggregate
-    /// panic, those before are in, and those after are not.
+    /// Adds several updates; one that is refused does not stop the others.
+    ///
+    /// They are gathered 32 at a time before any of them is added: an iterator that waits, as that
+    /// of a channel does, keeps up to 31 updates that nobody can take meanwhile. Should the
+    /// aggregate, the iterator or a hash panic, those before are in, those after are not, and what
+    /// was flushed goes back.
     pub fn add_many(&self, updates: impl IntoIterator<Item = (K, A::Update)>) -> AddedMany<K, A> {
         add_many(&self.shared, &self.shared.open_lane(), updates)
     }
@@ -175,8 +181,9 @@ where
     ///
     /// Nothing is refused, since it was accepted once: until the next take the buffer can hold its
     /// caps and what was out. It is put back in a moment, however large it is, and merged by the
-    /// next take. The batch has to come from this coalescer, or the order of updates is lost for
-    /// aggregates that need it.
+    /// next take; but where more than 64 parts and four per handle wait for one, whoever restores
+    /// merges all but 32. An entry without updates is dropped. The batch has to come from this
+    /// coalescer, or the order of updates is lost for aggregates that need it.
     pub fn restore(&self, batch: Taken<K, A::Partial>) {
         self.shared.restore(batch);
     }
@@ -192,7 +199,8 @@ where
     /// All counts, as of one moment after the call began.
     ///
     /// Merges what the handles hold, so that keys are counted once: this costs as much as a take,
-    /// and stops nobody either. [`updates`](Self::updates) is cheaper.
+    /// under the lock that all handles share, though 32 keys at a time, so that nobody waits for
+    /// long. [`updates`](Self::updates) is cheaper.
     #[must_use]
     pub fn stats(&self) -> CoalescerStats {
         self.shared.stats()

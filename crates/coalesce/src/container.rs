@@ -70,19 +70,15 @@ pub(crate) enum Fast<U> {
 }
 
 /// How far an add came.
-pub(crate) enum Step<N, U> {
+pub(crate) enum Step<U> {
     /// The update is in. What it left behind is dropped by whoever is outside of the container.
-    Done {
-        _named: Option<N>,
-        _displaced: Option<U>,
-        is_due: bool,
-    },
+    Done { _displaced: Option<U>, is_due: bool },
     /// The container has no credit for an update.
-    NeedsUpdate(N, U),
+    NeedsUpdate(U),
     /// The container has no credit for a key that gets its first update.
-    NeedsKey(N, U),
+    NeedsKey(U),
     /// The key is not in the table, and has to be owned first.
-    NeedsOwned(N, U),
+    NeedsOwned(U),
 }
 
 impl<K, P> Container<K, P> {
@@ -133,7 +129,8 @@ impl<K, P> Container<K, P> {
         }
     }
 
-    /// Adds an update to any key, if the container has the credits for it or the ticket does.
+    /// Adds an update to any key, if the container has the credits for it or the ticket does; the
+    /// key is taken out of `named` if it is new.
     ///
     /// If the aggregate panics, nothing is used up and nothing is counted.
     pub(crate) fn add<A, N>(
@@ -141,41 +138,45 @@ impl<K, P> Container<K, P> {
         aggregate: &A,
         writer: u32,
         hash: Hash,
-        named: N,
+        named: &mut Option<N>,
         update: A::Update,
         ticket: &mut Ticket,
-    ) -> Step<N, A::Update>
+    ) -> Step<A::Update>
     where
         A: Aggregate<Partial = P>,
         N: Named<K>,
     {
         let account = &mut self.account;
+        // Whoever calls keeps the key: it must not be dropped here, should the aggregate panic.
+        let Some(key) = named.as_ref() else {
+            return Step::NeedsOwned(update);
+        };
         if account.credits == 0 && !ticket.has_update {
-            return Step::NeedsUpdate(named, update);
+            return Step::NeedsUpdate(update);
         }
         account.clock = account.clock.max(ticket.clock);
         let stamp = Stamp::new(account.clock + 1, writer);
-        let slot = self.table.find(hash, &named);
-        let (named, displaced) = match slot {
-            Some(slot) if slot.is_live() => (Some(named), slot.absorb(aggregate, update, stamp)),
-            None if !N::OWNED => return Step::NeedsOwned(named, update),
-            _ if !account.can_start(ticket) => return Step::NeedsKey(named, update),
+        let displaced = match self.table.find(hash, key) {
+            Some(slot) if slot.is_live() => slot.absorb(aggregate, update, stamp),
+            None if !N::OWNED => return Step::NeedsOwned(update),
+            _ if !account.can_start(ticket) => return Step::NeedsKey(update),
             Some(slot) => {
                 slot.start(aggregate.start(update, stamp), 1);
                 self.table.count_start();
                 account.pay_key(ticket);
-                (Some(named), None)
+                None
             }
             None => {
                 let partial = aggregate.start(update, stamp);
-                self.table.insert(hash, named.own(), partial, 1);
+                if let Some(key) = named.take() {
+                    self.table.insert(hash, key.own(), partial, 1);
+                }
                 account.pay_key(ticket);
-                (None, None)
+                None
             }
         };
         account.clock += 1;
         Step::Done {
-            _named: named,
             _displaced: displaced,
             is_due: account.pay_update(ticket),
         }

@@ -45,16 +45,42 @@ pub(crate) enum KeyRoom {
     Full,
 }
 
+/// The handle that asks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Asking {
+    /// One thread's: what it lacks it does not have.
+    Own(usize),
+    /// One that threads share: another thread may have got credits for it meanwhile, or a place for
+    /// the same key.
+    Shared(usize),
+}
+
+impl Asking {
+    pub(crate) const fn number(self) -> usize {
+        match self {
+            Self::Own(lane) | Self::Shared(lane) => lane,
+        }
+    }
+
+    /// The handle, if it is known to hold nothing that it does not use.
+    const fn alone(self) -> Option<usize> {
+        match self {
+            Self::Own(lane) => Some(lane),
+            Self::Shared(_) => None,
+        }
+    }
+}
+
 impl<K, P> Hub<K, P> {
     /// Credits for an update of this handle, which has none left; `None` if there is no room.
-    pub(crate) fn grant(&mut self, caps: &Caps, lane: usize) -> Option<Grant> {
+    pub(crate) fn grant(&mut self, caps: &Caps, lane: Asking) -> Option<Grant> {
         let room = |held: &Held<K, P>| caps.updates_max.map(|max| max.saturating_sub(held.used));
         let until_due = |held: &Held<K, P>| {
             let flush_at = caps.flush_at.filter(|_| !held.is_due)?;
             Some((flush_at - 1).saturating_sub(held.used))
         };
         let reached = |held: &Held<K, P>| room(held) == Some(0) || until_due(held) == Some(0);
-        if reached(&self.held) && self.held.is_loose_beside(lane) {
+        if reached(&self.held) && self.held.is_loose_beside(lane.alone()) {
             self.park_all();
         }
         let held = &mut self.held;
@@ -69,8 +95,9 @@ impl<K, P> Hub<K, P> {
         }
         held.used += chunk;
         let is_due = held.is_due;
-        if let Some(lane) = held.lane_mut(lane) {
-            lane.is_loose = chunk > 0;
+        if let Some(state) = held.lane_mut(lane.number()) {
+            // What a shared handle got before may be unused.
+            state.is_loose = chunk > 0 || state.is_loose && lane.alone().is_none();
         }
         Some(Grant { chunk, is_due })
     }
@@ -78,7 +105,9 @@ impl<K, P> Hub<K, P> {
 
 impl<K, P> Held<K, P> {
     /// What there is for one more key of this handle, which has no credits for keys left.
-    pub(crate) fn key_room(&self, caps: &Caps, lane: usize) -> KeyRoom {
+    ///
+    /// If several threads use the handle, the key may be on its way in by another one.
+    pub(crate) fn key_room(&self, caps: &Caps, lane: Asking) -> KeyRoom {
         let Some(keys_max) = caps.keys_max else {
             return KeyRoom::Chunk(UNLIMITED);
         };
@@ -89,7 +118,7 @@ impl<K, P> Held<K, P> {
         }
         let is_alone = self.central.table.live() == 0
             && self.parked.is_empty()
-            && !self.is_keyed_beside(lane)
+            && !self.is_keyed_beside(lane.alone())
             && !caps.has_overflow_key;
         let is_exact = is_alone
             || self.parked.is_empty() && !self.lanes.iter().flatten().any(|lane| lane.is_keyed);

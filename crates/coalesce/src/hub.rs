@@ -79,6 +79,8 @@ pub(crate) enum Source<K, P> {
         walk: Cursor,
         /// The handle that gets the emptied table back.
         lane: Option<usize>,
+        /// Whether most of its keys were idle when it was handed over, and are to be forgotten.
+        is_sparse: bool,
     },
     Batch(Taken<K, P>),
 }
@@ -184,7 +186,7 @@ impl<K, P> Hub<K, P> {
         let updates = sources.iter().map(|parked| parked.updates).sum();
         held.used -= updates;
         held.keys_used -= sources.iter().map(|parked| parked.charged).sum::<u64>();
-        held.counts.flushed += updates;
+        held.counts.flushed = held.counts.flushed.saturating_add(updates);
         held.is_due = false;
         held.epoch += 1;
         let mut idle = Vec::new();
@@ -250,15 +252,17 @@ impl<K, P> Held<K, P> {
     }
 
     /// Whether a handle other than this one may have credits for updates that it did not use.
-    pub(crate) fn is_loose_beside(&self, lane: usize) -> bool {
+    pub(crate) fn is_loose_beside(&self, lane: Option<usize>) -> bool {
         let mut others = self.lanes.iter().enumerate();
-        others.any(|(other, state)| other != lane && state.as_ref().is_some_and(|s| s.is_loose))
+        others
+            .any(|(other, state)| Some(other) != lane && state.as_ref().is_some_and(|s| s.is_loose))
     }
 
     /// Whether the keys in use may be fewer than the credits for keys say.
-    pub(crate) fn is_keyed_beside(&self, lane: usize) -> bool {
+    pub(crate) fn is_keyed_beside(&self, lane: Option<usize>) -> bool {
         let mut others = self.lanes.iter().enumerate();
-        others.any(|(other, state)| other != lane && state.as_ref().is_some_and(|s| s.is_keyed))
+        others
+            .any(|(other, state)| Some(other) != lane && state.as_ref().is_some_and(|s| s.is_keyed))
     }
 
     /// Brings in what comes without a handle, beyond the caps if need be.
@@ -288,8 +292,9 @@ impl<K, P> Held<K, P> {
     pub(crate) fn updates(&self) -> u64 {
         let gauges = self.lanes.iter().flatten();
         let accepted: u64 = gauges.map(|l| l.gauge.0.load(Ordering::Relaxed)).sum();
-        (accepted + self.accepted_before + self.counts.restored)
-            .saturating_sub(self.counts.flushed + self.counts.lost)
+        (accepted + self.accepted_before)
+            .saturating_add(self.counts.restored)
+            .saturating_sub(self.counts.flushed.saturating_add(self.counts.lost))
     }
 
     /// Updates that were handed over, counted where they are.
@@ -313,6 +318,7 @@ impl<K, P> Held<K, P> {
 impl<K, P> Source<K, P> {
     pub(crate) fn table(table: Table<K, P>, lane: Option<usize>) -> Self {
         Self::Table {
+            is_sparse: table.is_mostly_idle(),
             table,
             walk: Cursor::default(),
             lane,

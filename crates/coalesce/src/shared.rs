@@ -1,32 +1,29 @@
 //! The inside of a coalescer: how an add gets on when its handle lacks something.
 //!
 //! The fast way is `Lane::add_known`. What it lacks is asked for at the [`hub`](crate::hub), and
-//! then the add is tried again with a ticket that nobody collects. Hashing, owning, and dropping
-//! keys and values run outside every lock; the aggregate and the comparison of keys run in the
-//! handle's own container, which a take waits for.
+//! then the add is tried again with a ticket that nobody collects. Owning and dropping keys and
+//! values run outside every lock, while unwinding too, but for what a panicking aggregate drops
+//! itself. The aggregate and the comparison of keys run in the handle's own container, which a take
+//! waits for; where [`merge`](crate::merge) works under the hub's lock, so do hashing and cloning.
 
 use std::hash::{BuildHasher, Hash as Hashed};
 
 use crate::container::{Fast, KeyTicket, Step, Ticket};
-use crate::credits::{Caps, KeyRoom};
+use crate::credits::{Asking, Caps, KeyRoom};
 use crate::hash::Hash;
 use crate::hub::Hub;
 use crate::lane::{OnLane, OpenLane, SharedLane};
-use crate::merge::Displaced;
 use crate::named::{Bound, Named, Own};
-use crate::sync::{Mutex, thread_number, yield_now};
+use crate::sync::{AtomicU64, Mutex, thread_number, yield_now};
 use crate::{
-    AddError, AddResult, Added, Aggregate, Builder, CoalescerStats, InvalidUpdate, TakeReason,
-    Taken, WhenFull, WhenKeysFull,
+    AddError, AddResult, Added, Aggregate, Builder, InvalidUpdate, TakeReason, WhenFull,
+    WhenKeysFull,
 };
 
 #[cfg(not(loom))]
 const SHARED_LANES: usize = 16;
 #[cfg(loom)]
 const SHARED_LANES: usize = 1;
-
-/// Parts that were handed over and wait for the next take, beside some for each handle.
-const PARTS_MAX: usize = 64;
 
 pub(crate) struct Shared<K, A: Aggregate, S> {
     pub(crate) aggregate: A,
@@ -38,6 +35,8 @@ pub(crate) struct Shared<K, A: Aggregate, S> {
     pub(crate) caps: Caps,
     pub(crate) hub: Mutex<Hub<K, A::Partial>>,
     shared_lanes: Box<[SharedLane<K, A::Partial>]>,
+    /// Order of the last update on any of them.
+    shared_clock: AtomicU64,
 }
 
 pub(crate) enum KeysFull<K> {
@@ -85,6 +84,7 @@ where
             caps,
             hub: Mutex::new(Hub::new()),
             shared_lanes: (0..SHARED_LANES).map(|_| SharedLane::new()).collect(),
+            shared_clock: AtomicU64::new(0),
         }
     }
 
@@ -95,7 +95,8 @@ where
 
     /// The lane of a thread that has no handle.
     pub(crate) fn open_lane(&self) -> OpenLane<'_, K, A::Partial> {
-        self.shared_lanes[thread_number() % SHARED_LANES].open(&self.hub)
+        let lane = &self.shared_lanes[thread_number() % SHARED_LANES];
+        lane.open(&self.hub, &self.shared_clock)
     }
 
     /// Adds an update on the way that costs least if nothing is lacking.
@@ -135,8 +136,9 @@ where
         N: Named<K>,
     {
         let mut claims = self.claims(lane);
-        let step = self.try_with(lane, hash, named, update, &mut claims.ticket);
-        self.add_slowly(lane, hash, step, claims)
+        let mut named = Some(named);
+        let step = self.try_with(lane, hash, &mut named, update, &mut claims.ticket);
+        self.add_slowly(lane, hash, named, step, claims)
     }
 
     #[cold]
@@ -152,7 +154,7 @@ where
         L: OnLane<K, A::Partial>,
         N: Named<K>,
     {
-        lane.on(|lane| lane.slot.write(|container| container.account.invalid += 1));
+        lane.write(|_, container| container.account.invalid += 1);
         let key = named.own();
         AddError::Invalid { key, update, cause }
     }
@@ -163,7 +165,8 @@ where
         &self,
         lane: &L,
         hash: Hash,
-        mut step: Step<N, A::Update>,
+        mut named: Option<N>,
+        mut step: Step<A::Update>,
         mut claims: Claims<'_, K, A, S>,
     ) -> AddResult<K, A>
     where
@@ -171,29 +174,33 @@ where
         N: Named<K>,
     {
         loop {
-            let (named, update) = match step {
-                Step::Done { is_due, .. } => return Ok(added(is_due)),
-                Step::NeedsUpdate(named, update) => {
+            // Only an update that is in took its key.
+            let (update, key) = match (step, named.take()) {
+                (Step::Done { is_due, .. }, _) => return Ok(added(is_due)),
+                (Step::NeedsUpdate(update), Some(key)) => {
                     if !self.claim_update(lane, &mut claims.ticket) {
-                        return self.beyond_updates(hash, named.own(), update);
+                        drop(claims);
+                        return self.beyond_updates(hash, key.own(), update);
                     }
-                    (named, update)
+                    (update, key)
                 }
-                Step::NeedsKey(named, update) => {
-                    let ticket = self.claim_key(lane, hash, &named);
+                (Step::NeedsKey(update), Some(key)) => {
+                    let ticket = self.claim_key(lane, hash, &key);
                     if ticket == KeyTicket::None {
-                        return self.beyond_keys(lane, hash, named.own(), update, claims);
+                        return self.beyond_keys(lane, hash, key.own(), update, claims);
                     }
                     claims.ticket.key = ticket;
-                    (named, update)
+                    (update, key)
                 }
-                Step::NeedsOwned(named, update) => {
-                    let named = Own(named.own());
-                    let step = self.try_with(lane, hash, named, update, &mut claims.ticket);
-                    return self.add_slowly(lane, hash, step, claims);
+                (Step::NeedsOwned(update), Some(key)) => {
+                    let mut own = Some(Own(key.own()));
+                    let step = self.try_with(lane, hash, &mut own, update, &mut claims.ticket);
+                    return self.add_slowly(lane, hash, own, step, claims);
                 }
+                (_, None) => unreachable!("an update that is not in has its key"),
             };
-            step = self.try_with(lane, hash, named, update, &mut claims.ticket);
+            named = Some(key);
+            step = self.try_with(lane, hash, &mut named, update, &mut claims.ticket);
         }
     }
 
@@ -201,45 +208,50 @@ where
         &self,
         lane: &L,
         hash: Hash,
-        named: N,
+        named: &mut Option<N>,
         update: A::Update,
         ticket: &mut Ticket,
-    ) -> Step<N, A::Update>
+    ) -> Step<A::Update>
     where
         L: OnLane<K, A::Partial>,
         N: Named<K>,
     {
-        lane.on(|lane| lane.add(&self.aggregate, hash, named, update, ticket))
+        lane.write(|lane, container| {
+            let writer = lane.number as u32;
+            let step = container.add(&self.aggregate, writer, hash, named, update, ticket);
+            if let Step::Done { .. } = step {
+                lane.count(1);
+            }
+            step
+        })
     }
 
     /// Gets a credit for the update at hand, and a chunk for those that follow.
     fn claim_update<L: OnLane<K, A::Partial>>(&self, lane: &L, ticket: &mut Ticket) -> bool {
-        let number = lane.on(|lane| lane.number);
+        let number = lane.number();
         let mut hub = self.hub.lock();
-        let Some(grant) = hub.grant(&self.caps, number) else {
+        let Some(grant) = hub.grant(&self.caps, asking(lane)) else {
             hub.held.counts.updates_full += u64::from(self.when_full == WhenFull::Reject);
             return false;
         };
         let (clock, epoch) = (hub.held.clock, hub.held.epoch);
         let spare = hub.held.spare(number);
         // A taker would need the hub's lock, so nothing comes between the grant and this.
-        let (order, unused) = lane.on(|lane| {
-            lane.slot.write(|container| {
-                let account = &mut container.account;
-                account.credits += grant.chunk;
-                account.granted += grant.chunk;
-                account.is_due = grant.is_due;
-                account.epoch = epoch;
-                account.clock = account.clock.max(clock);
-                let order = account.clock;
-                match spare {
-                    Some(table) if !container.table.is_allocated() => {
-                        container.table = table;
-                        (order, None)
-                    }
-                    unused => (order, unused),
+        let (order, unused) = lane.write(|_, container| {
+            let account = &mut container.account;
+            account.credits += grant.chunk;
+            account.granted += grant.chunk;
+            account.is_due = grant.is_due;
+            account.epoch = epoch;
+            account.clock = account.clock.max(clock);
+            let order = account.clock;
+            match spare {
+                Some(table) if !container.table.is_allocated() => {
+                    container.table = table;
+                    (order, None)
                 }
-            })
+                unused => (order, unused),
+            }
         });
         if let Some(unused) = unused {
             // It is pushed back where it was popped.
@@ -265,23 +277,21 @@ where
         {
             return KeyTicket::Reserved;
         }
-        let number = lane.on(|lane| lane.number);
+        let number = lane.number();
         loop {
             let mut hub = self.hub.lock();
-            let room = hub.held.key_room(&self.caps, number);
+            let room = hub.held.key_room(&self.caps, asking(lane));
             if let KeyRoom::Chunk(chunk) = room {
                 hub.held.charge(number, chunk);
-                lane.on(|lane| {
-                    lane.slot.write(|container| {
-                        container.account.key_credits += chunk;
-                        container.account.charged += chunk;
-                    });
+                lane.write(|_, container| {
+                    container.account.key_credits += chunk;
+                    container.account.charged += chunk;
                 });
                 return KeyTicket::Paid;
             }
             if hub.held.central.table.find(hash, named).is_some() {
                 let epoch = hub.held.epoch;
-                lane.on(|lane| lane.slot.write(|container| container.account.epoch = epoch));
+                lane.write(|_, container| container.account.epoch = epoch);
                 return KeyTicket::Known(epoch);
             }
             match room {
@@ -343,16 +353,16 @@ where
             } => {
                 // So that nothing can be lacking under the other key: a take may have come between.
                 let ticket = &mut claims.ticket;
-                lane.on(|lane| {
-                    lane.slot.write(|container| container.account.issue(ticket));
-                });
+                lane.write(|_, container| container.account.issue(ticket));
                 if !ticket.has_update && !self.claim_update(lane, ticket) {
+                    drop(claims);
                     return self.beyond_updates(hash, key, update);
                 }
                 ticket.is_overflow = true;
                 ticket.key = KeyTicket::Reserved;
-                let step = self.try_with(lane, *of, Bound(other), update, ticket);
-                self.add_slowly(lane, *of, step, claims)
+                let mut named = Some(Bound(other));
+                let step = self.try_with(lane, *of, &mut named, update, ticket);
+                self.add_slowly(lane, *of, named, step, claims)
             }
         }
     }
@@ -363,64 +373,10 @@ where
         Ok(Added::Flushed(flushed))
     }
 
-    /// Merges what was handed over until `left` parts are left, in portions, so that nobody waits
-    /// for long.
-    pub(crate) fn merge_parked(&self, left: usize) {
-        loop {
-            let mut displaced = Displaced::default();
-            let mut hub = self.hub.lock();
-            let parts = hub.held.parked.len();
-            if parts <= left {
-                return;
-            }
-            hub.held.merge_some(self, &mut displaced);
-            drop(hub);
-            drop(displaced);
-        }
-    }
-
-    /// Brings back what was taken out; whoever takes next merges it.
-    pub(crate) fn restore(&self, batch: Taken<K, A::Partial>) {
-        if batch.is_empty() {
-            return;
-        }
-        let mut hub = self.hub.lock();
-        hub.held.counts.restored += batch.updates();
-        hub.held.force(batch);
-        // Credits that handles have were given when there was room.
-        hub.park_all();
-        drop(hub);
-        self.settle();
-    }
-
-    pub(crate) fn stats(&self) -> CoalescerStats {
-        self.hub.lock().park_all();
-        loop {
-            self.merge_parked(0);
-            let hub = self.hub.lock();
-            let held = &hub.held;
-            if held.parked.is_empty() {
-                let updates = (held.updates_held(), self.updates_max);
-                let keys = held.central.table.live();
-                return CoalescerStats::new(&held.counts, held.flushes, updates, keys);
-            }
-        }
-    }
-
-    /// Keeps the number of parts that wait for being merged in bounds.
-    pub(crate) fn settle(&self) {
-        let hub = self.hub.lock();
-        let (parts, lanes) = (hub.held.parked.len(), hub.held.lanes.len());
-        drop(hub);
-        if parts > PARTS_MAX + 4 * lanes {
-            self.merge_parked(PARTS_MAX / 2);
-        }
-    }
-
     fn claims<L: OnLane<K, A::Partial>>(&self, lane: &L) -> Claims<'_, K, A, S> {
         Claims {
             shared: self,
-            lane: lane.on(|lane| lane.number),
+            lane: lane.number(),
             ticket: Ticket::default(),
         }
     }
@@ -437,6 +393,14 @@ impl<K, A: Aggregate, S> Drop for Claims<'_, K, A, S> {
                 hub.held.discharge(self.lane);
             }
         }
+    }
+}
+
+fn asking<K, P, L: OnLane<K, P>>(lane: &L) -> Asking {
+    if L::IS_SHARED {
+        Asking::Shared(lane.number())
+    } else {
+        Asking::Own(lane.number())
     }
 }
 

@@ -9,7 +9,8 @@ pub struct Entry<K, P> {
     pub key: K,
     /// What its updates have become.
     pub partial: P,
-    /// How many updates that were, at least 1.
+    /// How many updates that were, at least 1: [`restore`](crate::Coalescer::restore) drops an
+    /// entry that has none.
     pub updates: u64,
 }
 
@@ -33,14 +34,43 @@ impl<K, P> Taken<K, P> {
     }
 
     pub(crate) fn push(&mut self, entry: Entry<K, P>) {
-        self.updates += entry.updates;
+        self.updates = self.updates.saturating_add(entry.updates);
         self.entries.push(entry);
+    }
+
+    pub(crate) fn last(&self) -> Option<&Entry<K, P>> {
+        self.entries.last()
     }
 
     pub(crate) fn pop(&mut self) -> Option<Entry<K, P>> {
         let entry = self.entries.pop()?;
         self.updates -= entry.updates;
         Some(entry)
+    }
+
+    /// Takes entries without updates out, which only somebody else can have made.
+    pub(crate) fn remove_empty(&mut self) -> Vec<Entry<K, P>> {
+        if self.entries.iter().all(|entry| entry.updates > 0) {
+            return Vec::new();
+        }
+        let entries = std::mem::take(&mut self.entries);
+        let (full, empty) = entries.into_iter().partition(|entry| entry.updates > 0);
+        self.entries = full;
+        empty
+    }
+
+    /// Lowers the updates of entries, though not below 1, where together they are more than `max`.
+    pub(crate) fn limit_updates(&mut self, max: u64) {
+        if self.updates <= max {
+            return;
+        }
+        let mut left = max;
+        self.updates = 0;
+        for entry in &mut self.entries {
+            entry.updates = entry.updates.min(left).max(1);
+            left = left.saturating_sub(entry.updates);
+            self.updates += entry.updates;
+        }
     }
 
     /// Adds to the entry at `place`; returns what has to be dropped.
@@ -55,8 +85,8 @@ impl<K, P> Taken<K, P> {
             return Some(partial);
         };
         let displaced = aggregate.merge(&mut entry.partial, partial);
-        entry.updates += updates;
-        self.updates += updates;
+        entry.updates = entry.updates.saturating_add(updates);
+        self.updates = self.updates.saturating_add(updates);
         displaced
     }
 
@@ -105,7 +135,7 @@ impl<K, P> Extend<Entry<K, P>> for Taken<K, P> {
         let updates = &mut self.updates;
         let counted = entries
             .into_iter()
-            .inspect(|entry| *updates += entry.updates);
+            .inspect(|entry| *updates = updates.saturating_add(entry.updates));
         self.entries.extend(counted);
     }
 }

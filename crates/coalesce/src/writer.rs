@@ -67,8 +67,11 @@ where
     }
 
     /// Adds several updates, 32 at a time, which costs less than one by one; one that is refused
-    /// does not stop the others. Should the aggregate panic, those before are in, and those after
-    /// are not.
+    /// does not stop the others.
+    ///
+    /// An iterator that waits keeps up to 31 updates that nobody can take meanwhile. Should the
+    /// aggregate, the iterator or a hash panic, those before are in, those after are not, and what
+    /// was flushed goes back.
     pub fn add_many(&self, updates: impl IntoIterator<Item = (K, A::Update)>) -> AddedMany<K, A> {
         add_many(&self.shared, &self.lane, updates)
     }

@@ -132,3 +132,94 @@ fn law_1_conservation_through_a_panicking_aggregate() {
         );
     }
 }
+
+/// A key that locks the buffer when it is dropped.
+#[derive(Clone)]
+struct Caller(u8, Coalescer<Caller, Grumpy>);
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        // Locks the handle of this thread, and all that was handed over.
+        let _ = self.1.capacity();
+        let _ = self.1.add_many([]).accepted;
+    }
+}
+
+impl PartialEq for Caller {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl Eq for Caller {}
+
+impl std::hash::Hash for Caller {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
+/// Panics at 13, as the first update or as what is merged.
+struct Grumpy;
+
+impl Aggregate for Grumpy {
+    type Update = u64;
+    type Partial = u64;
+
+    fn start(&self, update: u64, _stamp: Stamp) -> u64 {
+        assert_ne!(update, 13);
+        update
+    }
+
+    fn absorb(&self, partial: &mut u64, update: u64, _stamp: Stamp) -> Option<u64> {
+        *partial += update;
+        None
+    }
+
+    fn merge(&self, partial: &mut u64, other: u64) -> Option<u64> {
+        assert_ne!(other, 13);
+        *partial += other;
+        None
+    }
+}
+
+/// Runs `test` in a thread, and waits for its end.
+fn ends(test: impl FnOnce() + Send + 'static) {
+    let (done, finished) = mpsc::channel();
+    thread::spawn(move || {
+        test();
+        done.send(()).unwrap();
+    });
+    finished
+        .recv_timeout(Duration::from_secs(30))
+        .expect("a drop ran under a lock");
+}
+
+#[test]
+fn a_key_is_dropped_outside_of_locks_when_statistics_panic() {
+    ends(|| {
+        let buffer = Coalescer::new(Grumpy);
+        let key = |name| Caller(name, buffer.clone());
+        assert_eq!(buffer.add_many([(key(1), 6), (key(1), 7)]).accepted, 2);
+        let batch = buffer.take();
+        buffer.restore(batch);
+        buffer.add(key(1), 1).is_ok();
+        let stats = AssertUnwindSafe(|| buffer.stats().updates_lost);
+        assert!(catch_unwind(stats).is_err());
+        assert_eq!(buffer.stats().updates_lost, 2);
+    });
+}
+#[test]
+fn a_key_is_dropped_outside_of_locks_when_starting_panics() {
+    ends(|| {
+        let buffer = Coalescer::new(Grumpy);
+        let key = |name| Caller(name, buffer.clone());
+        buffer.add(key(1), 1).is_ok();
+        drop(buffer.take());
+        for name in [1, 2] {
+            let add = AssertUnwindSafe(|| buffer.add(key(name), 13).is_ok());
+            assert!(catch_unwind(add).is_err());
+        }
+        assert_eq!(buffer.updates(), 0);
+    });
+}

@@ -181,3 +181,25 @@ mod quantiles {
         assert_eq!(sketch.quantile(1.5), None);
     }
 }
+
+#[test]
+fn adds_without_a_handle_keep_the_order_of_threads_that_wait_for_each_other() {
+    let buffer = Coalescer::new(Last::new());
+    for round in 0..20_u32 {
+        let in_a_thread = |values: std::ops::Range<u32>| {
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    for value in values {
+                        let _ = buffer.add("one by one", value).unwrap();
+                        assert_eq!(buffer.add_many([("together", value)]).accepted, 1);
+                    }
+                });
+            });
+        };
+        // Threads come to lanes of their own, where different numbers of updates were added.
+        in_a_thread(0..10 + round);
+        in_a_thread(100..101);
+        let values = buffer.take().into_iter().map(|e| e.partial.into_value());
+        assert_eq!(values.collect::<Vec<_>>(), [100, 100]);
+    }
+}

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use coalesce::{Aggregate, Coalescer, Last, Stamp, Taken, Writer};
+use coalesce::{Aggregate, Coalescer, Last, Stamp, Taken, WhenFull, Writer};
 
 /// What panics, the next time it runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +58,14 @@ impl Clone for Touchy {
     fn clone(&self) -> Self {
         pass(Fault::Clone, self.0);
         Self(self.0)
+    }
+}
+
+impl Drop for Touchy {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            pass(Fault::Drop, self.0);
+        }
     }
 }
 
@@ -177,16 +185,98 @@ fn a_panic_while_statistics_merge_loses_one_entry_and_counts_it() {
 }
 
 #[test]
-fn a_panic_of_a_hash_loses_one_entry_of_a_batch_that_came_back() {
-    let (buffer, _writers) = filled();
-    let batch = buffer.take();
-    buffer.restore(batch);
-    arm(Fault::Hash, 2);
+fn a_panic_of_a_key_loses_nothing_of_a_batch_that_came_back() {
+    for fault in [Fault::Hash, Fault::Eq] {
+        for name in 0..6 {
+            let (buffer, writers) = filled();
+            let batch = buffer.take();
+            buffer.restore(batch);
+            let _ = writers[0].add(Touchy(name), 1).unwrap();
+            let mut expected = all_but(None);
+            *expected.get_mut(&name).unwrap() += 2;
+            arm(fault, name);
+            fails(|| buffer.take().updates());
+            balances(&buffer, 0);
+            let batch = buffer.take();
+            buffer.restore(batch);
+            let _ = writers[0].add(Touchy(name), 1).unwrap();
+            arm(fault, name);
+            fails(|| buffer.stats().unique_keys);
+            balances(&buffer, 0);
+            assert_eq!(counts(buffer.take()), expected);
+        }
+    }
+}
+
+#[test]
+fn a_panic_of_a_key_while_statistics_merge_loses_nothing() {
+    for fault in [Fault::Clone, Fault::Eq] {
+        for name in 0..6 {
+            let (buffer, _writers) = filled();
+            arm(fault, name);
+            fails(|| buffer.stats().unique_keys);
+            balances(&buffer, 0);
+            assert_eq!(counts(buffer.take()), all_but(None));
+            balances(&buffer, 0);
+        }
+    }
+}
+
+#[test]
+fn a_panic_of_an_idle_keys_destructor_loses_nothing_of_a_take() {
+    let (buffer, writers) = filled();
+    assert_eq!(counts(buffer.take()), all_but(None));
+    for name in 0..6 {
+        let _ = writers[1].add(Touchy(name), name).unwrap();
+    }
+    // The first handle was not used, and the keys that it knows are forgotten.
+    arm(Fault::Drop, 3);
     fails(|| buffer.take().updates());
-    balances(&buffer, 2);
-    let mut expected = all_but(None);
-    expected.remove(&2);
-    assert_eq!(counts(buffer.take()), expected);
+    balances(&buffer, 0);
+    let once = (0..6).map(|name| (name, 1)).collect();
+    assert_eq!(counts(buffer.take()), once);
+    balances(&buffer, 0);
+}
+
+#[test]
+fn a_panic_of_an_ended_handles_key_loses_nothing_of_a_take() {
+    let (buffer, writers) = filled();
+    drop(writers);
+    // Nobody gets the tables back.
+    arm(Fault::Drop, 3);
+    fails(|| buffer.take().updates());
+    balances(&buffer, 0);
+    assert_eq!(counts(buffer.take()), all_but(None));
+    balances(&buffer, 0);
+}
+
+#[test]
+fn what_add_many_flushed_goes_back_when_it_panics() {
+    let buffer = Coalescer::builder(Total)
+        .updates_max(4, WhenFull::FlushNow)
+        .flush_at(None)
+        .build()
+        .unwrap();
+    for name in [40, 10] {
+        arm(Fault::Hash, name);
+        fails(|| buffer.add_many((0..50).map(|n| (Touchy(n), 1))).accepted);
+        balances(&buffer, 0);
+        let expected = (0..name).map(|name| (name, 1)).collect();
+        assert_eq!(counts(buffer.take()), expected);
+    }
+}
+
+#[test]
+fn updates_before_a_panic_of_an_iterator_are_added() {
+    let buffer = Coalescer::new(Total);
+    let writer = buffer.writer();
+    let updates = (0..50).map(|name| match name {
+        40 => resume_unwind(Box::new("a panic")),
+        name => (Touchy(name), 1),
+    });
+    fails(|| writer.add_many(updates).accepted);
+    balances(&buffer, 0);
+    assert_eq!(buffer.take().updates(), 40);
 }
 
 /// A value whose destructor panics.

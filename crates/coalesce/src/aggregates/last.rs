@@ -7,7 +7,9 @@ use crate::{Aggregate, Stamp};
 
 /// Keeps the newest value of each key.
 ///
-/// Newest is what has the greatest [`Stamp`], which says what that means across threads. A batch
+/// Newest is what has the greatest [`Stamp`], which says what that means across threads: there is
+/// an order between threads that add without a handle, and none between writers that do not tell
+/// each other ([`Writer::follow`](crate::Writer::follow)). A batch
 /// that comes back by [`restore`](crate::Coalescer::restore) never overwrites a newer value.
 pub struct Last<V> {
     values: PhantomData<fn(V) -> V>,

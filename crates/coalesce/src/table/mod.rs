@@ -139,6 +139,28 @@ impl<K, P> Table<K, P> {
         None
     }
 
+    /// Moves a walk to the next live slot, itself included, at most so many buckets further, which
+    /// are counted down; says whether it is at one. If not, and buckets are left, it is at the end.
+    pub(crate) fn seek_live(&self, walk: &mut Cursor, buckets: &mut usize) -> bool {
+        while let Some(&segment) = self.directory.get(walk.entry) {
+            let segment = &self.segments[segment as usize];
+            while walk.at < segment.slots.num_buckets() {
+                if *buckets == 0 {
+                    return false;
+                }
+                let slot = segment.slots.get_bucket(walk.at);
+                if slot.is_some_and(Slot::is_live) {
+                    return true;
+                }
+                *buckets -= 1;
+                walk.at += 1;
+            }
+            walk.entry += 1 << (self.depth - segment.depth);
+            walk.at = 0;
+        }
+        false
+    }
+
     #[inline]
     pub(crate) fn slot(&self, at: Cursor) -> Option<&Slot<K, P>> {
         let segment = *self.directory.get(at.entry)?;
