@@ -168,7 +168,8 @@ impl Page {
                 .as_array()
                 .unwrap()
                 .iter()
-                .map(|count| count.as_f64().unwrap())
+                // A chart that was not drawn yet has no number.
+                .map(|count| count.as_f64().unwrap_or(0.0))
                 .collect()
         };
         let has_some =
