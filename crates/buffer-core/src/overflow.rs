@@ -67,9 +67,9 @@ impl<T> Pushed<T> {
 /// now, in this order: the displaced, oldest first; those dropped on arrival; the refused.
 ///
 /// The vector's buffer is used for that, so pushing into a ring that has room, or that is steadily
-/// full, allocates nothing. Under a policy that only refuses, such as `Block`, the vector holds what
-/// is still to be pushed; under one that drops, clear it before it is filled again: what is in it
-/// would be pushed once more.
+/// full, allocates nothing. Under a policy that only refuses, such as `Block`, the vector holds
+/// what is still to be pushed; under one that drops, clear it before it is filled again: what is in
+/// it would be pushed once more.
 ///
 /// ```
 /// use buffer_core::Ring;
