@@ -32,9 +32,9 @@
 //! transaction.commit();
 //!
 //! let seen = dial.poll().expect("the dial was woken");
-//! assert_eq!(seen.update(speed).unwrap().extract().values(), [40]);
+//! assert_eq!(seen.update(speed).unwrap().values(), [40]);
 //! let seen = log.poll().expect("so was the log");
-//! assert_eq!(seen.update(speed).unwrap().extract().values(), [20, 30, 40]);
+//! assert_eq!(seen.update(speed).unwrap().values(), [20, 30, 40]);
 //! assert!(dial.poll().is_none() && log.poll().is_none());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -46,6 +46,7 @@ mod extract;
 mod id;
 mod keys;
 mod requirement;
+mod series;
 mod service;
 mod shared;
 mod signal;
@@ -59,22 +60,24 @@ mod sync;
 mod transaction;
 mod view;
 
-pub use buffer_core::{Cursor, KeySeq, Room};
+pub use buffer_core::{Cursor, Generation, KeySeq, Room};
 pub use builder::Builder;
 pub use error::{BuildError, KeyLimit, PutError, Refusal, SubscribeError};
 pub use extract::{
-    Extract, Extractor, FullHistory, LatestValue, SinceLast, WindowByCount, WindowByDuration,
+    Extract, Extracted, Extractor, FullHistory, LatestValue, SinceLast, WindowByCount,
+    WindowByDuration,
 };
 pub use id::{CommitSeq, Instance, KeyId};
 pub use requirement::{Grant, Requirement};
+pub use series::{Sample, Series};
 pub use service::DataService;
 pub use snapshot::{KeyUpdate, Snapshot};
-pub use spec::Spec;
+pub use spec::{Backpressure, Spec};
 pub use state::Maintained;
 pub use stats::Stats;
 pub use subscription::Subscription;
 pub use transaction::Transaction;
-pub use view::{Sample, Series, View};
+pub use view::View;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -172,7 +172,10 @@ where
     ///
     /// # Errors
     /// When an id is unknown or there are too many subscribers.
-    pub fn subscribe(&self, spec: Spec<V>) -> Result<Subscription<V>, SubscribeError> {
+    pub fn subscribe<O: 'static>(
+        &self,
+        spec: Spec<V, O>,
+    ) -> Result<Subscription<V, O>, SubscribeError> {
         Subscription::new(Arc::clone(&self.shared), spec)
     }
 

@@ -314,7 +314,7 @@ impl<V: Clone> State<V> {
             _ => Cursor::from_number(history.appended()),
         };
         let window = select(history, requirement, cursor).last(depth);
-        View::copy(
+        view_of(
             id,
             self.commit_seq,
             window,
@@ -373,7 +373,7 @@ impl<V: Clone> Slot<V> {
             Requirement::Count(count) => window.last(count.min(entry.need)),
             _ => window.last(entry.need),
         };
-        View::copy(entry.id, commit_seq, window, entry.cursor)
+        view_of(entry.id, commit_seq, window, entry.cursor)
     }
 }
 
@@ -419,4 +419,26 @@ fn present(subscribers: &mut [Option<Subscriber>], number: u32) -> &mut Subscrib
 
 fn as_number(index: usize) -> u32 {
     u32::try_from(index).expect("keys and subscribers are capped by the range of u32")
+}
+
+fn view_of<V: Clone>(
+    id: KeyId,
+    commit_seq: CommitSeq,
+    window: buffer_core::Window<'_, V>,
+    cursor: Cursor,
+) -> View<V> {
+    let range = window.range();
+    let missed = Cursor::before(range.start)
+        .number()
+        .saturating_sub(cursor.number());
+    View {
+        id,
+        commit_seq,
+        appended: range.end.number() - 1,
+        fresh: window.len(),
+        missed,
+        generation: buffer_core::Generation::default(),
+        generation_start: buffer_core::KeySeq::FIRST,
+        series: crate::Series::own(window.times().to_vec(), window.values().to_vec()),
+    }
 }

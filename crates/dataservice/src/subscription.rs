@@ -8,8 +8,11 @@ use std::time::Duration;
 
 use crate::shared::Handle;
 use crate::signal::Signal;
+use crate::spec::{BoxedExtractor, boxed};
 use crate::state::Scope;
-use crate::{Extractor, Grant, KeyId, KeyUpdate, Requirement, Snapshot, Spec, SubscribeError};
+use crate::{
+    Extract, Extractor, Grant, KeyId, KeyUpdate, Requirement, Snapshot, Spec, SubscribeError,
+};
 
 /// A set of keys with an extractor each, and a cursor per key.
 ///
@@ -20,13 +23,13 @@ use crate::{Extractor, Grant, KeyId, KeyUpdate, Requirement, Snapshot, Spec, Sub
 /// One owner polls. To wait for changes there is [`wait`](Self::wait) for threads,
 /// [`poll_changed`](Self::poll_changed) for futures and [`set_waker`](Self::set_waker) for
 /// everything else.
-pub struct Subscription<V: Clone> {
+pub struct Subscription<V: Clone, O = Extract<V>> {
     shared: Handle<V>,
     signal: Arc<Signal>,
     number: u32,
     entries: HashMap<KeyId, Entry>,
     /// By the number of the entry.
-    extractors: Vec<Option<Arc<dyn Extractor<V>>>>,
+    extractors: Vec<Option<BoxedExtractor<V, O>>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -36,15 +39,15 @@ struct Entry {
 }
 
 /// A key that is about to be watched, with everything that somebody else's code had to say.
-struct Ask<V> {
+struct Ask<V, O> {
     id: KeyId,
-    extractor: Arc<dyn Extractor<V>>,
+    extractor: BoxedExtractor<V, O>,
     requirement: Requirement,
     grant: Grant,
 }
 
-impl<V: Clone> Subscription<V> {
-    pub(crate) fn new(shared: Handle<V>, spec: Spec<V>) -> Result<Self, SubscribeError> {
+impl<V: Clone, O: 'static> Subscription<V, O> {
+    pub(crate) fn new(shared: Handle<V>, spec: Spec<V, O>) -> Result<Self, SubscribeError> {
         let asks = spec
             .keys
             .into_iter()
@@ -77,9 +80,9 @@ impl<V: Clone> Subscription<V> {
     pub fn add(
         &mut self,
         id: KeyId,
-        extractor: impl Extractor<V> + 'static,
+        extractor: impl Extractor<V, Output: Into<O>> + 'static,
     ) -> Result<Grant, SubscribeError> {
-        let ask = ask(&self.shared, id, Arc::new(extractor))?;
+        let ask = ask(&self.shared, id, boxed(extractor))?;
         let grant = ask.grant;
         self.watch(vec![ask]);
         Ok(grant)
@@ -112,7 +115,7 @@ impl<V: Clone> Subscription<V> {
 
     /// The keys that changed since the last poll, or `None`. The first poll shows everything there
     /// is. Each key is shown once, however often it changed, as its extractor sees it.
-    pub fn poll(&mut self) -> Option<Snapshot<V>> {
+    pub fn poll(&mut self) -> Option<Snapshot<O>> {
         if !self.signal.is_pending() {
             return None;
         }
@@ -121,7 +124,7 @@ impl<V: Clone> Subscription<V> {
 
     /// All keys, changed or not, as of now. It is a poll: what it shows is seen, and the next poll
     /// continues from its commit without a gap and without a repetition.
-    pub fn snapshot(&mut self) -> Snapshot<V> {
+    pub fn snapshot(&mut self) -> Snapshot<O> {
         let snapshot = self.pull(Scope::All);
         snapshot.expect("only a poll for changes can find nothing")
     }
@@ -153,32 +156,38 @@ impl<V: Clone> Subscription<V> {
         }
     }
 
-    fn pull(&mut self, scope: Scope) -> Option<Snapshot<V>> {
+    fn pull(&mut self, scope: Scope) -> Option<Snapshot<O>> {
         let (commit_seq, views) = {
             let mut state = self.shared.state.lock();
             (state.commit_seq, state.poll(self.number, scope)?)
         };
         let mut updates = Vec::with_capacity(views.len());
         for (at, view) in views {
-            let Some(Some(extractor)) = self.extractors.get(at as usize) else {
+            let Some(Some(extractor)) = self.extractors.get_mut(at as usize) else {
                 continue;
             };
             let (id, range, missed) = (view.id(), view.range(), view.missed());
+            let is_cleared = view.is_empty();
+            let extracted = extractor.extract(view);
             updates.push(KeyUpdate {
                 id,
                 range,
                 missed,
-                extract: extractor.extract(view),
+                filtered: extracted.filtered(),
+                is_cleared,
+                extract: extracted.into_output(),
             });
         }
         Some(Snapshot {
             commit_seq,
+            is_reset: false,
+            revised: Vec::new(),
             updates,
         })
     }
 
     /// Watches all of these as of one commit.
-    fn watch(&mut self, asks: Vec<Ask<V>>) {
+    fn watch(&mut self, asks: Vec<Ask<V, O>>) {
         let mut replaced = Vec::new();
         let mut state = self.shared.state.lock();
         for Ask {
@@ -212,11 +221,11 @@ impl<V: Clone> Subscription<V> {
     }
 }
 
-fn ask<V: Clone>(
+fn ask<V: Clone, O>(
     shared: &Handle<V>,
     id: KeyId,
-    extractor: Arc<dyn Extractor<V>>,
-) -> Result<Ask<V>, SubscribeError> {
+    extractor: BoxedExtractor<V, O>,
+) -> Result<Ask<V, O>, SubscribeError> {
     shared
         .check(id)
         .map_err(|keys| SubscribeError::UnknownKey { id, keys })?;
@@ -230,7 +239,7 @@ fn ask<V: Clone>(
     })
 }
 
-impl<V: Clone> Drop for Subscription<V> {
+impl<V: Clone, O> Drop for Subscription<V, O> {
     fn drop(&mut self) {
         self.shared
             .state
@@ -239,7 +248,7 @@ impl<V: Clone> Drop for Subscription<V> {
     }
 }
 
-impl<V: Clone> fmt::Debug for Subscription<V> {
+impl<V: Clone, O> fmt::Debug for Subscription<V, O> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Subscription")
             .field("keys", &self.entries.len())

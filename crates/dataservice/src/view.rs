@@ -1,64 +1,63 @@
-//! What is copied out of a key's history.
+//! What an extractor is given of a key's history.
 
 use std::ops::Range;
 
-use buffer_core::{Cursor, KeySeq, Window};
+use buffer_core::{Generation, KeySeq};
 
-use crate::{CommitSeq, KeyId};
-
-/// A value and when it happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sample<V> {
-    /// Event time in microseconds.
-    pub time_us: i64,
-    /// The value.
-    pub value: V,
-}
-
-/// Values and when each happened, oldest commit first; both have the same length.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Series<V> {
-    /// Event times in microseconds.
-    pub times_us: Vec<i64>,
-    /// The values.
-    pub values: Vec<V>,
-}
+use crate::{CommitSeq, KeyId, Sample, Series};
 
 /// The part of one key's history that a [`Requirement`](crate::Requirement) names, as of one
 /// commit. It owns its values.
+///
+/// The newest [`fresh`](Self::fresh) values were committed since the last poll; those before them
+/// were part of an earlier one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct View<V> {
-    id: KeyId,
-    commit_seq: CommitSeq,
-    range: Range<KeySeq>,
-    values: Vec<V>,
-    times_us: Vec<i64>,
-    missed: u64,
-}
-
-impl<V: Clone> View<V> {
-    /// Copies a window. `cursor` is what the reader saw before.
-    pub(crate) fn copy(
-        id: KeyId,
-        commit_seq: CommitSeq,
-        window: Window<'_, V>,
-        cursor: Cursor,
-    ) -> Self {
-        let range = window.range();
-        Self {
-            id,
-            commit_seq,
-            missed: Cursor::before(range.start)
-                .number()
-                .saturating_sub(cursor.number()),
-            range,
-            values: window.values().to_vec(),
-            times_us: window.times().to_vec(),
-        }
-    }
+    pub(crate) id: KeyId,
+    pub(crate) commit_seq: CommitSeq,
+    /// How many updates the key ever had: the number of the newest value, if it is in here.
+    pub(crate) appended: u64,
+    pub(crate) fresh: usize,
+    pub(crate) missed: u64,
+    pub(crate) generation: Generation,
+    /// The number of the first value of this generation.
+    pub(crate) generation_start: KeySeq,
+    pub(crate) series: Series<V>,
 }
 
 impl<V> View<V> {
+    /// A view of these values, to test an extractor with: key 0, all of them fresh, none missed.
+    ///
+    /// ```
+    /// use dataservice::{Extractor, LatestValue, View};
+    ///
+    /// let view = View::of([(1, 0.5), (2, 0.7)].into_iter().collect());
+    /// let shown = LatestValue.extract(view).into_output().expect("there is a value");
+    /// assert_eq!(shown.values(), [0.7]);
+    /// ```
+    #[must_use]
+    pub fn of(series: Series<V>) -> Self {
+        Self {
+            id: KeyId::FIRST,
+            commit_seq: CommitSeq::START,
+            appended: series.len() as u64,
+            fresh: series.len(),
+            missed: 0,
+            generation: Generation::default(),
+            generation_start: KeySeq::FIRST,
+            series,
+        }
+    }
+
+    /// The same, of which only the newest `fresh` values are new, and whose key had `appended`
+    /// updates up to now, at least as many as there are values.
+    #[must_use]
+    pub fn with_history(mut self, fresh: usize, appended: u64) -> Self {
+        self.appended = appended.max(self.len() as u64);
+        self.fresh = fresh.min(self.len());
+        self
+    }
+
     /// The key.
     #[must_use]
     pub fn id(&self) -> KeyId {
@@ -74,7 +73,18 @@ impl<V> View<V> {
     /// The numbers of the values: from the first up to, and without, the one after the last.
     #[must_use]
     pub fn range(&self) -> Range<KeySeq> {
-        self.range.clone()
+        let end = self.appended + 1;
+        self.seq(end - self.len() as u64)..self.seq(end)
+    }
+
+    fn seq(&self, number: u64) -> KeySeq {
+        KeySeq::new(number).expect("there are no more values than updates")
+    }
+
+    /// How many of the values, from the newest, were committed since the last poll.
+    #[must_use]
+    pub fn fresh(&self) -> usize {
+        self.fresh
     }
 
     /// How many updates of the key were committed since the last poll and are not in here: those
@@ -84,44 +94,84 @@ impl<V> View<V> {
         self.missed
     }
 
+    /// Counts how often the shape of the key's values changed; always 0 in a service that was not
+    /// told what a shape is.
+    #[must_use]
+    pub fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// The newest values in here that have the shape of the newest of all: its generation.
+    #[must_use]
+    pub fn uniform(&self) -> &[V] {
+        let first = self.range().start.number();
+        let foreign = self.generation_start.number().saturating_sub(first);
+        let foreign = usize::try_from(foreign).unwrap_or(usize::MAX);
+        self.values().get(foreign..).unwrap_or_default()
+    }
+
     /// The values, oldest first.
     #[must_use]
     pub fn values(&self) -> &[V] {
-        &self.values
+        self.series.values()
     }
 
     /// The event time of each value, in microseconds.
     #[must_use]
     pub fn times_us(&self) -> &[i64] {
-        &self.times_us
+        self.series.times_us()
+    }
+
+    /// The values with their times, oldest first.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = Sample<&V>> + ExactSizeIterator {
+        self.series.iter()
     }
 
     /// How many values there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.values.len()
+        self.series.len()
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.values.is_empty()
+        self.series.is_empty()
     }
 
     /// The newest value.
     #[must_use]
-    pub fn into_latest(mut self) -> Option<Sample<V>> {
-        let value = self.values.pop()?;
-        let time_us = self.times_us.pop()?;
-        Some(Sample { time_us, value })
+    pub fn latest(&self) -> Option<Sample<&V>> {
+        self.series.latest()
     }
 
     /// All values.
     #[must_use]
     pub fn into_series(self) -> Series<V> {
-        Series {
-            times_us: self.times_us,
-            values: self.values,
+        self.series
+    }
+
+    /// The same with other values in the place of its own, for an extractor that reads through
+    /// another one. `fresh` is how many of them are new.
+    #[must_use]
+    pub fn replaced<W>(self, series: Series<W>, fresh: usize) -> View<W> {
+        View {
+            id: self.id,
+            commit_seq: self.commit_seq,
+            appended: self.appended.max(series.len() as u64),
+            fresh: fresh.min(series.len()),
+            missed: self.missed,
+            generation: self.generation,
+            generation_start: self.generation_start,
+            series,
         }
+    }
+}
+
+impl<V: Clone> View<V> {
+    /// The newest value.
+    #[must_use]
+    pub fn into_latest(self) -> Option<Sample<V>> {
+        self.series.into_latest()
     }
 }

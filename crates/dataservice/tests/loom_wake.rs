@@ -69,7 +69,7 @@ fn a_commit_beside_a_poll_loses_no_wake_and_no_update() {
             if let Some(snapshot) = every.poll() {
                 let update = snapshot.update(key).unwrap();
                 assert_eq!(update.missed(), 0);
-                seen.extend_from_slice(update.extract().values());
+                seen.extend_from_slice(update.values());
             }
         }
         assert_eq!(seen, [1, 2]);
@@ -98,7 +98,7 @@ fn a_commit_beside_a_snapshot_is_seen_whole_or_not_at_all() {
         let sum: i64 = seen
             .updates()
             .iter()
-            .flat_map(|update| update.extract().values())
+            .flat_map(|update| update.values())
             .sum();
         assert_eq!(sum, 0);
         writer.join().unwrap();

@@ -245,7 +245,7 @@ impl World {
                 Kind::Count(0) => key.all.len(),
                 kind => key.all.len().saturating_sub(need(kind)).max(key.gone),
             };
-            prop_assert_eq!(update.extract().values(), &key.all[start..]);
+            prop_assert_eq!(update.values(), &key.all[start..]);
             prop_assert_eq!(update.range().start.number(), start as u64 + 1);
             prop_assert_eq!(update.range().end.number(), key.all.len() as u64 + 1);
             prop_assert_eq!(update.missed(), start.saturating_sub(watch.cursor) as u64);

@@ -50,7 +50,7 @@ fn a_snapshot_is_one_commit_prefix_across_its_keys() {
             assert_eq!(
                 all.updates()
                     .iter()
-                    .map(|update| update.extract().values()[0])
+                    .map(|update| update.values()[0])
                     .sum::<i64>(),
                 0
             );
@@ -117,7 +117,7 @@ fn subscribers_come_and_go_while_keys_are_registered_and_written() {
                         .flat_map(Snapshot::into_updates)
                     {
                         let key = service.key(update.id()).unwrap();
-                        assert!(update.extract().values().iter().all(|value| *value == key));
+                        assert!(update.values().iter().all(|value| *value == key));
                     }
                 }
             });

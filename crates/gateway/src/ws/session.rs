@@ -237,7 +237,7 @@ impl Subscribed {
     fn changes<'a>(
         &'a self,
         id: &'a str,
-        snapshot: &'a Snapshot<Reading>,
+        snapshot: &'a Snapshot<dataservice::Extract<Reading>>,
         newest_only: bool,
     ) -> Changes<'a> {
         let mut changes = Vec::new();
@@ -249,8 +249,7 @@ impl Subscribed {
             if self.extract == Extract::SinceLast {
                 missed += update.missed();
             }
-            let extract = update.extract();
-            let (times, values) = (extract.times_us(), extract.values());
+            let (times, values) = (update.times_us(), update.values());
             let first = if newest_only {
                 values.len().saturating_sub(1)
             } else {

@@ -1,106 +1,26 @@
-//! Extractors decide what a subscriber reads from a history that all share.
+//! The extractors that show values as they are.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Requirement, Sample, Series, View};
-
-/// What a subscriber wants to know of a key.
-///
-/// [`requirement`](Self::requirement) is asked once, when a key is subscribed to; the service
-/// copies that part out under its lock and calls [`extract`](Self::extract) after unlocking, in
-/// the thread that polls. So an extractor may take its time and may call the service. If it
-/// panics, the panic comes out of the poll, whose updates count as seen; other subscribers do not
-/// notice.
-///
-/// ```
-/// use dataservice::{DataService, Extract, Extractor, Requirement, Sample, Spec, View};
-///
-/// /// The mean of the last ten values.
-/// struct Mean;
-///
-/// impl Extractor<f64> for Mean {
-///     fn requirement(&self) -> Requirement {
-///         Requirement::Count(10)
-///     }
-///
-///     fn extract(&self, view: View<f64>) -> Extract<f64> {
-///         let Some(time_us) = view.times_us().last().copied() else { return Extract::Nothing };
-///         let value = view.values().iter().sum::<f64>() / view.len() as f64;
-///         Extract::Latest(Sample { time_us, value })
-///     }
-/// }
-///
-/// let service: DataService<&str, f64> = DataService::new();
-/// let speed = service.register("speed")?;
-/// let mut means = service.subscribe(Spec::new().key(speed, Mean))?;
-/// service.put_many(speed, [(1, 2.0), (2, 4.0)])?;
-/// assert_eq!(means.poll().unwrap().update(speed).unwrap().extract().values(), [3.0]);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-pub trait Extractor<V>: Send + Sync {
-    /// Which part of the history it reads.
-    fn requirement(&self) -> Requirement;
-
-    /// What a subscriber gets for it.
-    fn extract(&self, view: View<V>) -> Extract<V>;
-}
-
-/// What a subscriber gets of a key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Extract<V> {
-    /// There is nothing to show: the key holds no value, or the extractor held it back.
-    Nothing,
-    /// One value.
-    Latest(Sample<V>),
-    /// Any number of values.
-    Series(Series<V>),
-}
-
-impl<V> Extract<V> {
-    /// The values, oldest first.
-    #[must_use]
-    pub fn values(&self) -> &[V] {
-        match self {
-            Self::Nothing => &[],
-            Self::Latest(sample) => std::slice::from_ref(&sample.value),
-            Self::Series(series) => &series.values,
-        }
-    }
-
-    /// The event time of each value, in microseconds.
-    #[must_use]
-    pub fn times_us(&self) -> &[i64] {
-        match self {
-            Self::Nothing => &[],
-            Self::Latest(sample) => std::slice::from_ref(&sample.time_us),
-            Self::Series(series) => &series.times_us,
-        }
-    }
-}
-
-impl<V, E: Extractor<V> + ?Sized> Extractor<V> for Arc<E> {
-    fn requirement(&self) -> Requirement {
-        (**self).requirement()
-    }
-
-    fn extract(&self, view: View<V>) -> Extract<V> {
-        (**self).extract(view)
-    }
-}
+use super::{Extract, Extracted, Extractor};
+use crate::{Requirement, View};
 
 /// The newest value, whatever came before it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LatestValue;
 
-impl<V> Extractor<V> for LatestValue {
+impl<V: Clone> Extractor<V> for LatestValue {
+    type Output = Extract<V>;
+
     fn requirement(&self) -> Requirement {
         Requirement::Latest
     }
 
-    fn extract(&self, view: View<V>) -> Extract<V> {
-        view.into_latest().map_or(Extract::Nothing, Extract::Latest)
+    fn extract(&mut self, view: View<V>) -> Extracted<Extract<V>> {
+        match view.into_latest() {
+            Some(sample) => Extracted::show(Extract::Latest(sample)),
+            None => Extracted::nothing(),
+        }
     }
 }
 
@@ -120,11 +40,13 @@ impl WindowByCount {
 }
 
 impl<V> Extractor<V> for WindowByCount {
+    type Output = Extract<V>;
+
     fn requirement(&self) -> Requirement {
         Requirement::Count(self.count)
     }
 
-    fn extract(&self, view: View<V>) -> Extract<V> {
+    fn extract(&mut self, view: View<V>) -> Extracted<Extract<V>> {
         series(view)
     }
 }
@@ -159,6 +81,8 @@ impl WindowByDuration {
 }
 
 impl<V> Extractor<V> for WindowByDuration {
+    type Output = Extract<V>;
+
     fn requirement(&self) -> Requirement {
         Requirement::Span {
             span: self.span,
@@ -166,7 +90,7 @@ impl<V> Extractor<V> for WindowByDuration {
         }
     }
 
-    fn extract(&self, view: View<V>) -> Extract<V> {
+    fn extract(&mut self, view: View<V>) -> Extracted<Extract<V>> {
         series(view)
     }
 }
@@ -198,6 +122,8 @@ impl Default for FullHistory {
 }
 
 impl<V> Extractor<V> for FullHistory {
+    type Output = Extract<V>;
+
     fn requirement(&self) -> Requirement {
         Requirement::All {
             count_max: self.count_max,
@@ -205,7 +131,7 @@ impl<V> Extractor<V> for FullHistory {
         }
     }
 
-    fn extract(&self, view: View<V>) -> Extract<V> {
+    fn extract(&mut self, view: View<V>) -> Extracted<Extract<V>> {
         series(view)
     }
 }
@@ -233,21 +159,23 @@ impl Default for SinceLast {
 }
 
 impl<V> Extractor<V> for SinceLast {
+    type Output = Extract<V>;
+
     fn requirement(&self) -> Requirement {
         Requirement::Since {
             count_max: self.count_max,
         }
     }
 
-    fn extract(&self, view: View<V>) -> Extract<V> {
+    fn extract(&mut self, view: View<V>) -> Extracted<Extract<V>> {
         series(view)
     }
 }
 
-fn series<V>(view: View<V>) -> Extract<V> {
+fn series<V>(view: View<V>) -> Extracted<Extract<V>> {
     if view.is_empty() {
-        Extract::Nothing
+        Extracted::nothing()
     } else {
-        Extract::Series(view.into_series())
+        Extracted::show(Extract::Series(view.into_series()))
     }
 }
