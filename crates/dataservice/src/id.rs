@@ -55,6 +55,12 @@ impl CommitSeq {
         Self(number)
     }
 
+    /// The number of the commit after this one.
+    #[must_use]
+    pub(crate) const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+
     /// The number; the first commit has 1.
     #[must_use]
     pub const fn number(self) -> u64 {
@@ -65,6 +71,43 @@ impl CommitSeq {
 impl fmt::Display for CommitSeq {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(out)
+    }
+}
+
+/// Where a reader stopped: the commit that its last poll contained, and of which service.
+///
+/// It can be stored or sent, and be given to [`DataService::resume`](crate::DataService::resume).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ResumePoint {
+    /// The service.
+    pub instance: Instance,
+    /// The last commit that was seen.
+    pub commit_seq: CommitSeq,
+}
+
+/// What came of resuming.
+#[derive(Debug)]
+pub enum Resumed<S> {
+    /// It continues where it stopped: nothing is shown twice, and what cannot be shown any more is
+    /// counted as missed.
+    Continued(S),
+    /// The service is another one, or does not remember what came since: forget what was shown.
+    /// It begins as a new one does.
+    Reset(S),
+}
+
+impl<S> Resumed<S> {
+    /// The subscription or feed, either way.
+    pub fn into_inner(self) -> S {
+        match self {
+            Self::Continued(inner) | Self::Reset(inner) => inner,
+        }
+    }
+
+    /// Whether it continues.
+    #[must_use]
+    pub fn is_continued(&self) -> bool {
+        matches!(self, Self::Continued(_))
     }
 }
 

@@ -29,7 +29,7 @@
 //! for (time_us, value) in [(1, 20), (2, 30), (3, 40)] {
 //!     transaction.put(speed, time_us, value)?;
 //! }
-//! transaction.commit();
+//! transaction.commit()?;
 //!
 //! let seen = dial.poll().expect("the dial was woken");
 //! assert_eq!(seen.update(speed).unwrap().values(), [40]);
@@ -39,42 +39,59 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod after;
+mod buffer;
 mod builder;
-
+mod cascade;
+mod chunked;
 mod error;
 mod extract;
+mod feed;
 mod id;
 mod keys;
+mod log;
 mod requirement;
+mod savepoint;
+mod schema;
 mod series;
 mod service;
 mod shared;
 mod signal;
+mod slab;
 mod slot;
 mod snapshot;
 mod spec;
 mod state;
 mod stats;
+mod subscriber;
 mod subscription;
 mod sync;
 mod transaction;
 mod view;
+mod watch;
 
+pub use buffer::Buffer;
 pub use buffer_core::{Cursor, Generation, KeySeq, Room};
 pub use builder::Builder;
-pub use error::{BuildError, KeyLimit, PutError, Refusal, SubscribeError};
+pub use error::{
+    BuildError, Closed, CommitError, DeclareError, PutError, Refusal, RegisterError, SubscribeError,
+};
 pub use extract::{
     Extract, Extracted, Extractor, FullHistory, LatestValue, SinceLast, WindowByCount,
     WindowByDuration,
 };
-pub use id::{CommitSeq, Instance, KeyId};
+pub use feed::{Feed, FeedBatch, FeedSpec};
+pub use id::{CommitSeq, Instance, KeyId, ResumePoint, Resumed};
+pub use log::Update;
 pub use requirement::{Grant, Requirement};
+pub use savepoint::Savepoint;
+pub use schema::{Mismatch, Schema};
 pub use series::{Sample, Series};
 pub use service::DataService;
 pub use snapshot::{KeyUpdate, Snapshot};
 pub use spec::{Backpressure, Spec};
 pub use state::Maintained;
-pub use stats::Stats;
+pub use stats::{FeedStats, KeyStats, Stats, SubscriptionStats};
 pub use subscription::Subscription;
 pub use transaction::Transaction;
 pub use view::View;

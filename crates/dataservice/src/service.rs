@@ -6,13 +6,14 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::builder::Limits;
+use crate::builder::Settings;
 use crate::keys::Keys;
 use crate::shared::{Handle, Shared};
 use crate::state::Staged;
 use crate::{
-    Builder, CommitSeq, Instance, KeyId, KeyLimit, Maintained, PutError, Refusal, Requirement,
-    Spec, Stats, SubscribeError, Subscription, Transaction, View,
+    Builder, CommitError, CommitSeq, DeclareError, Feed, FeedSpec, Instance, KeyId, KeyStats,
+    Maintained, PutError, Refusal, RegisterError, Requirement, ResumePoint, Resumed, Sample,
+    Schema, Spec, Stats, SubscribeError, Subscription, Transaction, View,
 };
 
 /// One history per key, shared by all who read it. A clone is a handle to the same service.
@@ -44,7 +45,7 @@ where
     /// A service with the default limits.
     #[must_use]
     pub fn new() -> Self {
-        Self::with_limits(Limits::default())
+        Self::with_settings(Settings::default())
     }
 
     /// Sets other limits.
@@ -52,10 +53,10 @@ where
         Builder::new()
     }
 
-    pub(crate) fn with_limits(limits: Limits) -> Self {
+    pub(crate) fn with_settings(settings: Settings<V>) -> Self {
         Self {
-            keys: Arc::new(Keys::new(limits.keys_max)),
-            shared: Arc::new(Shared::new(limits)),
+            keys: Arc::new(Keys::new(settings.limits.keys_max)),
+            shared: Arc::new(Shared::new(settings)),
             instance: Instance::random(),
         }
     }
@@ -69,9 +70,9 @@ where
     /// The id of a key, which is new or known.
     ///
     /// # Errors
-    /// When the key is new and no more fit.
-    pub fn register(&self, key: K) -> Result<KeyId, KeyLimit> {
-        self.keys.intern(key, || self.shared.add_key())
+    /// When the key is new and no more fit, or there is no memory for it.
+    pub fn register(&self, key: K) -> Result<KeyId, RegisterError> {
+        self.keys.intern(key, |count| self.add_keys(count))
     }
 
     /// The ids of keys, in their order, which become known if they were not. All or none: either
@@ -79,8 +80,27 @@ where
     ///
     /// # Errors
     /// When there is no room for all.
-    pub fn register_all(&self, keys: Vec<K>) -> Result<Vec<KeyId>, KeyLimit> {
-        self.keys.intern_all(keys, || self.shared.add_key())
+    pub fn register_all(&self, keys: Vec<K>) -> Result<Vec<KeyId>, RegisterError> {
+        self.keys.intern_all(keys, |count| self.add_keys(count))
+    }
+
+    fn add_keys(&self, count: usize) -> Result<(), RegisterError> {
+        self.shared.add_keys(count, Keys::<K>::BYTES)
+    }
+
+    /// Says what the values of a key are, so that a value of another kind or shape is refused when
+    /// it is put. A service whose builder was told how to
+    /// [describe](Builder::describe) values can check them.
+    ///
+    /// # Errors
+    /// When the id is unknown, the service cannot check, or the key holds something else already.
+    pub fn declare(&self, id: KeyId, schema: Schema) -> Result<(), DeclareError> {
+        let known = self.shared.check(id);
+        known.map_err(|keys| DeclareError::UnknownKey { id, keys })?;
+        let describe = self.shared.settings.describe;
+        let describe = describe.ok_or(DeclareError::NotDescribed)?;
+        let declared = self.shared.declare(id, schema, describe);
+        declared.map_err(|mismatch| DeclareError::Mismatch { id, mismatch })
     }
 
     /// The id of a key, if it is known.
@@ -116,30 +136,34 @@ where
     /// Commits one value of a key, which happened at `time_us`.
     ///
     /// # Errors
-    /// When the id is unknown; the value is handed back.
+    /// When the id is unknown, the value is not what was declared, or as for
+    /// [`Transaction::commit`]; the value is handed back.
     pub fn put(&self, id: KeyId, time_us: i64, value: V) -> Result<CommitSeq, PutError<V>> {
-        if let Some(refusal) = self.shared.refusal(id) {
+        if let Some(refusal) = self.shared.refusal(id, &value) {
             return Err(PutError { refusal, value });
         }
-        Ok(self.shared.commit(&mut [Staged {
-            id,
-            time_us,
-            value: Some(value),
-        }]))
+        let committed = self.shared.commit_one(Staged { id, time_us, value });
+        committed.map_err(|(refusal, value)| PutError { refusal, value })
     }
 
     /// Commits values of one key together, each with its time in microseconds. All or none.
     ///
     /// # Errors
-    /// As for [`Transaction::put_many`].
+    /// As for [`Transaction::put_many`] and [`Transaction::commit`]; the transaction is handed back
+    /// with what was taken.
     pub fn put_many(
         &self,
         id: KeyId,
         values: impl IntoIterator<Item = (i64, V)>,
-    ) -> Result<CommitSeq, PutError<V>> {
+    ) -> Result<CommitSeq, CommitError<V>> {
         let mut transaction = self.begin();
-        transaction.put_many(id, values)?;
-        Ok(transaction.commit())
+        match transaction.put_many(id, values) {
+            Ok(_) => transaction.commit(),
+            Err(PutError { refusal, .. }) => Err(CommitError {
+                refusal,
+                transaction,
+            }),
+        }
     }
 
     /// Commits one value by key, and registers the key if it is new.
@@ -149,8 +173,8 @@ where
     pub fn insert(&self, key: K, time_us: i64, value: V) -> Result<CommitSeq, PutError<V>> {
         match self.register(key) {
             Ok(id) => self.put(id, time_us, value),
-            Err(limit) => Err(PutError {
-                refusal: Refusal::KeyLimit(limit),
+            Err(error) => Err(PutError {
+                refusal: Refusal::Register(error),
                 value,
             }),
         }
@@ -168,15 +192,82 @@ where
     }
 
     /// Subscribes to keys. Their histories grow at once to what is granted, and what they hold is
-    /// shown by the first poll.
+    /// shown by the first poll, which with its cursors is of one commit: there is no gap and no
+    /// repetition between it and those that follow.
     ///
     /// # Errors
     /// When an id is unknown or there are too many subscribers.
-    pub fn subscribe<O: 'static>(
+    pub fn subscribe<O>(&self, spec: Spec<V, O>) -> Result<Subscription<V, O>, SubscribeError> {
+        let subscription = Subscription::new(Arc::clone(&self.shared), spec, None);
+        subscription.map(|(subscription, _)| subscription)
+    }
+
+    /// Subscribes to keys and continues where an earlier subscription stopped, which may have been
+    /// to others: its first poll shows what was committed since. Needs a service that remembers
+    /// [so much](Builder::resume_updates), or has feeds.
+    ///
+    /// # Errors
+    /// As for [`subscribe`](Self::subscribe).
+    pub fn resume<O>(
         &self,
         spec: Spec<V, O>,
-    ) -> Result<Subscription<V, O>, SubscribeError> {
-        Subscription::new(Arc::clone(&self.shared), spec)
+        point: ResumePoint,
+    ) -> Result<Resumed<Subscription<V, O>>, SubscribeError> {
+        let from = self.known(point);
+        let resumed = Subscription::new(Arc::clone(&self.shared), spec, Some(from))?;
+        Ok(match resumed {
+            (subscription, true) => Resumed::Continued(subscription),
+            (subscription, false) => Resumed::Reset(subscription),
+        })
+    }
+
+    /// Begins to follow every update of all keys, or of some, in the order of commits.
+    ///
+    /// # Errors
+    /// When an id is unknown or there are too many subscribers.
+    pub fn feed(&self, spec: FeedSpec) -> Result<Feed<V>, SubscribeError> {
+        let (_, feed, _) = Feed::new(Arc::clone(&self.shared), spec, None, false)?;
+        Ok(feed)
+    }
+
+    /// The newest value of every key of a feed, and the feed of everything after that: no gap and
+    /// no repetition between them.
+    ///
+    /// # Errors
+    /// As for [`feed`](Self::feed).
+    pub fn feed_with_state(
+        &self,
+        spec: FeedSpec,
+    ) -> Result<(Vec<(KeyId, Sample<V>)>, Feed<V>), SubscribeError> {
+        let (state, feed, _) = Feed::new(Arc::clone(&self.shared), spec, None, true)?;
+        Ok((state, feed))
+    }
+
+    /// A feed that continues where an earlier one stopped, as [`resume`](Self::resume) does.
+    ///
+    /// # Errors
+    /// As for [`feed`](Self::feed).
+    pub fn resume_feed(
+        &self,
+        spec: FeedSpec,
+        point: ResumePoint,
+    ) -> Result<Resumed<Feed<V>>, SubscribeError> {
+        let from = self.known(point);
+        let (_, feed, is_resumed) = Feed::new(Arc::clone(&self.shared), spec, Some(from), false)?;
+        Ok(if is_resumed {
+            Resumed::Continued(feed)
+        } else {
+            Resumed::Reset(feed)
+        })
+    }
+
+    /// The commit of a point, or one that will never be if it is another service's.
+    fn known(&self, point: ResumePoint) -> CommitSeq {
+        if point.instance == self.instance {
+            point.commit_seq
+        } else {
+            CommitSeq::from_number(u64::MAX)
+        }
     }
 
     /// Reads a part of a key's history once; `None` if the id is unknown. It makes no history
@@ -206,9 +297,7 @@ where
         Q: Eq + Hash + ?Sized,
     {
         let Some(id) = self.id(key) else { return false };
-        !self.shared.state.lock().slots[id.index()]
-            .history
-            .is_empty()
+        self.shared.state.lock().slots.at(id.index()).len() > 0
     }
 
     /// How many keys hold a value.
@@ -240,13 +329,30 @@ where
         K: Borrow<Q>,
         Q: Eq + Hash + ?Sized,
     {
-        self.shared.clear(self.id(key)?)
+        self.shared.clear(&[self.id(key)?])
     }
 
-    /// Shrinks histories that are four times as deep as anyone needs, and have been so for the
-    /// grace period, which begins with the first call that sees it. Call it every few seconds.
+    /// Takes away the values of keys, in one commit; ids that are unknown are passed by. What
+    /// subscribers asked for stays, and so do ids and numbering; see [`remove`](Self::remove).
+    pub fn clear(&self, ids: &[KeyId]) {
+        let known = ids
+            .iter()
+            .copied()
+            .filter(|id| self.shared.check(*id).is_ok());
+        drop(self.shared.clear(&known.collect::<Vec<_>>()));
+    }
+
+    /// Does what has to be done now and then, within a fraction of a millisecond; call it about
+    /// once a second.
     ///
-    /// The newest value of a key is never displaced. A clock that jumps back only delays.
+    /// - Histories that are four times as deep as anyone needs, and have been so for the grace
+    ///   period, which begins with the first call that sees it, shrink. The newest value stays.
+    /// - Keys to which nothing was put for their [time to live](Builder::idle_after) lose their
+    ///   values; it says which.
+    /// - What was cut for lack of memory is given back when half of the memory is free.
+    /// - Subscriptions that are overrun and asked for it are closed.
+    ///
+    /// A clock that jumps back only delays.
     pub fn maintain(&self, now: Instant) -> Maintained {
         self.shared.maintain(now)
     }
@@ -255,6 +361,12 @@ where
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.shared.stats()
+    }
+
+    /// The counters of a key; `None` if the id is unknown.
+    #[must_use]
+    pub fn key_stats(&self, id: KeyId) -> Option<KeyStats> {
+        self.shared.state.lock().key_stats(id)
     }
 }
 

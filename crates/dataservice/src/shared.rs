@@ -1,32 +1,84 @@
 //! What the handles of a service share: the lock, and what happens after unlocking.
 
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use buffer_core::History;
-
-use crate::builder::Limits;
+use crate::after::After;
+use crate::builder::Settings;
 use crate::signal::Signal;
-use crate::state::{Maintained, Staged, State};
-use crate::sync::{AtomicU64, AtomicUsize, Mutex, Ordering};
-use crate::{CommitSeq, KeyId, Refusal, Requirement, Stats, View};
+use crate::state::{Maintained, Memory, Staged, State};
+use crate::sync::{AtomicU64, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, RwLock};
+use crate::{CommitSeq, KeyId, Mismatch, Refusal, RegisterError, Requirement, Schema, Stats, View};
 
 #[derive(Debug)]
 pub(crate) struct Shared<V> {
     pub(crate) state: Mutex<State<V>>,
-    pub(crate) limits: Limits,
+    pub(crate) settings: Settings<V>,
+    /// Where commits wait for readers that block them.
+    room: Condvar,
     /// How many keys there are, for checks that need no lock.
     keys: AtomicUsize,
+    /// What keys were declared to hold, and how many were.
+    declared: RwLock<HashMap<KeyId, Schema>>,
+    declared_len: AtomicUsize,
+    /// Buffers of transactions, to be used again.
+    spares: Mutex<Vec<Vec<Staged<V>>>>,
+    times: Times,
     wakes_panicked: AtomicU64,
+    refused_memory: AtomicU64,
+}
+
+/// A handle to what is shared.
+pub(crate) type Handle<V> = Arc<Shared<V>>;
+
+/// How long commits held the lock: one in so many is timed.
+const TIMED_EVERY: u64 = 64;
+
+/// Buffers of transactions that are kept, and how large they may be, in updates.
+const SPARES_MAX: usize = 16;
+const SPARE_UPDATES_MAX: usize = 65_536;
+
+#[derive(Debug, Default)]
+struct Times {
+    timed: AtomicU64,
+    nanoseconds: AtomicU64,
+    nanoseconds_max: AtomicU64,
+}
+
+impl<V> Shared<V> {
+    /// An empty buffer for a transaction, which has its memory already if one was kept.
+    pub(crate) fn spare(&self) -> Vec<Staged<V>> {
+        self.spares.lock().pop().unwrap_or_default()
+    }
+
+    /// Keeps the buffer of a transaction.
+    pub(crate) fn keep_spare(&self, mut staged: Vec<Staged<V>>) {
+        staged.clear();
+        if (1..=SPARE_UPDATES_MAX).contains(&staged.capacity()) {
+            let mut spares = self.spares.lock();
+            if spares.len() < SPARES_MAX {
+                spares.push(staged);
+                return;
+            }
+        }
+        drop(staged);
+    }
 }
 
 impl<V: Clone> Shared<V> {
-    pub(crate) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(settings: Settings<V>) -> Self {
         Self {
-            state: Mutex::new(State::new()),
-            limits,
+            state: Mutex::new(State::new(&settings)),
+            settings,
+            room: Condvar::default(),
             keys: AtomicUsize::new(0),
+            declared: RwLock::default(),
+            declared_len: AtomicUsize::new(0),
+            spares: Mutex::new(Vec::new()),
+            times: Times::default(),
             wakes_panicked: AtomicU64::new(0),
+            refused_memory: AtomicU64::new(0),
         }
     }
 
@@ -40,73 +92,160 @@ impl<V: Clone> Shared<V> {
         if id.index() < keys { Ok(()) } else { Err(keys) }
     }
 
-    pub(crate) fn refusal(&self, id: KeyId) -> Option<Refusal> {
-        self.check(id)
-            .err()
-            .map(|keys| Refusal::UnknownKey { id, keys })
+    /// Why a value of this key is not taken.
+    #[inline]
+    pub(crate) fn refusal(&self, id: KeyId, value: &V) -> Option<Refusal> {
+        if let Err(keys) = self.check(id) {
+            return Some(Refusal::UnknownKey { id, keys });
+        }
+        if self.declared_len.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let expected = self.declared.read().get(&id).copied()?;
+        let describe = self.settings.describe?;
+        let mismatch = expected.mismatch(&describe(value))?;
+        Some(Refusal::Mismatch { id, mismatch })
     }
 
-    /// Makes room for the values of one more key.
-    pub(crate) fn add_key(&self) {
-        let history = History::with_room(self.limits.depth_default, self.limits.room);
-        let mut state = self.state.lock();
-        state.slots.push(crate::slot::Slot::new(history));
-        self.keys.store(state.slots.len(), Ordering::Release);
+    /// From now on the key takes only values of this schema. `Err` says what else it holds.
+    pub(crate) fn declare(
+        &self,
+        id: KeyId,
+        schema: Schema,
+        describe: fn(&V) -> Schema,
+    ) -> Result<(), Mismatch> {
+        let newest = self
+            .read(id, Requirement::Latest)
+            .and_then(View::into_latest);
+        if let Some(mismatch) = newest.and_then(|it| schema.mismatch(&describe(&it.value))) {
+            return Err(mismatch);
+        }
+        let mut declared = self.declared.write();
+        declared.insert(id, schema);
+        self.declared_len.store(declared.len(), Ordering::Relaxed);
+        Ok(())
     }
 
-    /// Commits; an empty commit is none. What was displaced is left in `staged`, to be dropped by
-    /// the caller.
-    pub(crate) fn commit(&self, staged: &mut [Staged<V>]) -> CommitSeq {
-        let (commit_seq, wakes) = {
+    /// Makes room for the values of so many more keys, whose names take `key_bytes` each.
+    pub(crate) fn add_keys(&self, count: usize, key_bytes: usize) -> Result<(), RegisterError> {
+        let mut after = After::new();
+        let added = {
             let mut state = self.state.lock();
-            if staged.is_empty() {
-                return state.commit_seq;
-            }
-            let wakes = state.commit(staged);
-            (state.commit_seq, wakes)
+            let added = state.add_keys(count, key_bytes, &mut after);
+            self.keys.store(state.slots.len(), Ordering::Release);
+            added
         };
-        self.wake(&wakes);
-        commit_seq
+        self.finish(after);
+        added.map_err(|bytes| {
+            self.refused_memory.fetch_add(1, Ordering::Relaxed);
+            RegisterError::OutOfMemory {
+                bytes,
+                limit: self.settings.limits.memory_max,
+            }
+        })
     }
 
-    /// Takes away every value of a key and hands back the newest.
-    pub(crate) fn clear(&self, id: KeyId) -> Option<V> {
-        let (values, wakes) = self.state.lock().clear(id);
-        self.wake(&wakes);
-        values.into_newest()
+    /// Commits one value, or hands it back.
+    pub(crate) fn commit_one(&self, update: Staged<V>) -> Result<CommitSeq, (Refusal, V)> {
+        if let Some(refusal) = self.cascade() {
+            return Err((refusal, update.value));
+        }
+        let mut after = After::new();
+        let committed = {
+            let mut state = self.wait_for_readers(std::slice::from_ref(&update));
+            match self.memory_refusal(&mut state, std::slice::from_ref(&update), &mut after) {
+                Some(refusal) => Err((refusal, update.value)),
+                None => Ok(self.timed(state, |state| {
+                    state.commit_one(update, &self.settings, &mut after)
+                })),
+            }
+        };
+        self.finish(after);
+        committed
+    }
+
+    /// Commits what is staged, or leaves it where it is; an empty commit is none.
+    pub(crate) fn commit(&self, staged: &mut Vec<Staged<V>>) -> Result<CommitSeq, Refusal> {
+        if let Some(refusal) = self.cascade() {
+            return Err(refusal);
+        }
+        let mut after = After::new();
+        let committed = {
+            let mut state = self.wait_for_readers(staged);
+            if staged.is_empty() {
+                return Ok(state.commit_seq);
+            }
+            match self.memory_refusal(&mut state, staged, &mut after) {
+                Some(refusal) => Err(refusal),
+                None => Ok(self.timed(state, |state| {
+                    state.commit(staged, &self.settings, &mut after)
+                })),
+            }
+        };
+        self.finish(after);
+        committed
+    }
+
+    /// Takes away every value of keys and hands back the newest of the last.
+    pub(crate) fn clear(&self, ids: &[KeyId]) -> Option<V> {
+        let mut after = After::new();
+        let newest = self.state.lock().clear(ids, &self.settings, &mut after);
+        self.finish(after);
+        newest
     }
 
     pub(crate) fn read(&self, id: KeyId, requirement: Requirement) -> Option<View<V>> {
         self.check(id).ok()?;
+        let limits = &self.settings.limits;
         let depth = match requirement {
             Requirement::Count(count) => count,
-            other => other.grant(&self.limits, size_of::<V>()).depth,
+            other => other.need(limits, size_of::<V>(), usize::MAX).depth_max,
         };
         Some(self.state.lock().read(id, requirement, depth))
     }
 
     pub(crate) fn maintain(&self, now: Instant) -> Maintained {
-        let (maintained, displaced) = self.state.lock().maintain(now, &self.limits);
-        drop(displaced);
+        let mut after = After::new();
+        let maintained = self.state.lock().maintain(now, &self.settings, &mut after);
+        self.finish(after);
         maintained
     }
 
     pub(crate) fn stats(&self) -> Stats {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let timed = load(&self.times.timed).max(1);
+        let mean = load(&self.times.nanoseconds) / timed;
         let state = self.state.lock();
+        let Memory { limit, .. } = state.memory;
         Stats {
             keys: state.slots.len(),
-            keys_max: self.limits.keys_max,
+            keys_max: self.settings.limits.keys_max,
             values: state.counts.values,
             commits: state.commit_seq.number(),
             updates: state.counts.updates,
             displaced: state.counts.displaced,
-            subscribers: state.subscribers_len(),
+            subscribers: state.readers_len(),
+            feeds: state.feeds_len(),
+            log_updates: state.log_updates(),
             wakes: state.counts.wakes,
-            wakes_panicked: self.wakes_panicked.load(Ordering::Relaxed),
+            wakes_panicked: load(&self.wakes_panicked),
+            resizes: state.counts.resizes,
+            expired: state.counts.expired,
+            bytes: state.bytes(),
+            bytes_max: limit,
+            refused_memory: load(&self.refused_memory),
+            commit_time_mean: Duration::from_nanos(mean),
+            commit_time_max: Duration::from_nanos(load(&self.times.nanoseconds_max)),
         }
     }
 
-    /// Runs before displaced values are dropped: if a destructor panics, nobody is left waiting.
+    /// Does what had to wait until the lock was released. Wakes come first: if a destructor
+    /// panics, nobody is left waiting.
+    pub(crate) fn finish(&self, after: After<V>) {
+        self.wake(&after.wakes);
+        drop(after);
+    }
+
     pub(crate) fn wake(&self, wakes: &[Arc<Signal>]) {
         for signal in wakes {
             if !signal.raise() {
@@ -114,7 +253,87 @@ impl<V: Clone> Shared<V> {
             }
         }
     }
-}
 
-/// A handle to what is shared.
-pub(crate) type Handle<V> = Arc<Shared<V>>;
+    /// Somebody polled: commits that waited for it look again.
+    pub(crate) fn polled(&self, state: MutexGuard<'_, State<V>>) {
+        let is_waited_for = state.is_waited_for();
+        drop(state);
+        if is_waited_for {
+            self.room.notify_all();
+        }
+    }
+
+    /// A reader that commits may have waited for is gone.
+    pub(crate) fn room_made(&self, state: MutexGuard<'_, State<V>>) {
+        drop(state);
+        self.room.notify_all();
+    }
+
+    /// The lock, once nobody who makes commits wait would lose something by this one, or was waited
+    /// for in vain.
+    fn wait_for_readers(&self, staged: &[Staged<V>]) -> MutexGuard<'_, State<V>> {
+        let mut state = self.state.lock();
+        if !state.is_waited_for() || crate::cascade::depth() > 0 {
+            return state;
+        }
+        let start = Instant::now();
+        loop {
+            let mut slow = state.slow_readers(staged);
+            let now = Instant::now();
+            let mut in_vain = slow.clone();
+            in_vain.retain(|_, timeout| now.saturating_duration_since(start) >= *timeout);
+            state.stalled(&in_vain);
+            slow.retain(|reader, _| !in_vain.contains_key(reader));
+            let Some(timeout) = slow.values().min() else {
+                return state;
+            };
+            // A deadline beyond the clock's range is no deadline.
+            state = match start.checked_add(*timeout) {
+                Some(deadline) => self.room.wait_until(state, deadline),
+                None => self.room.wait(state),
+            };
+        }
+    }
+
+    fn cascade(&self) -> Option<Refusal> {
+        let limit = self.settings.limits.cascade_max;
+        let depth = crate::cascade::depth();
+        (depth > limit).then_some(Refusal::Cascade { depth, limit })
+    }
+
+    /// Why there is no memory for updates, if values are weighed and there is none.
+    fn memory_refusal(
+        &self,
+        state: &mut State<V>,
+        staged: &[Staged<V>],
+        after: &mut After<V>,
+    ) -> Option<Refusal> {
+        let weigh = self.settings.weigh?;
+        let weight: usize = staged.iter().map(|update| weigh(&update.value)).sum();
+        let refusal = state.refusal_for(weight, staged, weigh, after)?;
+        self.refused_memory.fetch_add(1, Ordering::Relaxed);
+        Some(refusal)
+    }
+
+    /// Times one in so many commits.
+    #[inline(always)]
+    fn timed(
+        &self,
+        mut state: MutexGuard<'_, State<V>>,
+        commit: impl FnOnce(&mut State<V>) -> CommitSeq,
+    ) -> CommitSeq {
+        if !state.commit_seq.number().is_multiple_of(TIMED_EVERY) {
+            return commit(&mut state);
+        }
+        let start = Instant::now();
+        let commit_seq = commit(&mut state);
+        drop(state);
+        let took = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.times.timed.fetch_add(1, Ordering::Relaxed);
+        self.times.nanoseconds.fetch_add(took, Ordering::Relaxed);
+        self.times
+            .nanoseconds_max
+            .fetch_max(took, Ordering::Relaxed);
+        commit_seq
+    }
+}

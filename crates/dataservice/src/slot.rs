@@ -1,139 +1,405 @@
-//! One key: its history and who watches it.
+//! One key: its newest value, or its history.
+//!
+//! There may be a million of these, and few are watched: a slot is one enum without a heap, and
+//! everything that only watched keys need lies in a [`Watch`](crate::watch::Watch). A number that
+//! only keeps its newest value takes 32 bytes.
 
-use std::time::{Duration, Instant};
+use crate::buffer::{Kept, Left, Registry};
+use crate::watch::WatchIndex;
+use crate::{Requirement, Sample, Series};
 
-use buffer_core::History;
-
-/// Where a subscriber keeps what it knows of a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Watcher {
-    pub(crate) subscriber: u32,
-    pub(crate) entry: u32,
+/// `appended` counts the updates that the key ever had; `idle_rounds` how often the sweep for idle
+/// keys came by since the last one.
+#[derive(Debug)]
+pub(crate) enum Slot<V> {
+    Empty {
+        watch: Option<WatchIndex>,
+        appended: u64,
+    },
+    Newest {
+        watch: Option<WatchIndex>,
+        idle_rounds: u8,
+        appended: u64,
+        time_us: i64,
+        value: V,
+    },
+    Deep {
+        watch: Option<WatchIndex>,
+        idle_rounds: u8,
+        deep: Box<Deep<V>>,
+    },
 }
 
 #[derive(Debug)]
-pub(crate) struct Slot<V> {
-    pub(crate) history: History<V>,
-    /// Only keys that somebody watches pay for this.
-    pub(crate) watched: Option<Box<Watched>>,
+pub(crate) struct Deep<V> {
+    pub(crate) kept: Kept<V>,
+    pub(crate) appended: u64,
+    /// The span that somebody reads, in microseconds, and the depth up to which the history grows
+    /// by itself while all it holds lies within; 0 if nobody reads one.
+    pub(crate) span_us: i64,
+    pub(crate) span_depth_max: usize,
+    /// The capacity for which `charged` was computed.
+    capacity: usize,
+    /// The bytes that the service has counted for this history.
+    charged: usize,
 }
 
-#[derive(Debug, Default)]
-pub(crate) struct Watched {
-    pub(crate) watchers: Vec<Watcher>,
-    /// Every watcher already knows that the key changed, so that a put has nobody to tell.
-    pub(crate) all_dirty: bool,
-    /// The depths that watchers count on, ascending; the last is the greediest.
-    needs: Vec<usize>,
-    /// In the list of histories that may shrink.
-    pub(crate) listed: bool,
-    /// Since when it has been seen to be too deep.
-    too_deep_since: Option<Instant>,
+/// What a put did to a slot.
+pub(crate) struct Put<V> {
+    pub(crate) seq: u64,
+    /// What no longer fits.
+    pub(crate) left: Option<V>,
+    pub(crate) left_len: usize,
+    /// What cannot be dropped here and is no single value.
+    pub(crate) segment: Option<Left<V>>,
+    /// By how much the memory of the key changed, in bytes.
+    pub(crate) bytes: isize,
+    pub(crate) was_empty: bool,
 }
-
-/// What to do with a history on the list of those that may shrink.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// Not yet.
-    Wait,
-    /// It is needed again.
-    Keep,
-    /// Down to this depth.
-    Shrink(usize),
-}
-
-/// A history shrinks when what is needed fell to this part of its depth.
-const SHRINK_RATIO: usize = 4;
 
 impl<V> Slot<V> {
-    pub(crate) fn new(history: History<V>) -> Self {
-        Self {
-            history,
-            watched: None,
+    pub(crate) const fn new() -> Self {
+        Self::Empty {
+            watch: None,
+            appended: 0,
         }
     }
 
-    pub(crate) fn attach(&mut self, watcher: Watcher, need: usize) {
-        let watched = self.watched.get_or_insert_default();
-        watched.watchers.push(watcher);
-        watched.all_dirty = false;
-        self.need(need);
+    #[inline(always)]
+    pub(crate) fn watch(&self) -> Option<WatchIndex> {
+        match self {
+            Self::Empty { watch, .. } | Self::Newest { watch, .. } | Self::Deep { watch, .. } => {
+                *watch
+            }
+        }
     }
 
-    pub(crate) fn detach(&mut self, watcher: Watcher, need: usize) {
-        let Some(watched) = &mut self.watched else {
-            return;
+    pub(crate) fn set_watch(&mut self, index: Option<WatchIndex>) {
+        match self {
+            Self::Empty { watch, .. } | Self::Newest { watch, .. } | Self::Deep { watch, .. } => {
+                *watch = index;
+            }
+        }
+    }
+
+    /// How many updates the key ever had.
+    pub(crate) fn appended(&self) -> u64 {
+        match self {
+            Self::Empty { appended, .. } | Self::Newest { appended, .. } => *appended,
+            Self::Deep { deep, .. } => deep.appended,
+        }
+    }
+}
+
+impl<V: Clone> Slot<V> {
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Empty { .. } => 0,
+            Self::Newest { .. } => 1,
+            Self::Deep { deep, .. } => deep.kept.len(),
+        }
+    }
+
+    pub(crate) fn depth(&self) -> usize {
+        match self {
+            Self::Empty { .. } | Self::Newest { .. } => 1,
+            Self::Deep { deep, .. } => deep.kept.depth(),
+        }
+    }
+
+    /// The bytes beyond the slot itself.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Empty { .. } | Self::Newest { .. } => 0,
+            Self::Deep { deep, .. } => deep.charged,
+        }
+    }
+
+    pub(crate) fn latest(&self) -> Option<Sample<V>> {
+        match self {
+            Self::Empty { .. } => None,
+            Self::Newest { time_us, value, .. } => Some(Sample {
+                time_us: *time_us,
+                value: value.clone(),
+            }),
+            Self::Deep { deep, .. } => deep.kept.latest(),
+        }
+    }
+
+    /// The last `count` values, or as many as there are.
+    pub(crate) fn window(&self, count: usize) -> Series<V> {
+        match self {
+            Self::Deep { deep, .. } if count > 1 => deep.kept.window(count),
+            _ if count == 0 => Series::empty(),
+            _ => self.latest().map_or_else(Series::empty, Series::one),
+        }
+    }
+
+    /// What a requirement names, `count_max` values of it at most. `unseen` is how many updates
+    /// came since the reader looked.
+    pub(crate) fn select(
+        &self,
+        requirement: Requirement,
+        unseen: u64,
+        count_max: usize,
+    ) -> Series<V> {
+        let count = match requirement {
+            Requirement::Latest => 1,
+            Requirement::Count(count) => count,
+            Requirement::All { count_max, .. } => count_max,
+            Requirement::Since { .. } => usize::try_from(unseen).unwrap_or(usize::MAX),
+            Requirement::Span { span, .. } => {
+                let span_us = i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
+                return match self {
+                    Self::Deep { deep, .. } => deep.kept.within(span_us, count_max),
+                    _ => self.window(1),
+                };
+            }
         };
-        if let Some(at) = watched.watchers.iter().position(|other| *other == watcher) {
-            watched.watchers.swap_remove(at);
-        }
-        watched.forget(need);
+        self.window(count.min(count_max))
     }
 
-    /// Somebody counts on this depth from now on. The history grows at once and loses nothing.
-    pub(crate) fn need(&mut self, depth: usize) {
-        self.history.grow(depth);
-        let watched = self.watched.get_or_insert_default();
-        let at = watched.needs.partition_point(|other| *other < depth);
-        watched.needs.insert(at, depth);
-        if depth.saturating_mul(SHRINK_RATIO) > self.history.depth() {
-            watched.too_deep_since = None;
+    /// Appends a value where only the newest is kept, the path of nearly every key. Hands the value
+    /// back where that does not do.
+    #[inline(always)]
+    pub(crate) fn put_newest(&mut self, newer_us: i64, newer: V) -> Result<(u64, V), V> {
+        match self {
+            Self::Newest {
+                idle_rounds,
+                appended,
+                time_us,
+                value,
+                ..
+            } => {
+                *idle_rounds = 0;
+                *appended += 1;
+                *time_us = newer_us;
+                Ok((*appended, std::mem::replace(value, newer)))
+            }
+            _ => Err(newer),
         }
     }
 
-    /// Whether the history belongs on the list of those that may shrink and is not there yet.
-    pub(crate) fn list_if_too_deep(&mut self, depth_default: usize) -> bool {
-        let depth = self.history.depth();
-        let Some(watched) = &mut self.watched else {
-            return false;
+    /// Appends a value. `depth` is what is wanted of a key that holds nothing yet.
+    pub(crate) fn put(
+        &mut self,
+        time_us: i64,
+        value: V,
+        depth: usize,
+        registry: &Registry<V>,
+    ) -> Put<V> {
+        match self {
+            Self::Empty { watch, appended } if depth <= 1 => {
+                let seq = *appended + 1;
+                *self = Self::Newest {
+                    watch: *watch,
+                    idle_rounds: 0,
+                    appended: seq,
+                    time_us,
+                    value,
+                };
+                Put::nothing_left(seq, true)
+            }
+            Self::Empty { watch, appended } => {
+                let mut deep = Deep::new(registry.make(depth, &value), *appended);
+                let watch = *watch;
+                let put = deep.put(time_us, value);
+                *self = Self::Deep {
+                    watch,
+                    idle_rounds: 0,
+                    deep: Box::new(deep),
+                };
+                put
+            }
+            Self::Newest { .. } => {
+                let (seq, left) = self
+                    .put_newest(time_us, value)
+                    .unwrap_or_else(|_| unreachable!("the slot holds its newest value"));
+                Put {
+                    left: Some(left),
+                    left_len: 1,
+                    ..Put::nothing_left(seq, false)
+                }
+            }
+            Self::Deep {
+                idle_rounds, deep, ..
+            } => {
+                *idle_rounds = 0;
+                deep.put(time_us, value)
+            }
+        }
+    }
+
+    /// Keeps at least `depth` values from now on; by how much its memory changed, in bytes. A key
+    /// without a value becomes deep with its first one.
+    pub(crate) fn grow(&mut self, depth: usize, registry: &Registry<V>) -> isize {
+        match self {
+            Self::Newest { .. } if depth > 1 => {
+                let empty = Self::Empty {
+                    watch: None,
+                    appended: 0,
+                };
+                let Self::Newest {
+                    watch,
+                    idle_rounds,
+                    appended,
+                    time_us,
+                    value,
+                } = std::mem::replace(self, empty)
+                else {
+                    unreachable!("the slot held its newest value");
+                };
+                let mut deep = Deep::new(registry.make(depth, &value), appended - 1);
+                let put = deep.put(time_us, value);
+                *self = Self::Deep {
+                    watch,
+                    idle_rounds,
+                    deep: Box::new(deep),
+                };
+                put.bytes
+            }
+            Self::Deep { deep, .. } => {
+                deep.kept.grow(depth);
+                deep.recharge()
+            }
+            Self::Empty { .. } | Self::Newest { .. } => 0,
+        }
+    }
+
+    /// Keeps at most `depth` values from now on: hands back what no longer fits, how many values
+    /// that are, and by how much its memory changed. The newest value stays.
+    pub(crate) fn shrink(&mut self, depth: usize) -> (Option<Left<V>>, usize, isize) {
+        let Self::Deep {
+            watch,
+            idle_rounds,
+            deep,
+        } = self
+        else {
+            return (None, 0, 0);
         };
-        let too_deep = watched.deepest(depth_default).saturating_mul(SHRINK_RATIO) <= depth;
-        let enters = too_deep && !watched.listed;
-        watched.listed |= too_deep;
-        if watched.watchers.is_empty() && !watched.listed {
-            self.watched = None;
+        let depth = depth.max(1);
+        if depth >= deep.kept.depth() {
+            return (None, 0, 0);
         }
-        enters
-    }
-
-    /// Whether a listed history shrinks now.
-    pub(crate) fn judge(&mut self, depth_default: usize, grace: Duration, now: Instant) -> Verdict {
-        let depth = self.history.depth();
-        let Some(watched) = &mut self.watched else {
-            return Verdict::Keep;
+        let left = deep.kept.shrink(depth);
+        let left_len = left.len();
+        if depth > 1 {
+            return (Some(left), left_len, deep.recharge());
+        }
+        let (watch, idle_rounds, appended) = (*watch, *idle_rounds, deep.appended);
+        let bytes = -(deep.charged as isize);
+        let mut values = left.into_values();
+        let (newest, others) = deep.kept.take_newest();
+        values.extend(others);
+        let left = Left::Registered(values);
+        *self = match newest {
+            Some(Sample { time_us, value }) => Self::Newest {
+                watch,
+                idle_rounds,
+                appended,
+                time_us,
+                value,
+            },
+            None => Self::Empty { watch, appended },
         };
-        let need = watched.deepest(depth_default);
-        if need.saturating_mul(SHRINK_RATIO) > depth {
-            return Verdict::Keep;
-        }
-        let since = *watched.too_deep_since.get_or_insert(now);
-        if now.saturating_duration_since(since) < grace {
-            Verdict::Wait
-        } else {
-            Verdict::Shrink(need)
+        (Some(left), left_len, bytes)
+    }
+
+    /// Takes away every value; numbering stays.
+    pub(crate) fn clear(&mut self) -> (Vec<V>, usize, isize) {
+        let (watch, appended) = (self.watch(), self.appended());
+        match std::mem::replace(self, Self::Empty { watch, appended }) {
+            Self::Empty { .. } => (Vec::new(), 0, 0),
+            Self::Newest { value, .. } => (vec![value], 1, 0),
+            Self::Deep { mut deep, .. } => {
+                let len = deep.kept.len();
+                let (newest, mut values) = deep.kept.take_newest();
+                values.extend(newest.map(|sample| sample.value));
+                (values, len, -(deep.charged as isize))
+            }
         }
     }
 
-    /// It left the list.
-    pub(crate) fn unlist(&mut self) {
-        if let Some(watched) = &mut self.watched {
-            watched.listed = false;
-            watched.too_deep_since = None;
-            if watched.watchers.is_empty() {
-                self.watched = None;
+    /// The sweep for idle keys came by: whether it did so `rounds` times since the last put.
+    pub(crate) fn is_idle_for(&mut self, rounds: u8) -> bool {
+        match self {
+            Self::Empty { .. } => false,
+            Self::Newest { idle_rounds, .. } | Self::Deep { idle_rounds, .. } => {
+                *idle_rounds = idle_rounds.saturating_add(1);
+                *idle_rounds > rounds
             }
         }
     }
 }
 
-impl Watched {
-    pub(crate) fn forget(&mut self, need: usize) {
-        if let Ok(at) = self.needs.binary_search(&need) {
-            self.needs.remove(at);
+impl<V: Clone> Deep<V> {
+    fn new(kept: Kept<V>, appended: u64) -> Self {
+        Self {
+            kept,
+            appended,
+            span_us: 0,
+            span_depth_max: 0,
+            capacity: usize::MAX,
+            charged: 0,
         }
     }
 
-    fn deepest(&self, depth_default: usize) -> usize {
-        self.needs.last().copied().unwrap_or(0).max(depth_default)
+    fn put(&mut self, time_us: i64, value: V) -> Put<V> {
+        if self.span_us > 0
+            && self.kept.len() == self.kept.depth()
+            && self.kept.depth() < self.span_depth_max
+            && self.kept.lies_within(self.span_us, time_us)
+        {
+            let depth = self.kept.depth().saturating_mul(2);
+            self.kept.grow(depth.min(self.span_depth_max));
+        }
+        let was_empty = self.kept.len() == 0;
+        let left = self.kept.append(value, time_us);
+        self.appended += 1;
+        let bytes = if self.kept.capacity() == self.capacity {
+            0
+        } else {
+            self.recharge()
+        };
+        let left_len = left.len();
+        Put {
+            seq: self.appended,
+            left: None,
+            left_len,
+            segment: Some(left),
+            bytes,
+            was_empty,
+        }
+    }
+
+    /// Counts its memory anew; by how much it changed.
+    fn recharge(&mut self) -> isize {
+        let before = self.charged;
+        self.capacity = self.kept.capacity();
+        self.charged = size_of::<Self>() + self.kept.bytes();
+        self.charged as isize - before as isize
+    }
+}
+
+impl<V> Put<V> {
+    fn nothing_left(seq: u64, was_empty: bool) -> Self {
+        Self {
+            seq,
+            left: None,
+            left_len: 0,
+            segment: None,
+            bytes: 0,
+            was_empty,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Slot;
+
+    #[test]
+    fn a_key_that_keeps_only_its_newest_number_takes_32_bytes() {
+        assert_eq!(size_of::<Slot<f64>>(), 32);
     }
 }

@@ -6,12 +6,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use crate::after::After;
+use crate::log::Chunk;
 use crate::shared::Handle;
 use crate::signal::Signal;
 use crate::spec::{BoxedExtractor, boxed};
-use crate::state::Scope;
+use crate::state::{Polled, Scope};
 use crate::{
-    Extract, Extractor, Grant, KeyId, KeyUpdate, Requirement, Snapshot, Spec, SubscribeError,
+    Backpressure, Closed, CommitSeq, Extract, Extractor, Grant, KeyId, KeyUpdate, Requirement,
+    Snapshot, Spec, SubscribeError, SubscriptionStats, View,
 };
 
 /// A set of keys with an extractor each, and a cursor per key.
@@ -30,12 +33,18 @@ pub struct Subscription<V: Clone, O = Extract<V>> {
     entries: HashMap<KeyId, Entry>,
     /// By the number of the entry.
     extractors: Vec<Option<BoxedExtractor<V, O>>>,
+    min_interval: Duration,
+    /// The last commit that was polled.
+    commit_seq: CommitSeq,
+    stats: SubscriptionStats,
+    /// The first poll has to say that it does not continue what was shown before.
+    begins_anew: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     at: u32,
-    grant: Grant,
+    requirement: Requirement,
 }
 
 /// A key that is about to be watched, with everything that somebody else's code had to say.
@@ -43,33 +52,36 @@ struct Ask<V, O> {
     id: KeyId,
     extractor: BoxedExtractor<V, O>,
     requirement: Requirement,
-    grant: Grant,
 }
 
-impl<V: Clone, O: 'static> Subscription<V, O> {
-    pub(crate) fn new(shared: Handle<V>, spec: Spec<V, O>) -> Result<Self, SubscribeError> {
+impl<V: Clone, O> Subscription<V, O> {
+    /// A subscription that begins now, or just after a commit; whether it does the latter.
+    pub(crate) fn new(
+        shared: Handle<V>,
+        spec: Spec<V, O>,
+        from: Option<CommitSeq>,
+    ) -> Result<(Self, bool), SubscribeError> {
         let asks = spec
             .keys
             .into_iter()
             .map(|(id, extractor)| ask(&shared, id, extractor))
             .collect::<Result<Vec<_>, _>>()?;
         let signal = Arc::new(Signal::default());
-        let mut state = shared.state.lock();
-        let limit = shared.limits.subscribers_max;
-        if state.subscribers_len() >= limit {
-            return Err(SubscribeError::SubscriberLimit { limit });
-        }
-        let number = state.enter(Arc::clone(&signal));
-        drop(state);
+        let number = enter(&shared, &signal, spec.backpressure)?;
         let mut subscription = Self {
             shared,
             signal,
             number,
-            entries: HashMap::new(),
+            entries: HashMap::with_capacity(asks.len()),
             extractors: Vec::new(),
+            min_interval: spec.min_interval,
+            commit_seq: CommitSeq::START,
+            stats: SubscriptionStats::default(),
+            begins_anew: false,
         };
-        subscription.watch(asks);
-        Ok(subscription)
+        let is_resumed = subscription.watch(asks, from);
+        subscription.begins_anew = from.is_some() && !is_resumed;
+        Ok((subscription, is_resumed))
     }
 
     /// Adds a key, whose first poll shows what it holds now. For a key that is already part of the
@@ -77,27 +89,29 @@ impl<V: Clone, O: 'static> Subscription<V, O> {
     ///
     /// # Errors
     /// When the id is unknown.
-    pub fn add(
-        &mut self,
-        id: KeyId,
-        extractor: impl Extractor<V, Output: Into<O>> + 'static,
-    ) -> Result<Grant, SubscribeError> {
+    pub fn add<E>(&mut self, id: KeyId, extractor: E) -> Result<Grant, SubscribeError>
+    where
+        O: 'static,
+        E: Extractor<V, Output: Into<O>> + 'static,
+    {
         let ask = ask(&self.shared, id, boxed(extractor))?;
-        let grant = ask.grant;
-        self.watch(vec![ask]);
-        Ok(grant)
+        self.watch(vec![ask], None);
+        let granted = self.granted(id);
+        Ok(granted.expect("a key that was added is watched"))
     }
 
     /// Takes a key out; whether it was in. Its history keeps its depth for a while, so that a
-    /// subscription can be edited without losing it.
+    /// subscription can be edited without losing it. What it had not polled of the key is no more
+    /// counted as committed to it.
     pub fn remove(&mut self, id: KeyId) -> bool {
         let Some(entry) = self.entries.remove(&id) else {
             return false;
         };
-        self.shared
-            .state
-            .lock()
-            .unwatch(self.number, entry.at, &self.shared.limits);
+        let settings = &self.shared.settings;
+        let mut state = self.shared.state.lock();
+        let settled = state.unwatch(self.number, entry.at, settings);
+        self.shared.polled(state);
+        self.stats.committed += settled;
         self.extractors[entry.at as usize] = None;
         true
     }
@@ -107,26 +121,46 @@ impl<V: Clone, O: 'static> Subscription<V, O> {
         self.entries.keys().copied()
     }
 
-    /// How deep the history of a key is kept for this subscriber.
+    /// How deep the history of a key is kept for this subscriber now; `None` for a key that is not
+    /// its own, or once it is closed. A lock and a look-up.
     #[must_use]
     pub fn granted(&self, id: KeyId) -> Option<Grant> {
-        self.entries.get(&id).map(|entry| entry.grant)
+        let entry = self.entries.get(&id)?;
+        let state = self.shared.state.lock();
+        let (id, need) = state.need_of(self.number, entry.at)?;
+        let depth = state.granted(id, need);
+        let limits = &self.shared.settings.limits;
+        Some(entry.requirement.grant(limits, size_of::<V>(), depth))
     }
 
     /// The keys that changed since the last poll, or `None`. The first poll shows everything there
-    /// is. Each key is shown once, however often it changed, as its extractor sees it.
+    /// is. Each key is shown once, however often it changed, as its extractor sees it; keys of
+    /// which the extractor holds everything back are not shown.
     pub fn poll(&mut self) -> Option<Snapshot<O>> {
         if !self.signal.is_pending() {
             return None;
         }
-        self.pull(Scope::Changed)
+        let scope = if self.begins_anew {
+            Scope::All
+        } else {
+            Scope::Changed
+        };
+        let snapshot = self.pull(scope)?;
+        let is_worth_showing =
+            !snapshot.updates.is_empty() || !snapshot.revised.is_empty() || snapshot.is_reset;
+        is_worth_showing.then_some(snapshot)
     }
 
-    /// All keys, changed or not, as of now. It is a poll: what it shows is seen, and the next poll
-    /// continues from its commit without a gap and without a repetition.
+    /// All keys, changed or not, as of now; none once it is closed. It is a poll: what it shows is
+    /// seen, and the next poll continues from its commit without a gap and without a repetition.
     pub fn snapshot(&mut self) -> Snapshot<O> {
         let snapshot = self.pull(Scope::All);
-        snapshot.expect("only a poll for changes can find nothing")
+        snapshot.unwrap_or(Snapshot {
+            commit_seq: self.commit_seq,
+            is_reset: false,
+            revised: Vec::new(),
+            updates: Vec::new(),
+        })
     }
 
     /// Waits until a key changed; `false` if none did in this time. Returns at once while there is
@@ -156,56 +190,137 @@ impl<V: Clone, O: 'static> Subscription<V, O> {
         }
     }
 
+    /// Stops being woken, and costs commits nothing, until it is [unpaused](Self::unpause): for a
+    /// view that nobody sees. Its histories stay as deep as they are, its cursors where they are.
+    pub fn pause(&mut self) {
+        let mut state = self.shared.state.lock();
+        state.pause(self.number);
+        self.shared.polled(state);
+    }
+
+    /// Goes on after a pause. What changed meanwhile is there to poll at once.
+    pub fn unpause(&mut self) {
+        let is_pending = self.shared.state.lock().unpause(self.number);
+        if is_pending {
+            self.shared.wake(std::slice::from_ref(&self.signal));
+        }
+    }
+
+    /// Why it was closed, if it was: then nothing comes any more.
+    #[must_use]
+    pub fn closed(&self) -> Option<Closed> {
+        self.shared.state.lock().closed(self.number)
+    }
+
+    /// How long after a poll the next one is due, as its spec said.
+    #[must_use]
+    pub fn min_interval(&self) -> Duration {
+        self.min_interval
+    }
+
+    /// The last commit that its last poll contained: with the service's
+    /// [`instance`](crate::DataService::instance) the point where it can be resumed.
+    #[must_use]
+    pub fn commit_seq(&self) -> CommitSeq {
+        self.commit_seq
+    }
+
+    /// What became of the updates of its keys. Linear in the number of keys.
+    #[must_use]
+    pub fn stats(&self) -> SubscriptionStats {
+        let state = self.shared.state.lock();
+        let settled = state.settled(self.number);
+        let mut stats = self.stats;
+        stats.committed += settled.committed;
+        if state.closed(self.number).is_some() {
+            stats.missed += settled.pending;
+        } else {
+            stats.pending = settled.pending;
+        }
+        stats
+    }
+
     fn pull(&mut self, scope: Scope) -> Option<Snapshot<O>> {
-        let (commit_seq, views) = {
-            let mut state = self.shared.state.lock();
-            (state.commit_seq, state.poll(self.number, scope)?)
-        };
+        let mut after = After::new();
+        let mut state = self.shared.state.lock();
+        let settings = &self.shared.settings;
+        let polled = state.poll(self.number, scope, settings, &mut after);
+        self.shared.polled(state);
+        self.shared.finish(after);
+        let Polled {
+            commit_seq,
+            is_reset,
+            revised,
+            views,
+        } = polled?;
+        self.commit_seq = commit_seq;
+        self.stats.polls += 1;
+        // An extractor that panics has lost what it was given, and those after it too.
+        let lost = |view: &View<V>| view.missed() + view.fresh() as u64;
+        self.stats.missed += views.iter().map(|(_, view)| lost(view)).sum::<u64>();
         let mut updates = Vec::with_capacity(views.len());
         for (at, view) in views {
             let Some(Some(extractor)) = self.extractors.get_mut(at as usize) else {
                 continue;
             };
+            let fresh = view.fresh() as u64;
             let (id, range, missed) = (view.id(), view.range(), view.missed());
-            let is_cleared = view.is_empty();
+            let is_cleared = view.is_empty() && (fresh > 0 || missed > 0 || view.appended > 0);
             let extracted = extractor.extract(view);
-            updates.push(KeyUpdate {
-                id,
-                range,
-                missed,
-                filtered: extracted.filtered(),
-                is_cleared,
-                extract: extracted.into_output(),
-            });
+            let filtered = extracted.filtered().min(fresh);
+            self.stats.missed -= fresh;
+            self.stats.filtered += filtered;
+            self.stats.delivered += fresh - filtered;
+            let extract = extracted.into_output();
+            if extract.is_some() || is_cleared {
+                updates.push(KeyUpdate {
+                    id,
+                    range,
+                    missed,
+                    filtered,
+                    is_cleared,
+                    extract,
+                });
+            }
         }
         Some(Snapshot {
             commit_seq,
-            is_reset: false,
-            revised: Vec::new(),
+            is_reset: is_reset | std::mem::take(&mut self.begins_anew),
+            revised,
             updates,
         })
     }
 
-    /// Watches all of these as of one commit.
-    fn watch(&mut self, asks: Vec<Ask<V, O>>) {
+    /// Watches all of these as of one commit: now, or just after `from`. Whether it is the latter.
+    fn watch(&mut self, asks: Vec<Ask<V, O>>, from: Option<CommitSeq>) -> bool {
+        let shared = Arc::clone(&self.shared);
+        let settings = &shared.settings;
+        let past = from.and_then(|from| Past::after(&shared, from));
         let mut replaced = Vec::new();
-        let mut state = self.shared.state.lock();
-        for Ask {
-            id,
-            extractor,
-            requirement,
-            grant,
-        } in asks
-        {
+        let mut state = shared.state.lock();
+        // Only what came since needs to be counted under this lock.
+        let since = past.map(|past| past.complete(&mut state));
+        let since = since.flatten();
+        for ask in asks {
+            let Ask {
+                id,
+                extractor,
+                requirement,
+            } = ask;
+            let bytes_free = state.bytes_free();
+            let need = requirement.need(&settings.limits, size_of::<V>(), bytes_free);
             let at = match self.entries.get(&id) {
                 Some(Entry { at, .. }) => {
-                    let limits = &self.shared.limits;
-                    state.rewatch(self.number, *at, requirement, grant.depth, limits);
-                    *at
+                    let at = *at;
+                    state.rewatch(self.number, at, (requirement, need), settings);
+                    at
                 }
-                None => state.watch(self.number, id, requirement, grant.depth),
+                None => {
+                    let unseen = since.as_ref().map(|counts| *counts.get(&id).unwrap_or(&0));
+                    state.watch(self.number, id, (requirement, need), unseen, settings)
+                }
             };
-            self.entries.insert(id, Entry { at, grant });
+            self.entries.insert(id, Entry { at, requirement });
             if self.extractors.len() <= at as usize {
                 self.extractors.resize_with(at as usize + 1, || None);
             }
@@ -216,9 +331,58 @@ impl<V: Clone, O: 'static> Subscription<V, O> {
         let waiting = self.signal.is_pending();
         drop(replaced);
         if waiting {
-            self.shared.wake(std::slice::from_ref(&self.signal));
+            shared.wake(std::slice::from_ref(&self.signal));
         }
+        since.is_some()
     }
+}
+
+/// How many updates of each key came after a commit, counted from the log without holding the
+/// lock.
+struct Past<V> {
+    commit_seq: CommitSeq,
+    position: u64,
+    counted_to: u64,
+    chunks: Vec<Arc<Chunk<V>>>,
+}
+
+impl<V: Clone> Past<V> {
+    fn after(shared: &Handle<V>, commit_seq: CommitSeq) -> Option<Self> {
+        let mut state = shared.state.lock();
+        let (position, chunks) = state.log_after(commit_seq)?;
+        let counted_to = state.log_end();
+        Some(Self {
+            commit_seq,
+            position,
+            counted_to,
+            chunks,
+        })
+    }
+
+    /// The counts up to now; `None` if the log was cut meanwhile.
+    fn complete(self, state: &mut crate::state::State<V>) -> Option<HashMap<KeyId, u64>> {
+        let mut counts = HashMap::new();
+        let (_, later) = state.log_after(self.commit_seq)?;
+        let later = later.iter().map(|chunk| chunk.from(self.counted_to));
+        let earlier = self.chunks.iter().map(|chunk| chunk.from(self.position));
+        for update in earlier.chain(later).flatten() {
+            *counts.entry(update.id).or_insert(0) += 1;
+        }
+        Some(counts)
+    }
+}
+
+fn enter<V: Clone>(
+    shared: &Handle<V>,
+    signal: &Arc<Signal>,
+    backpressure: Backpressure,
+) -> Result<u32, SubscribeError> {
+    let mut state = shared.state.lock();
+    let limit = shared.settings.limits.subscribers_max;
+    if state.readers_len() >= limit {
+        return Err(SubscribeError::SubscriberLimit { limit });
+    }
+    Ok(state.enter(Arc::clone(signal), backpressure))
 }
 
 fn ask<V: Clone, O>(
@@ -230,21 +394,18 @@ fn ask<V: Clone, O>(
         .check(id)
         .map_err(|keys| SubscribeError::UnknownKey { id, keys })?;
     let requirement = extractor.requirement();
-    let grant = requirement.grant(&shared.limits, size_of::<V>());
     Ok(Ask {
         id,
         extractor,
         requirement,
-        grant,
     })
 }
 
 impl<V: Clone, O> Drop for Subscription<V, O> {
     fn drop(&mut self) {
-        self.shared
-            .state
-            .lock()
-            .leave(self.number, &self.shared.limits);
+        let mut state = self.shared.state.lock();
+        state.leave(self.number, &self.shared.settings);
+        self.shared.room_made(state);
     }
 }
 

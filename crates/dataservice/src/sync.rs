@@ -4,12 +4,12 @@
 //! last call that may panic.
 
 #[cfg(not(loom))]
-pub(crate) use self::real::{Condvar, Mutex, RwLock};
+pub(crate) use self::real::{Condvar, Mutex, MutexGuard, RwLock};
 #[cfg(not(loom))]
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 #[cfg(loom)]
-pub(crate) use self::model::{Condvar, Mutex, RwLock};
+pub(crate) use self::model::{Condvar, Mutex, MutexGuard, RwLock};
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
@@ -17,8 +17,7 @@ pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering
 mod real {
     use std::time::Instant;
 
-    use parking_lot::MutexGuard;
-    pub(crate) use parking_lot::{Mutex, RwLock};
+    pub(crate) use parking_lot::{Mutex, MutexGuard, RwLock};
 
     /// A condition variable that takes and returns the guard.
     #[derive(Debug, Default)]
@@ -50,7 +49,7 @@ mod model {
     use std::sync::PoisonError;
     use std::time::Instant;
 
-    use loom::sync::MutexGuard;
+    pub(crate) use loom::sync::MutexGuard;
 
     #[derive(Debug, Default)]
     pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);

@@ -58,6 +58,11 @@ impl<V> View<V> {
         self
     }
 
+    pub(crate) fn at(mut self, id: KeyId, commit_seq: CommitSeq) -> Self {
+        (self.id, self.commit_seq) = (id, commit_seq);
+        self
+    }
+
     /// The key.
     #[must_use]
     pub fn id(&self) -> KeyId {

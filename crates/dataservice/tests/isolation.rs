@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use common::{WakeCount, values};
 use dataservice::{
-    DataService, Extract, Extractor, LatestValue, Requirement, SinceLast, Spec, SubscribeError,
-    Subscription, View, WindowByCount,
+    DataService, Extract, Extracted, Extractor, LatestValue, Requirement, SinceLast, Spec,
+    SubscribeError, Subscription, View, WindowByCount,
 };
 
 fn filled(depth: usize, count: i64) -> (DataService<&'static str, i64>, dataservice::KeyId) {
@@ -48,14 +48,16 @@ struct Echo {
 }
 
 impl Extractor<i64> for Echo {
+    type Output = Extract<i64>;
+
     fn requirement(&self) -> Requirement {
         let _ = self.service.stats();
         Requirement::Latest
     }
 
-    fn extract(&self, view: View<i64>) -> Extract<i64> {
+    fn extract(&mut self, view: View<i64>) -> Extracted<Extract<i64>> {
         self.service.insert("echo", 1, view.values()[0]).unwrap();
-        view.into_latest().map_or(Extract::Nothing, Extract::Latest)
+        LatestValue.extract(view)
     }
 }
 
@@ -137,11 +139,13 @@ impl Wake for PanickingWaker {
 struct PanickingExtractor;
 
 impl Extractor<i64> for PanickingExtractor {
+    type Output = Extract<i64>;
+
     fn requirement(&self) -> Requirement {
         Requirement::Latest
     }
 
-    fn extract(&self, _: View<i64>) -> Extract<i64> {
+    fn extract(&mut self, _: View<i64>) -> Extracted<Extract<i64>> {
         panic!("an extractor fails");
     }
 }

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use common::values;
 use dataservice::{
-    CommitSeq, DataService, KeyId, KeyLimit, LatestValue, Refusal, Requirement, SinceLast, Spec,
-    WindowByCount,
+    CommitSeq, DataService, KeyId, LatestValue, Refusal, RegisterError, Requirement, SinceLast,
+    Spec, WindowByCount,
 };
 
 #[test]
@@ -37,11 +37,17 @@ fn law_2_keys_have_a_cap_that_removal_does_not_evade() {
     let service: DataService<u32, String> = DataService::builder().keys_max(2).build().unwrap();
     let first = service.register(1).unwrap();
     service.insert(2, 0, "two".into()).unwrap();
-    assert_eq!(service.register(3), Err(KeyLimit { limit: 2 }));
+    assert_eq!(
+        service.register(3),
+        Err(RegisterError::KeyLimit { limit: 2 })
+    );
     let error = service.insert(3, 0, "three".into()).unwrap_err();
     assert_eq!(
         (error.value.as_str(), error.refusal),
-        ("three", Refusal::KeyLimit(KeyLimit { limit: 2 }))
+        (
+            "three",
+            Refusal::Register(RegisterError::KeyLimit { limit: 2 })
+        )
     );
     assert_eq!(
         error.to_string(),

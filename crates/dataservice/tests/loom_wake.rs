@@ -91,7 +91,7 @@ fn a_commit_beside_a_snapshot_is_seen_whole_or_not_at_all() {
                 let mut transaction = service.begin();
                 transaction.put(keys[0], 1, 1).unwrap();
                 transaction.put(keys[1], 1, -1).unwrap();
-                transaction.commit();
+                transaction.commit().unwrap();
             }
         });
         let seen = reader.snapshot();

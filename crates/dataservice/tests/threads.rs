@@ -33,7 +33,7 @@ fn a_snapshot_is_one_commit_prefix_across_its_keys() {
                 let mut transaction = service.begin();
                 transaction.put(a, value, value).unwrap();
                 transaction.put(b, value, -value).unwrap();
-                transaction.commit();
+                transaction.commit().unwrap();
             }
         });
         start.wait();

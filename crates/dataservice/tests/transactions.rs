@@ -30,7 +30,7 @@ fn latest_value_sees_40_since_last_sees_20_30_40_each_woken_once() {
         latest.poll().is_none(),
         "nothing is visible before the commit"
     );
-    assert_eq!(transaction.commit(), CommitSeq::from_number(1));
+    assert_eq!(transaction.commit().unwrap(), CommitSeq::from_number(1));
 
     assert_eq!((latest_wakes.count(), since_wakes.count()), (1, 1));
     assert_eq!(service.stats().wakes, 2);
@@ -97,7 +97,7 @@ fn a_window_is_no_cursor_but_since_last_sees_150_updates_per_commit_exactly_once
             transaction.put(key, value, value).unwrap();
             all.push(value);
         }
-        transaction.commit();
+        transaction.commit().unwrap();
         let window = window_100.poll().unwrap();
         assert_eq!(
             (
@@ -178,7 +178,7 @@ fn a_panic_rolls_back_and_strands_no_later_notification() {
 }
 
 #[test]
-fn truncate_rolls_back_to_a_savepoint() {
+fn a_nested_transaction_that_is_dropped_is_rolled_back() {
     let service: DataService<&str, i64> = DataService::new();
     let key = service.register("k").unwrap();
     let mut every = service
@@ -186,11 +186,13 @@ fn truncate_rolls_back_to_a_savepoint() {
         .unwrap();
     let mut transaction = service.begin();
     transaction.put(key, 1, 1).unwrap();
-    let savepoint = transaction.len();
-    transaction.put_many(key, [(2, 2), (3, 3)]).unwrap();
-    transaction.truncate(savepoint);
+    let mut nested = transaction.begin();
+    nested.put_many(key, [(2, 2), (3, 3)]).unwrap();
+    assert_eq!((nested.len(), nested.get(key)), (2, Some(3)));
+    drop(nested);
+    assert_eq!((transaction.len(), transaction.get(key)), (1, Some(1)));
     transaction.put(key, 4, 4).unwrap();
-    transaction.commit();
+    transaction.commit().unwrap();
     assert_eq!(values(&every.poll().unwrap(), key), [1, 4]);
 }
 
@@ -202,10 +204,10 @@ fn an_empty_commit_is_none() {
         .subscribe(Spec::new().key(key, LatestValue))
         .unwrap();
     let wakes = WakeCount::watch(&subscription);
-    assert_eq!(service.begin().commit(), CommitSeq::START);
+    assert_eq!(service.begin().commit().unwrap(), CommitSeq::START);
     assert_eq!(service.put_many(key, []).unwrap(), CommitSeq::START);
     assert_eq!(service.put(key, 1, 1).unwrap().number(), 1);
-    assert_eq!(service.begin().commit().number(), 1);
+    assert_eq!(service.begin().commit().unwrap().number(), 1);
     assert_eq!(wakes.count(), 1);
 }
 
@@ -228,7 +230,7 @@ fn law_2_a_transaction_has_a_cap_and_hands_back_what_does_not_fit() {
         "the transaction is full: it holds 2 of at most 2 updates"
     );
     assert_eq!(transaction.len(), 1, "all or none");
-    transaction.commit();
+    transaction.commit().unwrap();
     assert_eq!(service.get("k").as_deref(), Some("one"));
 }
 
@@ -272,7 +274,7 @@ fn law_6_updates_of_one_key_keep_the_order_of_commits() {
     first.put(key, 1, 1).unwrap();
     second.put(key, 2, 2).unwrap();
     first.put(key, 3, 3).unwrap();
-    second.commit();
-    first.commit();
+    second.commit().unwrap();
+    first.commit().unwrap();
     assert_eq!(values(&every.poll().unwrap(), key), [2, 1, 3]);
 }

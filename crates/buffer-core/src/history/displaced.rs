@@ -101,6 +101,14 @@ impl<T> Displaced<T> {
         self.len == 0
     }
 
+    /// Whether there is nothing in here to drop: none left, or those that did are still in the
+    /// history's segment.
+    #[must_use]
+    #[inline]
+    pub fn holds_nothing(&self) -> bool {
+        self.value.is_none() && self.rest.is_none()
+    }
+
     /// The values, oldest first; none if they are shared with readers.
     #[must_use]
     pub fn into_values(self) -> Vec<T> {

@@ -105,6 +105,12 @@ pub enum ShapeError {
 pub struct Generation(u64);
 
 impl Generation {
+    /// The generation with this number, for what counts changes of shape by itself.
+    #[must_use]
+    pub const fn from_number(number: u64) -> Self {
+        Self(number)
+    }
+
     /// The number.
     #[must_use]
     pub const fn number(self) -> u64 {

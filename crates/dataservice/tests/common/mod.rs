@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Wake, Waker};
 
-use dataservice::{KeyId, Snapshot, Subscription};
+use dataservice::{Extract, KeyId, Snapshot, Subscription};
 
 /// Counts the calls of a waker. A subscription uses a waker up by its first call; how many wakes a
 /// service gave in all is told by its statistics.
@@ -31,8 +31,8 @@ impl WakeCount {
 }
 
 /// The values of one key in a snapshot; none if it is not in it.
-pub(crate) fn values<V: Clone>(snapshot: &Snapshot<V>, id: KeyId) -> Vec<V> {
+pub(crate) fn values<V: Clone>(snapshot: &Snapshot<Extract<V>>, id: KeyId) -> Vec<V> {
     snapshot
         .update(id)
-        .map_or_else(Vec::new, |update| update.extract().values().to_vec())
+        .map_or_else(Vec::new, |update| update.values().to_vec())
 }

@@ -1,0 +1,47 @@
+//! What has to happen after the service's lock is released: wakes, and destructors.
+
+use std::sync::Arc;
+
+use crate::buffer::Left;
+use crate::log::{Chunk, Update};
+use crate::signal::Signal;
+
+/// Collected under the lock, and carried out of it. Wakers and destructors are foreign code.
+pub(crate) struct After<V> {
+    pub(crate) wakes: Vec<Arc<Signal>>,
+    pub(crate) values: Vec<V>,
+    left: Vec<Left<V>>,
+    chunks: Vec<Arc<Chunk<V>>>,
+    pub(crate) updates: Vec<Update<V>>,
+}
+
+impl<V> After<V> {
+    pub(crate) const fn new() -> Self {
+        Self {
+            wakes: Vec::new(),
+            values: Vec::new(),
+            left: Vec::new(),
+            chunks: Vec::new(),
+            updates: Vec::new(),
+        }
+    }
+
+    /// A value that was displaced. Plain values need no destructor and are forgotten at once.
+    #[inline(always)]
+    pub(crate) fn value(&mut self, value: V) {
+        if std::mem::needs_drop::<V>() {
+            self.values.push(value);
+        }
+    }
+
+    pub(crate) fn left(&mut self, left: Left<V>) {
+        // A segment of plain values is large, and freeing it takes time.
+        if !left.is_nothing() {
+            self.left.push(left);
+        }
+    }
+
+    pub(crate) fn chunk(&mut self, chunk: Arc<Chunk<V>>) {
+        self.chunks.push(chunk);
+    }
+}
