@@ -152,7 +152,7 @@ fn refuse(error: &IntakeError) -> Refused {
         IntakeError::Refused(Refusal::Full | Refusal::TimedOut) => StatusCode::TOO_MANY_REQUESTS,
         IntakeError::Refused(Refusal::TooHeavy) => StatusCode::PAYLOAD_TOO_LARGE,
         IntakeError::Refused(_) => StatusCode::SERVICE_UNAVAILABLE,
-        IntakeError::KeyLimit { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+        IntakeError::NewKeys(_) => StatusCode::UNPROCESSABLE_ENTITY,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
     let refused = Refused::new(status, format!("nothing was taken: {error}"));

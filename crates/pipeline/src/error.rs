@@ -1,6 +1,7 @@
 //! Why a pipeline does not start, does not take, or did not deliver.
 
 use buffer_core::{Refusal, RingError};
+use dataservice::RegisterError;
 use flush_policy::PolicyError;
 use sinks::WriteError;
 
@@ -38,10 +39,7 @@ pub enum IntakeError {
     /// The buffer refuses.
     #[error("{0}")]
     Refused(#[from] Refusal),
-    /// The records have more new keys than the data service may still take.
-    #[error("the records have new keys, and {limit} keys is the limit")]
-    KeyLimit {
-        /// The most keys the data service may have.
-        limit: usize,
-    },
+    /// The records have new keys, and the data service has no place for them.
+    #[error("the records have new keys: {0}")]
+    NewKeys(#[source] RegisterError),
 }

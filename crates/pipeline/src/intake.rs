@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use buffer_core::{PushedMany, Refusal, Ring};
-use dataservice::KeyId;
+use dataservice::{KeyId, Transaction};
 use parking_lot::Mutex;
 use record::{Key, Malformed, Position, Record};
 use sinks::{Row, ScopeIndex, ScopeName};
@@ -306,7 +306,7 @@ impl State {
         let keys: Vec<Key> = unknown.into_iter().collect();
         let ids = live
             .register_all(keys.clone())
-            .map_err(|error| IntakeError::KeyLimit { limit: error.limit })?;
+            .map_err(IntakeError::NewKeys)?;
         for (key, id) in keys.into_iter().zip(ids) {
             self.ids
                 .entry(key.source.as_str().to_owned())
@@ -333,13 +333,18 @@ fn show(live: &LiveData, values: impl Iterator<Item = Shown>) {
     {
         // The ids are registered, so the only refusal is a full transaction.
         if let Err(full) = transaction.put(id, time_us, reading) {
-            std::mem::replace(&mut transaction, live.begin()).commit();
+            commit(std::mem::replace(&mut transaction, live.begin()));
             let _ = transaction.put(id, time_us, full.value);
         }
     }
     if !transaction.is_empty() {
-        transaction.commit();
+        commit(transaction);
     }
+}
+
+/// The rows are in the ring, whether they can be shown or not; the service counts what it refuses.
+fn commit(transaction: Transaction<Reading>) {
+    drop(transaction.commit());
 }
 
 fn previous(position: Position) -> Position {

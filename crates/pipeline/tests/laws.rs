@@ -272,7 +272,7 @@ async fn a_record_is_stored_and_shown_or_refused_never_one_without_the_other() {
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the records have new keys, and 2 keys is the limit"
+        "the records have new keys: cannot register another key: 2 of at most 2 are registered"
     );
     assert_eq!(live.get(&key("D1")).unwrap().value, Value::I64(3));
 
