@@ -82,25 +82,33 @@ impl<V: Clone> Shared<V> {
         }
     }
 
+    #[inline(always)]
     pub(crate) fn keys_len(&self) -> usize {
         self.keys.load(Ordering::Acquire)
     }
 
     /// Whether there is a key with this id; if not, how many there are.
+    #[inline(always)]
     pub(crate) fn check(&self, id: KeyId) -> Result<(), usize> {
         let keys = self.keys_len();
         if id.index() < keys { Ok(()) } else { Err(keys) }
     }
 
     /// Why a value of this key is not taken.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn refusal(&self, id: KeyId, value: &V) -> Option<Refusal> {
         if let Err(keys) = self.check(id) {
+            std::hint::cold_path();
             return Some(Refusal::UnknownKey { id, keys });
         }
         if self.declared_len.load(Ordering::Relaxed) == 0 {
             return None;
         }
+        self.mismatch(id, value)
+    }
+
+    #[cold]
+    fn mismatch(&self, id: KeyId, value: &V) -> Option<Refusal> {
         let expected = self.declared.read().get(&id).copied()?;
         let describe = self.settings.describe?;
         let mismatch = expected.mismatch(&describe(value))?;
