@@ -1,0 +1,305 @@
+//! The sum or mean over the last frames, for a subscriber.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::Duration;
+
+use buffer_core::Shape;
+
+use super::total::{Change, Total};
+use super::{Element, Frame, FramePool};
+use crate::{Extracted, Extractor, Requirement, View};
+
+/// Shows the sum or the mean of the last frames, element by element.
+///
+/// It follows the window: what entered is added, what left is taken away, so that a poll costs two
+/// passes over each new frame (and a third for floats, which keeps rounding errors from living
+/// longer than a window), however long the window is. If less than half of a window stays, it is
+/// summed anew. A change of shape begins a new window, of the frames of the new shape alone.
+///
+/// Sums are `f64` whatever frames consist of. NaN is left out: the sum of nothing else is 0, the
+/// mean NaN. Infinities are summed as they are, and gone when they leave.
+///
+/// It holds the frames of its window until the next poll: a subscriber that stops polling keeps
+/// that much memory from being used again.
+///
+/// ```
+/// use dataservice::{DataService, Frame, FrameAggregate, FramePool, Shape, Spec};
+///
+/// let service: DataService<&str, Frame<f32>> = DataService::new();
+/// let camera = service.register("camera")?;
+/// let mut means = service.subscribe(Spec::new().key(camera, FrameAggregate::mean(2)))?;
+///
+/// let (pool, shape) = (FramePool::new(1 << 20), Shape::new(&[2])?);
+/// for (time_us, elements) in [(10, [9.0, 9.0]), (20, [1.0, 2.0]), (30, [2.0, f32::NAN])] {
+///     service.put(camera, time_us, pool.copy(shape, &elements)?)?;
+/// }
+///
+/// let seen = means.poll().expect("there are frames");
+/// let mean = seen.update(camera).unwrap().extract();
+/// assert_eq!(mean.frame().as_slice(), [1.5, 2.0]);
+/// assert_eq!((mean.start_us(), mean.end_us(), mean.absent()), (20, 30, 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct FrameAggregate<E> {
+    show: Show,
+    count: usize,
+    span: Option<Duration>,
+    pool: FramePool<f64>,
+    /// Away while an update goes on: if that panics, the next poll begins anew.
+    followed: Option<Followed<E>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Show {
+    Sum,
+    Mean,
+}
+
+struct Followed<E> {
+    window: VecDeque<(i64, Frame<E>)>,
+    total: Total,
+    shown: AggregatedFrame,
+}
+
+/// A sum or mean of frames, and what it covers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AggregatedFrame {
+    frame: Frame<f64>,
+    frames: usize,
+    absent: u64,
+    start_us: i64,
+    end_us: i64,
+}
+
+/// How much memory for results waits to be used again unless a pool is given, in bytes.
+const SPARE_BYTES_MAX: usize = 64 << 20;
+
+impl<E: Element> FrameAggregate<E> {
+    /// The sum of the last `count` frames; 0 is taken for 1.
+    #[must_use]
+    pub fn sum(count: usize) -> Self {
+        Self::new(Show::Sum, count)
+    }
+
+    /// The mean of the last `count` frames; 0 is taken for 1.
+    #[must_use]
+    pub fn mean(count: usize) -> Self {
+        Self::new(Show::Mean, count)
+    }
+
+    fn new(show: Show, count: usize) -> Self {
+        Self {
+            show,
+            count: count.max(1),
+            span: None,
+            pool: FramePool::new(SPARE_BYTES_MAX),
+            followed: None,
+        }
+    }
+
+    /// Of these only the frames of the last `span` of event time, as
+    /// [`WindowByDuration`](crate::WindowByDuration) counts it.
+    #[must_use]
+    pub fn within(mut self, span: Duration) -> Self {
+        self.span = Some(span);
+        self
+    }
+
+    /// Takes the memory of results from this pool, which several may share. Without one it keeps
+    /// up to 64 MiB for itself, of which it needs two results at a time if the last is held.
+    #[must_use]
+    pub fn with_pool(mut self, pool: &FramePool<f64>) -> Self {
+        self.pool = pool.clone();
+        self
+    }
+
+    fn follow(&self, before: Option<Followed<E>>, newest: &Newest<'_, E>) -> Followed<E> {
+        let continued = before.and_then(|before| {
+            let overlap = newest.overlap(&before.window)?;
+            Some((before, overlap))
+        });
+        let Some((before, overlap)) = continued else {
+            return self.begin(newest);
+        };
+        let leaving = before.window.len() - overlap;
+        let entering = newest.frames.len() - overlap;
+        if leaving + entering == 0 {
+            return before;
+        }
+        if leaving + entering >= newest.frames.len() {
+            return self.begin(newest);
+        }
+        let Followed {
+            mut window,
+            mut total,
+            shown,
+        } = before;
+        // A result that nobody else holds is written over.
+        drop(shown);
+        window.extend(newest.iter().skip(overlap));
+        let change = Change {
+            window: &slices(&window),
+            leaving,
+            entering,
+        };
+        total.update(&change, &self.pool);
+        window.drain(..leaving);
+        let shown = self.shown(&total, newest);
+        Followed {
+            window,
+            total,
+            shown,
+        }
+    }
+
+    fn begin(&self, newest: &Newest<'_, E>) -> Followed<E> {
+        let window: VecDeque<_> = newest.iter().collect();
+        let total = Total::of(newest.shape, &slices(&window), &self.pool);
+        let shown = self.shown(&total, newest);
+        Followed {
+            window,
+            total,
+            shown,
+        }
+    }
+
+    fn shown(&self, total: &Total, newest: &Newest<'_, E>) -> AggregatedFrame {
+        let frames = newest.frames.len();
+        let times = newest.times_us.iter().copied();
+        AggregatedFrame {
+            frame: match self.show {
+                Show::Sum => total.sums(),
+                Show::Mean => total.means(frames, &self.pool),
+            },
+            frames,
+            absent: total.absent(),
+            // Times need not ascend.
+            start_us: times.clone().min().unwrap_or_default(),
+            end_us: times.max().unwrap_or_default(),
+        }
+    }
+}
+
+/// The newest frames of a view that have one shape, and are no more than asked for.
+struct Newest<'a, E> {
+    shape: Shape,
+    times_us: &'a [i64],
+    frames: &'a [Frame<E>],
+    fresh: usize,
+}
+
+impl<'a, E> Newest<'a, E> {
+    /// `None` if there is no frame.
+    fn of(view: &'a View<Frame<E>>, count_max: usize) -> Option<Self> {
+        let frames = view.uniform();
+        let shape = frames.last()?.shape();
+        // A service that was not told what a shape is does not know generations.
+        let newest_first = frames.iter().rev().take(count_max);
+        let count = newest_first
+            .take_while(|frame| frame.shape() == shape)
+            .count();
+        Some(Self {
+            shape,
+            times_us: &view.times_us()[view.len() - count..],
+            frames: &frames[frames.len() - count..],
+            fresh: view.fresh().min(count),
+        })
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (i64, Frame<E>)> {
+        self.times_us
+            .iter()
+            .copied()
+            .zip(self.frames.iter().cloned())
+    }
+
+    /// How many of these frames, from the first, are the last of that window. `None` if those that
+    /// are not fresh are not all in there: values were cleared, or the extractor reads through
+    /// another one that chose anew.
+    fn overlap(&self, window: &VecDeque<(i64, Frame<E>)>) -> Option<usize> {
+        let overlap = self.frames.len() - self.fresh;
+        let left = window.len().checked_sub(overlap)?;
+        let held = window.iter().skip(left);
+        held.zip(self.times_us.iter().zip(self.frames))
+            .all(|((time_us, frame), (as_of, of))| time_us == as_of && Frame::ptr_eq(frame, of))
+            .then_some(overlap)
+    }
+}
+
+fn slices<E>(window: &VecDeque<(i64, Frame<E>)>) -> Vec<&[E]> {
+    window.iter().map(|(_, frame)| frame.as_slice()).collect()
+}
+
+impl<E: Element> Extractor<Frame<E>> for FrameAggregate<E> {
+    type Output = AggregatedFrame;
+
+    fn requirement(&self) -> Requirement {
+        match self.span {
+            None => Requirement::Count(self.count),
+            Some(span) => Requirement::Span {
+                span,
+                count_max: Some(self.count),
+            },
+        }
+    }
+
+    fn extract(&mut self, view: View<Frame<E>>) -> Extracted<AggregatedFrame> {
+        let before = self.followed.take();
+        let Some(newest) = Newest::of(&view, self.count) else {
+            return Extracted::nothing();
+        };
+        let followed = self.follow(before, &newest);
+        let shown = followed.shown.clone();
+        self.followed = Some(followed);
+        Extracted::show(shown)
+    }
+}
+
+impl AggregatedFrame {
+    /// The sums or means, in the shape of the frames.
+    #[must_use]
+    pub fn frame(&self) -> &Frame<f64> {
+        &self.frame
+    }
+
+    /// The sums or means, to be kept.
+    #[must_use]
+    pub fn into_frame(self) -> Frame<f64> {
+        self.frame
+    }
+
+    /// How many frames it covers; fewer than asked for at the start and after a change of shape.
+    #[must_use]
+    pub fn frames(&self) -> usize {
+        self.frames
+    }
+
+    /// How many elements of all these frames were NaN and left out.
+    #[must_use]
+    pub fn absent(&self) -> u64 {
+        self.absent
+    }
+
+    /// The earliest event time of what it covers, in microseconds.
+    #[must_use]
+    pub fn start_us(&self) -> i64 {
+        self.start_us
+    }
+
+    /// The latest event time of what it covers, in microseconds.
+    #[must_use]
+    pub fn end_us(&self) -> i64 {
+        self.end_us
+    }
+}
+
+impl<E> fmt::Debug for FrameAggregate<E> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("FrameAggregate")
+            .field("show", &self.show)
+            .field("count", &self.count)
+            .field("span", &self.span)
+            .finish_non_exhaustive()
+    }
+}
