@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use buffer_core::Shape;
 
-use super::total::{Change, Total};
+use super::total::{Change, Show, Total};
 use super::{Element, Frame, FramePool};
-use crate::{Extracted, Extractor, Requirement, View};
+use crate::{Extract, Extracted, Extractor, Requirement, Sample, View};
 
 /// Shows the sum or the mean of the last frames, element by element.
 ///
@@ -28,7 +28,7 @@ use crate::{Extracted, Extractor, Requirement, View};
 ///
 /// let service: DataService<&str, Frame<f32>> = DataService::new();
 /// let camera = service.register("camera")?;
-/// let mut means = service.subscribe(Spec::new().key(camera, FrameAggregate::mean(2)))?;
+/// let mut means = service.subscribe(Spec::of().key(camera, FrameAggregate::mean(2)))?;
 ///
 /// let (pool, shape) = (FramePool::new(1 << 20), Shape::new(&[2])?);
 /// for (time_us, elements) in [(10, [9.0, 9.0]), (20, [1.0, 2.0]), (30, [2.0, f32::NAN])] {
@@ -36,7 +36,7 @@ use crate::{Extracted, Extractor, Requirement, View};
 /// }
 ///
 /// let seen = means.poll().expect("there are frames");
-/// let mean = seen.update(camera).unwrap().extract();
+/// let mean = seen.update(camera).unwrap().extract().unwrap();
 /// assert_eq!(mean.frame().as_slice(), [1.5, 2.0]);
 /// assert_eq!((mean.start_us(), mean.end_us(), mean.absent()), (20, 30, 1));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -48,12 +48,6 @@ pub struct FrameAggregate<E> {
     pool: FramePool<f64>,
     /// Away while an update goes on: if that panics, the next poll begins anew.
     followed: Option<Followed<E>>,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Show {
-    Sum,
-    Mean,
 }
 
 struct Followed<E> {
@@ -143,9 +137,9 @@ impl<E: Element> FrameAggregate<E> {
             leaving,
             entering,
         };
-        total.update(&change, &self.pool);
+        let frame = total.update(&change, &self.pool);
         window.drain(..leaving);
-        let shown = self.shown(&total, newest);
+        let shown = newest.shown(frame, &total);
         Followed {
             window,
             total,
@@ -155,28 +149,18 @@ impl<E: Element> FrameAggregate<E> {
 
     fn begin(&self, newest: &Newest<'_, E>) -> Followed<E> {
         let window: VecDeque<_> = newest.iter().collect();
-        let total = Total::of(newest.shape, &slices(&window), &self.pool);
-        let shown = self.shown(&total, newest);
+        let mut total = Total::new(self.show, newest.shape, &self.pool);
+        let change = Change {
+            window: &slices(&window),
+            leaving: 0,
+            entering: window.len(),
+        };
+        let frame = total.update(&change, &self.pool);
+        let shown = newest.shown(frame, &total);
         Followed {
             window,
             total,
             shown,
-        }
-    }
-
-    fn shown(&self, total: &Total, newest: &Newest<'_, E>) -> AggregatedFrame {
-        let frames = newest.frames.len();
-        let times = newest.times_us.iter().copied();
-        AggregatedFrame {
-            frame: match self.show {
-                Show::Sum => total.sums(),
-                Show::Mean => total.means(frames, &self.pool),
-            },
-            frames,
-            absent: total.absent(),
-            // Times need not ascend.
-            start_us: times.clone().min().unwrap_or_default(),
-            end_us: times.max().unwrap_or_default(),
         }
     }
 }
@@ -186,7 +170,6 @@ struct Newest<'a, E> {
     shape: Shape,
     times_us: &'a [i64],
     frames: &'a [Frame<E>],
-    fresh: usize,
 }
 
 impl<'a, E> Newest<'a, E> {
@@ -203,7 +186,6 @@ impl<'a, E> Newest<'a, E> {
             shape,
             times_us: &view.times_us()[view.len() - count..],
             frames: &frames[frames.len() - count..],
-            fresh: view.fresh().min(count),
         })
     }
 
@@ -214,16 +196,32 @@ impl<'a, E> Newest<'a, E> {
             .zip(self.frames.iter().cloned())
     }
 
-    /// How many of these frames, from the first, are the last of that window. `None` if those that
-    /// are not fresh are not all in there: values were cleared, or the extractor reads through
-    /// another one that chose anew.
+    fn shown(&self, frame: Frame<f64>, total: &Total) -> AggregatedFrame {
+        let times = self.times_us.iter().copied();
+        AggregatedFrame {
+            frame,
+            frames: self.frames.len(),
+            absent: total.absent(),
+            // Times need not ascend.
+            start_us: times.clone().min().unwrap_or_default(),
+            end_us: times.max().unwrap_or_default(),
+        }
+    }
+
+    /// How many of these frames, from the first, are the last of that window. `None` if the window
+    /// does not go on in these: values were cleared, or all of them are new.
+    ///
+    /// Told by the frames themselves, which are held and so cannot have been recycled. Counts of
+    /// updates would not do: an extractor around this one may choose what it passes on.
     fn overlap(&self, window: &VecDeque<(i64, Frame<E>)>) -> Option<usize> {
-        let overlap = self.frames.len() - self.fresh;
-        let left = window.len().checked_sub(overlap)?;
-        let held = window.iter().skip(left);
-        held.zip(self.times_us.iter().zip(self.frames))
-            .all(|((time_us, frame), (as_of, of))| time_us == as_of && Frame::ptr_eq(frame, of))
-            .then_some(overlap)
+        let same = |held: &(i64, Frame<E>), at: usize| {
+            held.0 == self.times_us[at] && Frame::ptr_eq(&held.1, &self.frames[at])
+        };
+        let newest = window.back()?;
+        let last = (0..self.frames.len()).rev().find(|at| same(newest, *at))?;
+        let left = window.len().checked_sub(last + 1)?;
+        let mut pairs = window.iter().skip(left).zip(0..);
+        pairs.all(|(held, at)| same(held, at)).then_some(last + 1)
     }
 }
 
@@ -291,6 +289,29 @@ impl AggregatedFrame {
     #[must_use]
     pub fn end_us(&self) -> i64 {
         self.end_us
+    }
+}
+
+/// As one value, at the end of what it covers: beside other extractors of frames of `f64`.
+impl From<AggregatedFrame> for Extract<Frame<f64>> {
+    fn from(aggregated: AggregatedFrame) -> Self {
+        Self::Latest(Sample {
+            time_us: aggregated.end_us,
+            value: aggregated.frame,
+        })
+    }
+}
+
+impl<E> Clone for FrameAggregate<E> {
+    /// For another key: the clone has followed nothing yet, and shares the pool.
+    fn clone(&self) -> Self {
+        Self {
+            show: self.show,
+            count: self.count,
+            span: self.span,
+            pool: self.pool.clone(),
+            followed: None,
+        }
     }
 }
 

@@ -33,7 +33,7 @@ macro_rules! integers {
         impl sealed::Element for $number {
             const SUMS_EXACTLY: bool = $exactly;
 
-            #[inline]
+            #[inline(always)]
             fn all_finite(_elements: &[Self]) -> bool {
                 true
             }
@@ -42,7 +42,7 @@ macro_rules! integers {
         impl Element for $number {
             const NAME: &'static str = stringify!($number);
 
-            #[inline]
+            #[inline(always)]
             fn to_f64(self) -> f64 {
                 self as f64
             }
@@ -58,7 +58,7 @@ macro_rules! floats {
         impl sealed::Element for $number {
             const SUMS_EXACTLY: bool = false;
 
-            #[inline]
+            #[inline(always)]
             fn all_finite(elements: &[Self]) -> bool {
                 // The exponent of what is not finite is all ones. No early exit: this way the
                 // compiler compares many elements at once.
@@ -71,7 +71,7 @@ macro_rules! floats {
         impl Element for $number {
             const NAME: &'static str = stringify!($number);
 
-            #[inline]
+            #[inline(always)]
             fn to_f64(self) -> f64 {
                 self.into()
             }
