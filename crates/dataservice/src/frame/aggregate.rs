@@ -24,11 +24,14 @@ use crate::{Extract, Extracted, Extractor, Requirement, Sample, View};
 /// that much memory from being used again.
 ///
 /// ```
-/// use dataservice::{DataService, Frame, FrameAggregate, FramePool, Shape, Spec};
+/// use dataservice::{
+///     AggregatedFrame, DataService, Frame, FrameAggregate, FramePool, Shape, Spec,
+/// };
 ///
 /// let service: DataService<&str, Frame<f32>> = DataService::new();
 /// let camera = service.register("camera")?;
-/// let mut means = service.subscribe(Spec::of().key(camera, FrameAggregate::mean(2)))?;
+/// let spec = Spec::of().key(camera, FrameAggregate::mean(2));
+/// let mut means = service.subscribe::<AggregatedFrame>(spec)?;
 ///
 /// let (pool, shape) = (FramePool::new(1 << 20), Shape::new(&[2])?);
 /// for (time_us, elements) in [(10, [9.0, 9.0]), (20, [1.0, 2.0]), (30, [2.0, f32::NAN])] {
