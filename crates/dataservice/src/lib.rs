@@ -82,14 +82,12 @@ pub use extract::{
     WindowByDuration,
 };
 pub use feed::{Feed, FeedBatch, FeedSpec};
-pub use frame::{
-    AggregatedFrame, Element, Frame, FrameAggregate, FramePool, FramePoolStats,
-};
+pub use frame::{AggregatedFrame, Element, Frame, FrameAggregate, FramePool, FramePoolStats};
 pub use id::{CommitSeq, Instance, KeyId, ResumePoint, Resumed};
 pub use log::Update;
 pub use requirement::{Grant, Requirement};
 pub use savepoint::Savepoint;
-pub use schema::{Described, Kind, Mismatch, Schema};
+pub use schema::{Described, Extents, Kind, Mismatch, Schema};
 pub use series::{Sample, Series};
 pub use service::DataService;
 pub use snapshot::{KeyUpdate, Snapshot};

@@ -54,13 +54,41 @@ pub enum Mismatch {
         got: Kind,
     },
     /// It has another shape.
-    #[error("shape is {:?}, expected {:?}", got.extents(), expected.extents())]
+    #[error("shape is {got}, expected {expected}")]
     Shape {
         /// What was declared.
-        expected: Shape,
+        expected: Extents,
         /// What came.
-        got: Shape,
+        got: Extents,
     },
+}
+
+/// The extents of a shape, to be named in an error: half as large as a [`Shape`], since every
+/// result of a put has room for two of them. An extent beyond `u32::MAX` is told as that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extents {
+    extents: [u32; Shape::RANK_MAX],
+    rank: u8,
+}
+
+impl From<Shape> for Extents {
+    fn from(shape: Shape) -> Self {
+        let mut extents = [1; Shape::RANK_MAX];
+        for (told, extent) in extents.iter_mut().zip(shape.extents()) {
+            *told = u32::try_from(*extent).unwrap_or(u32::MAX);
+        }
+        Self {
+            extents,
+            // At most RANK_MAX, which fits.
+            rank: shape.extents().len() as u8,
+        }
+    }
+}
+
+impl fmt::Display for Extents {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{:?}", &self.extents[..usize::from(self.rank)])
+    }
 }
 
 /// A value that can tell what it is.
@@ -133,8 +161,8 @@ impl Schema {
             });
         }
         (self.shape != got.shape).then_some(Mismatch::Shape {
-            expected: self.shape,
-            got: got.shape,
+            expected: self.shape.into(),
+            got: got.shape.into(),
         })
     }
 }

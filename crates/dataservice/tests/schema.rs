@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use dataservice::{Described, Frame, Kind, Mismatch, Schema, Shape};
+use dataservice::{DataService, Described, Frame, Kind, Mismatch, Schema, Shape};
 
 fn frame(extents: &[usize]) -> Frame<f32> {
     let shape = Shape::new(extents).unwrap();
@@ -70,6 +70,22 @@ fn a_mismatch_names_the_field_the_value_and_what_was_expected() {
         true.schema(),
         Some("kind is bool, expected f64"),
     );
+}
+
+#[test]
+fn a_service_refuses_what_was_not_declared() {
+    let builder = DataService::<&str, Frame<f32>>::builder();
+    let service = builder.describe(Frame::schema).build().unwrap();
+    let camera = service.register("camera").unwrap();
+    service.declare(camera, frame(&[4, 4]).schema()).unwrap();
+    service.put(camera, 1, frame(&[4, 4])).unwrap();
+    let refused = service.put(camera, 2, frame(&[2, 8])).unwrap_err();
+    let message = refused.to_string();
+    assert!(
+        message.ends_with("shape is [2, 8], expected [4, 4]"),
+        "{message}"
+    );
+    assert_eq!(refused.value.shape().extents(), [2, 8], "it is handed back");
 }
 
 #[test]
