@@ -13,9 +13,9 @@ use crate::{Extract, Extracted, Extractor, Requirement, Sample, View};
 /// Shows the sum or the mean of the last frames, element by element.
 ///
 /// It follows the window: what entered is added, what left is taken away, so that a poll costs two
-/// passes over each new frame (and a third for floats, which keeps rounding errors from living
-/// longer than a window), however long the window is. If less than half of a window stays, it is
-/// summed anew. A change of shape begins a new window, of the frames of the new shape alone.
+/// passes over each new frame, however long the window is. For floats it costs half a pass more, by
+/// which no rounding error outlives two windows. If less than half of a window stays, it is summed
+/// anew. A change of shape begins a new window, of the frames of the new shape alone.
 ///
 /// Sums are `f64` whatever frames consist of. NaN is left out: the sum of nothing else is 0, the
 /// mean NaN. Infinities are summed as they are, and gone when they leave.

@@ -4,8 +4,8 @@
 //! that leaves and enters before the next one is touched. Sums are `f64`: exact for integers up to
 //! 32 bits (below 2⁵³ in all), so that nothing drifts there. For floats each update rounds, by
 //! 2⁻⁵³ of the largest sum that was met; therefore the parts are summed anew in turn, so many per
-//! frame that each part had its turn when the window turned over. No update is slower than others
-//! for it, and no error outlives a window.
+//! frame that each part had its turn when the window turned over twice. That costs half a pass over
+//! a frame, no update is slower than others for it, and no error outlives two windows.
 //!
 //! NaN is left out, and counted where it occurs. An infinity goes into the sum; a part that one
 //! leaves is summed anew at once, since no subtraction brings the number back.
@@ -23,6 +23,8 @@ use super::{Element, Frame, FramePool};
 
 /// How many elements a part has: their sums take 8 KB.
 const PART: usize = 1024;
+/// How often the window turns over until each part was summed anew.
+const TURNOVERS: usize = 2;
 
 pub(super) struct Total {
     show: Show,
@@ -159,12 +161,12 @@ impl Turn {
         if E::SUMS_EXACTLY {
             return 0..0;
         }
-        let frames = frames.max(1);
+        let round = frames.max(1).saturating_mul(TURNOVERS);
         let credit = self
             .credit
             .saturating_add(self.parts.saturating_mul(entering));
-        let due = (credit / frames).min(self.parts);
-        self.credit = credit % frames;
+        let due = (credit / round).min(self.parts);
+        self.credit = credit % round;
         let first = self.next;
         self.next = (first + due) % self.parts;
         first..first + due
