@@ -47,6 +47,7 @@ mod chunked;
 mod error;
 mod extract;
 mod feed;
+mod frame;
 mod id;
 mod keys;
 mod log;
@@ -71,7 +72,7 @@ mod view;
 mod watch;
 
 pub use buffer::Buffer;
-pub use buffer_core::{Cursor, Generation, KeySeq, Room};
+pub use buffer_core::{Cursor, Generation, KeySeq, Room, Shape, ShapeError};
 pub use builder::Builder;
 pub use error::{
     BuildError, Closed, CommitError, DeclareError, PutError, Refusal, RegisterError, SubscribeError,
@@ -81,11 +82,12 @@ pub use extract::{
     WindowByDuration,
 };
 pub use feed::{Feed, FeedBatch, FeedSpec};
+pub use frame::{AggregatedFrame, Element, Frame, FrameAggregate, FramePool, FramePoolStats};
 pub use id::{CommitSeq, Instance, KeyId, ResumePoint, Resumed};
 pub use log::Update;
 pub use requirement::{Grant, Requirement};
 pub use savepoint::Savepoint;
-pub use schema::{Mismatch, Schema};
+pub use schema::{Described, Extents, Kind, Mismatch, Schema};
 pub use series::{Sample, Series};
 pub use service::DataService;
 pub use snapshot::{KeyUpdate, Snapshot};
