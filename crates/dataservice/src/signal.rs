@@ -14,6 +14,9 @@ use std::time::{Duration, Instant};
 
 use crate::sync::{AtomicBool, Condvar, Mutex, Ordering};
 
+/// How often a thread lets others run before it sleeps. A model waits for what it yields to.
+const YIELDS: u32 = if cfg!(loom) { 0 } else { 16 };
+
 #[derive(Debug, Default)]
 pub(crate) struct Signal {
     pending: AtomicBool,
@@ -65,6 +68,14 @@ impl Signal {
         }
         // A deadline beyond the clock's range is no deadline.
         let deadline = Instant::now().checked_add(timeout);
+        // Under load the next commit is near, and waking a thread that sleeps costs the writer more
+        // than its commit.
+        for _ in 0..YIELDS {
+            std::thread::yield_now();
+            if self.is_pending() {
+                return true;
+            }
+        }
         let mut guard = self.waker.lock();
         loop {
             if self.is_pending() {

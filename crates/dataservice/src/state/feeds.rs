@@ -78,7 +78,7 @@ impl<V: Clone> State<V> {
         if commit_seq < self.commit_seq {
             feed.signal.mark();
         }
-        self.blocking += usize::from(matches!(feed.backpressure, Backpressure::Block(_)));
+        self.blocking_feeds += usize::from(matches!(feed.backpressure, Backpressure::Block(_)));
         (self.feeds.insert(feed), is_resumed)
     }
 
@@ -103,7 +103,7 @@ impl<V: Clone> State<V> {
     pub(crate) fn remove_feed(&mut self, number: u32, after: &mut After<V>) {
         if let Some(feed) = self.feeds.remove(number) {
             let is_blocking = matches!(feed.backpressure, Backpressure::Block(_));
-            self.blocking -= usize::from(is_blocking);
+            self.blocking_feeds -= usize::from(is_blocking);
         }
         if self.feeds.len() == 0 {
             self.log.seal();

@@ -53,8 +53,9 @@ pub(crate) struct State<V> {
     deep: Vec<KeyId>,
     /// Keys whose histories were cut for lack of memory.
     cut: Vec<KeyId>,
-    /// How many subscribers and feeds make commits wait.
-    blocking: usize,
+    /// How many subscribers, and how many feeds, make commits wait.
+    blocking_subscribers: usize,
+    blocking_feeds: usize,
     pub(crate) memory: Memory,
     pub(crate) commit_seq: CommitSeq,
     pub(crate) counts: Counts,
@@ -92,7 +93,8 @@ impl<V: Clone> State<V> {
             too_deep: Vec::new(),
             deep: Vec::new(),
             cut: Vec::new(),
-            blocking: 0,
+            blocking_subscribers: 0,
+            blocking_feeds: 0,
             memory: Memory::new(settings.limits.memory_max),
             commit_seq: CommitSeq::START,
             counts: Counts::default(),

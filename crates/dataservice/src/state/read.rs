@@ -73,11 +73,17 @@ impl<V: Clone> State<V> {
     /// Readers that would lose something by this commit, and how long each may be waited for.
     pub(crate) fn slow_readers(&self, staged: &[Staged<V>]) -> HashMap<Slow, Duration> {
         let mut slow = HashMap::new();
-        if self.blocking == 0 {
+        if !self.is_waited_for() {
             return slow;
         }
         let mut per_entry: HashMap<(u32, u32), u64> = HashMap::new();
-        for update in staged {
+        // Only subscribers make it necessary to look at every key.
+        let by_key = if self.blocking_subscribers > 0 {
+            staged
+        } else {
+            &[]
+        };
+        for update in by_key {
             let watch = self.slots.at(update.id.index()).watch();
             let watch = watch.and_then(|index| self.watches.get(index.place()));
             for watcher in watch
@@ -139,7 +145,7 @@ impl<V: Clone> State<V> {
     }
 
     pub(crate) fn is_waited_for(&self) -> bool {
-        self.blocking > 0
+        self.blocking_subscribers + self.blocking_feeds > 0
     }
 
     /// How many updates of each key came after a commit, as far as the log was sealed, and the

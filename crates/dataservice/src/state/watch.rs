@@ -16,7 +16,7 @@ const SHRINK_RATIO: usize = 4;
 impl<V: Clone> State<V> {
     pub(crate) fn enter(&mut self, signal: Arc<Signal>, backpressure: Backpressure) -> u32 {
         let subscriber = Subscriber::new(signal, backpressure);
-        self.blocking += usize::from(subscriber.is_blocking());
+        self.blocking_subscribers += usize::from(subscriber.is_blocking());
         self.subscribers.insert(subscriber)
     }
 
@@ -48,7 +48,7 @@ impl<V: Clone> State<V> {
             return;
         };
         let is_blocking = subscriber.is_blocking() && subscriber.closed.is_none();
-        self.blocking -= usize::from(is_blocking);
+        self.blocking_subscribers -= usize::from(is_blocking);
         subscriber.dirty.clear();
         let entries = std::mem::take(&mut subscriber.entries);
         for (entry, watched) in (0..).zip(entries) {
