@@ -109,10 +109,20 @@ impl<V> View<V> {
     /// The newest values in here that have the shape of the newest of all: its generation.
     #[must_use]
     pub fn uniform(&self) -> &[V] {
+        self.values().get(self.foreign()..).unwrap_or_default()
+    }
+
+    /// The event time of each [uniform](Self::uniform) value, in microseconds.
+    #[must_use]
+    pub fn uniform_times_us(&self) -> &[i64] {
+        self.times_us().get(self.foreign()..).unwrap_or_default()
+    }
+
+    /// How many values, from the oldest, are of an earlier generation.
+    fn foreign(&self) -> usize {
         let first = self.range().start.number();
         let foreign = self.generation_start.number().saturating_sub(first);
-        let foreign = usize::try_from(foreign).unwrap_or(usize::MAX);
-        self.values().get(foreign..).unwrap_or_default()
+        usize::try_from(foreign).unwrap_or(usize::MAX)
     }
 
     /// The values, oldest first.
