@@ -49,6 +49,16 @@ impl<V> View<V> {
         }
     }
 
+    /// The same, of which only the newest `uniform` values have the shape of the newest, as if it
+    /// had changed before them. To be said after [`with_history`](Self::with_history).
+    #[must_use]
+    pub fn with_generation(mut self, generation: Generation, uniform: usize) -> Self {
+        let before = self.len().saturating_sub(uniform) as u64;
+        self.generation = generation;
+        self.generation_start = self.seq(self.range().start.number() + before);
+        self
+    }
+
     /// The same, of which only the newest `fresh` values are new, and whose key had `appended`
     /// updates up to now, at least as many as there are values.
     #[must_use]
@@ -167,7 +177,9 @@ impl<V> View<V> {
     }
 
     /// The same with other values in the place of its own, for an extractor that reads through
-    /// another one. `fresh` is how many of them are new.
+    /// another one. `fresh` is how many of them are new. They have the numbers of the newest values
+    /// of the key; if there are fewer than before, number them with
+    /// [`with_history`](Self::with_history) by how many there ever were.
     #[must_use]
     pub fn replaced<W>(self, series: Series<W>, fresh: usize) -> View<W> {
         View {

@@ -8,6 +8,9 @@ use dataservice::{ChangeRate, DataService, Extract, Extractor, Rate, Series, Spe
 
 const S: i64 = 1_000_000;
 
+/// What is shown, the samples with their times, and what is expected of them.
+type Case<T> = (&'static str, &'static [(i64, f64)], T);
+
 fn rate(samples: &[(i64, f64)]) -> ChangeRate {
     let view = View::of(samples.iter().copied().collect());
     Rate::by_count(100).extract(view).into_output().unwrap()
@@ -25,7 +28,7 @@ fn counted(samples: &[(i64, f64)]) -> (Option<f64>, u64) {
 
 #[test]
 fn the_rate_is_the_change_per_second_from_the_first_value_to_the_newest() {
-    let cases: &[(&str, &[(i64, f64)], Option<f64>)] = &[
+    let cases: &[Case<Option<f64>>] = &[
         ("rising", &[(0, 1.0), (S, 5.0), (2 * S, 4.0)], Some(1.5)),
         ("falling", &[(0, 1.0), (S / 2, -1.0)], Some(-4.0)),
         ("one value has no rate", &[(S, 1.0)], None),
@@ -48,7 +51,7 @@ fn the_rate_is_the_change_per_second_from_the_first_value_to_the_newest() {
         ("nothing but NaN", &[(0, f64::NAN), (S, f64::NAN)], None),
         (
             "a late value is left out",
-            &[(0, 1.0), (3 * S, 7.0), (2 * S, 99.0)],
+            &[(0, 1.0), (3 * S, 7.0), (2 * S, 99.0), (4 * S, 9.0)],
             Some(2.0),
         ),
         (
@@ -75,7 +78,7 @@ fn the_rate_is_the_change_per_second_from_the_first_value_to_the_newest() {
 
 #[test]
 fn a_counter_that_falls_was_reset() {
-    let cases: &[(&str, &[(i64, f64)], (Option<f64>, u64))] = &[
+    let cases: &[Case<(Option<f64>, u64)>] = &[
         (
             "it grows",
             &[(0, 10.0), (S, 12.0), (2 * S, 16.0)],

@@ -4,9 +4,11 @@
 
 use std::time::Duration;
 
+use buffer_core::{ArrayHistory, Shape};
 use dataservice::{
-    Aggregated, Aggregation, DataService, Deadband, Extract, Extractor, LatestValue, MinSeparation,
-    Rule, Sample, Series, SinceLast, Spec, View, WindowByCount, WindowByDuration,
+    Aggregated, Aggregation, DataService, Deadband, Downsampled, Extract, Extractor, LatestValue,
+    MinSeparation, Rate, Requirement, Rule, Sample, Series, SinceLast, Spec, View, WindowByCount,
+    WindowByDuration,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -286,6 +288,75 @@ fn lesson_a_time_in_nanoseconds_does_not_pin_a_window_of_microseconds() {
             _ => assert!((9..=11).contains(&seen), "{seen} values at {second}"),
         }
     }
+}
+
+#[test]
+fn values_of_an_earlier_shape_stay_out_of_what_is_computed_and_rules_begin_anew() {
+    let mut arrays = ArrayHistory::new(2);
+    for row in [&[0.0][..], &[0.0, 0.0]] {
+        let shape = Shape::new(&[row.len()]).unwrap();
+        arrays.append(shape, row, 0).unwrap();
+    }
+    let next = arrays.window(1).generation();
+    let values = [1.0, 2.0, 4.0, 4.0].into_iter();
+    let all: Series<f64> = (0..).map(|i| i * 1_000_000).zip(values).collect();
+    let before = || View::of(all.clone().last(0)).with_history(0, 0);
+    let old = || View::of(all.clone()).with_history(4, 4);
+    let new = || {
+        View::of(all.clone())
+            .with_history(3, 5)
+            .with_generation(next, 2)
+    };
+    assert_eq!(
+        (old().uniform().len(), new().uniform(), new().fresh()),
+        (4, &[4.0, 4.0][..], 3)
+    );
+    assert!(before().is_empty());
+
+    let mut sum = Aggregated::by_count(4).show(Aggregation::Sum);
+    assert_eq!(sum.extract(old()).into_output().unwrap().sum(), 11.0);
+    let extracted = sum.extract(new());
+    assert_eq!(
+        extracted.filtered(),
+        1,
+        "one fresh value has the earlier shape"
+    );
+    let summary = extracted.into_output().unwrap();
+    assert_eq!((summary.sum(), summary.start_us()), (8.0, 2_000_000));
+
+    let extracted = Rate::by_count(4).extract(new());
+    assert_eq!(
+        (
+            extracted.filtered(),
+            extracted.into_output().unwrap().per_s()
+        ),
+        (1, Some(0.0))
+    );
+    let mut plot = Downsampled::new(Requirement::Count(4), 10);
+    let extracted = plot.extract(new());
+    assert_eq!(
+        (extracted.filtered(), extracted.into_output().unwrap().len()),
+        (1, 2)
+    );
+
+    let latest = || View::of(all.clone().last(1));
+    let mut change = LatestValue.deadband(Deadband::absolute(1.0));
+    assert!(change.extract(latest()).into_output().is_some());
+    assert!(
+        change
+            .extract(latest().with_history(1, 2))
+            .into_output()
+            .is_none()
+    );
+    let other = latest().with_history(1, 3).with_generation(next, 1);
+    assert!(
+        change.extract(other).into_output().is_some(),
+        "the first of another shape"
+    );
+    // A sum behind a filter is told of the change, too.
+    let mut sum = Aggregated::by_count(4).filter(|sample: Sample<&f64>| *sample.value > 1.0);
+    assert_eq!(sum.extract(old()).into_output().unwrap().sum(), 10.0);
+    assert_eq!(sum.extract(new()).into_output().unwrap().sum(), 8.0);
 }
 
 /// What a history would look like if only what passes had ever been in it.

@@ -43,7 +43,8 @@ pub enum Aggregation {
 ///
 /// let service: DataService<&str, f64> = DataService::new();
 /// let speed = service.register("speed")?;
-/// let mut means = service.subscribe(Spec::<_, Summary>::of().key(speed, Aggregated::by_count(3)))?;
+/// let spec = Spec::<_, Summary>::of().key(speed, Aggregated::by_count(3));
+/// let mut means = service.subscribe(spec)?;
 /// service.put_many(speed, [(1, 9.0), (2, 20.0), (3, f64::NAN), (4, 40.0)])?;
 ///
 /// let snapshot = means.poll().expect("it was woken");

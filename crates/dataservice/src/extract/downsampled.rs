@@ -72,11 +72,12 @@ impl<V: Measure> Extractor<V> for Downsampled {
 ///   Leveraging MinMax-Preselection to Scale LTTB for Time Series Visualization*, 2023): the
 ///   smallest and the largest value of each of many bins are candidates, about four per point;
 ///   among these, largest-triangle-three-buckets (Steinarsson, *Downsampling Time Series for
-///   Visual Representation*, 2013) chooses. Bins are cut half by time and half by count, so that neither
-///   a burst nor a sparse stretch loses its shape, nor does one time from the future take all.
+///   Visual Representation*, 2013) chooses. Bins are cut half by time and half by count, so that
+///   neither a burst nor a sparse stretch loses its shape, nor does one time from the future take
+///   all.
 /// - The order stays as it is. Where times do not ascend, bins are cut by count alone.
 ///
-/// It takes linear time: about 3 ns per point.
+/// It takes time linear in the number of points given.
 ///
 /// ```
 /// let times_us: Vec<i64> = (0..100_000).collect();

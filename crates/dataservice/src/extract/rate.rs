@@ -12,7 +12,8 @@ use crate::{Requirement, View};
 /// - Of values that share a time the last to be committed counts. One that is earlier than one
 ///   before it is late, and left out.
 /// - A time from the future is left out as soon as the next value has come: no value is used whose
-///   time lies after the newest's, or the median of the last three if that is later.
+///   time lies after the newest's, or the median of the last three if that is later. So where the
+///   newest value is a late one, the window ends there until the next.
 /// - Without two values of different times there is no rate.
 /// - Values of a shape other than the newest value's are left out; fresh ones count as filtered.
 ///
