@@ -204,19 +204,21 @@ fn each_key_has_a_memory_of_its_own_and_a_clear_wipes_it() {
     let mut changes = service.subscribe(Spec::new().keys(ids, deadband)).unwrap();
     let mut poll = |id, value| {
         service.put(id, 0, value).unwrap();
-        changes
-            .poll()
-            .unwrap()
-            .update(id)
-            .unwrap()
-            .values()
-            .to_vec()
+        let snapshot = changes.poll();
+        let update = snapshot.as_ref().and_then(|snapshot| snapshot.update(id));
+        update.map_or_else(Vec::new, |update| update.values().to_vec())
     };
     assert_eq!(
         (poll(ids[0], 1.0), poll(ids[1], 2.0)),
         (vec![1.0], vec![2.0])
     );
     assert_eq!((poll(ids[0], 3.0), poll(ids[1], 9.0)), (vec![], vec![9.0]));
+
+    let stats = changes.stats();
+    assert_eq!(
+        (stats.committed, stats.delivered, stats.filtered),
+        (4, 3, 1)
+    );
 
     let mut rule = LatestValue.deadband(Deadband::absolute(5.0));
     let mut shows = |view: View<f64>| rule.extract(view).into_output().is_some();
