@@ -318,12 +318,12 @@ proptest! {
 #[test]
 fn a_sum_does_not_drift_over_many_turnovers() {
     let mut window = Aggregated::by_count(3).show(Aggregation::Sum);
-    let value = |i: u64| if i % 97 == 0 { 1e16 } else { 0.1 };
+    let value = |i: u64| if i.is_multiple_of(97) { 1e16 } else { 0.1 };
     for end in 3..100_000_u64 {
         let view = view_of((end - 3..end).map(value).collect::<Vec<_>>());
         let fresh = if end == 3 { 3 } else { 1 };
         let shown = summary(&mut window, view.with_history(fresh, end));
-        if (end - 3..end).all(|i| i % 97 != 0) {
+        if (end - 3..end).all(|i| !i.is_multiple_of(97)) {
             assert!(
                 (shown.sum() - 0.3).abs() < 1e-15,
                 "{} at {end}",

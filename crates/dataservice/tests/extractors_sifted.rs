@@ -10,8 +10,6 @@ use dataservice::{
     MinSeparation, Rate, Requirement, Rule, Sample, Series, SinceLast, Spec, View, WindowByCount,
     WindowByDuration,
 };
-use proptest::collection::vec;
-use proptest::prelude::*;
 
 const NAN: f64 = f64::NAN;
 const INF: f64 = f64::INFINITY;
@@ -359,77 +357,4 @@ fn values_of_an_earlier_shape_stay_out_of_what_is_computed_and_rules_begin_anew(
     let mut sum = Aggregated::by_count(4).filter(|sample: Sample<&f64>| *sample.value > 1.0);
     assert_eq!(sum.extract(old()).into_output().unwrap().sum(), 10.0);
     assert_eq!(sum.extract(new()).into_output().unwrap().sum(), 8.0);
-}
-
-/// What a history would look like if only what passes had ever been in it.
-#[derive(Debug, Clone)]
-enum Step {
-    Push(Vec<i32>),
-    Poll,
-    Clear,
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = prop_oneof![
-        4 => vec(-20_i32..20, 0..12).prop_map(Step::Push),
-        4 => Just(Step::Poll),
-        1 => Just(Step::Clear),
-    ];
-    vec(step, 1..60)
-}
-
-proptest! {
-    #[test]
-    fn fresh_is_delivered_and_filtered_in_every_case_and_windows_hold_what_passed(
-        steps in steps(), window in 1_usize..20,
-    ) {
-        let odd = |sample: Sample<&i32>| sample.value % 2 != 0;
-        let mut values = WindowByCount::new(window).filter(odd);
-        let mut sums = Aggregated::by_count(window).show(Aggregation::Sum).filter(odd);
-        let mut both = WindowByCount::new(window).deadband(Deadband::absolute(3.0)).filter(odd);
-        let (mut kept, mut appended, mut fresh) = (Vec::<i32>::new(), 0_u64, 0_usize);
-        for step in steps {
-            match step {
-                Step::Push(pushed) => {
-                    appended += pushed.len() as u64;
-                    fresh += pushed.len();
-                    kept.extend(pushed);
-                    continue;
-                }
-                Step::Clear => {
-                    kept.clear();
-                    fresh = 0;
-                }
-                Step::Poll => {}
-            }
-            let seen = kept[kept.len().saturating_sub(window)..].to_vec();
-            let new = seen[seen.len() - fresh.min(seen.len())..].to_vec();
-            let view = View::of((0..).zip(seen.iter().copied()).collect());
-            let view = view.with_history(fresh, appended);
-            let passed: Vec<i32> = seen.iter().copied().filter(|value| value % 2 != 0).collect();
-            let held_back = new.iter().filter(|value| **value % 2 == 0).count();
-            let quiet = new.len() == held_back && !new.is_empty();
-
-            let extracted = values.extract(view.clone());
-            prop_assert_eq!(extracted.filtered(), held_back as u64);
-            let shown: Option<Extract<i32>> = extracted.into_output();
-            if quiet || passed.is_empty() {
-                prop_assert!(shown.is_none());
-            } else {
-                let shown = shown.unwrap();
-                prop_assert_eq!(shown.values(), &passed[..]);
-            }
-
-            let extracted = sums.extract(view.clone());
-            prop_assert_eq!(extracted.filtered(), held_back as u64);
-            if !quiet && !passed.is_empty() {
-                let sum: i32 = passed.iter().sum();
-                prop_assert_eq!(extracted.into_output().unwrap().sum(), f64::from(sum));
-            }
-
-            let extracted = both.extract(view);
-            prop_assert!((held_back as u64..=new.len() as u64).contains(&extracted.filtered()));
-            fresh = 0;
-        }
-    }
 }
