@@ -7,6 +7,8 @@
 //!   [`Snapshot`] that is one commit prefix across all its keys.
 //! - Extractors: [`LatestValue`], [`WindowByCount`], [`WindowByDuration`], [`FullHistory`],
 //!   [`SinceLast`] (every update exactly once, with a count of what was missed), and your own.
+//! - Numbers of a window: [`Aggregated`], [`Rate`], and [`Downsampled`] for plots. Any extractor
+//!   can be put behind a [`Deadband`], a [`MinSeparation`], a filter, and a map.
 //!
 //! Only copies of values are made under the service's lock: extractors, wakers and the destructors
 //! of displaced values run after unlocking. Keep `Clone` of a value cheap (put frames into an
@@ -77,6 +79,9 @@ pub use builder::Builder;
 pub use error::{
     BuildError, Closed, CommitError, DeclareError, PutError, Refusal, RegisterError, SubscribeError,
 };
+pub use extract::{Aggregated, Aggregation, Measure, Summary};
+pub use extract::{ChangeRate, Downsampled, Rate, downsample};
+pub use extract::{Condition, Deadband, Mapped, MinSeparation, Rule, Sifted};
 pub use extract::{
     Extract, Extracted, Extractor, FullHistory, LatestValue, SinceLast, WindowByCount,
     WindowByDuration,

@@ -49,6 +49,16 @@ impl<V> View<V> {
         }
     }
 
+    /// The same, of which only the newest `uniform` values have the shape of the newest, as if it
+    /// had changed before them. To be said after [`with_history`](Self::with_history).
+    #[must_use]
+    pub fn with_generation(mut self, generation: Generation, uniform: usize) -> Self {
+        let before = self.len().saturating_sub(uniform) as u64;
+        self.generation = generation;
+        self.generation_start = self.seq(self.range().start.number() + before);
+        self
+    }
+
     /// The same, of which only the newest `fresh` values are new, and whose key had `appended`
     /// updates up to now, at least as many as there are values.
     #[must_use]
@@ -109,10 +119,20 @@ impl<V> View<V> {
     /// The newest values in here that have the shape of the newest of all: its generation.
     #[must_use]
     pub fn uniform(&self) -> &[V] {
+        self.values().get(self.foreign()..).unwrap_or_default()
+    }
+
+    /// The event time of each [uniform](Self::uniform) value, in microseconds.
+    #[must_use]
+    pub fn uniform_times_us(&self) -> &[i64] {
+        self.times_us().get(self.foreign()..).unwrap_or_default()
+    }
+
+    /// How many values, from the oldest, are of an earlier generation.
+    fn foreign(&self) -> usize {
         let first = self.range().start.number();
         let foreign = self.generation_start.number().saturating_sub(first);
-        let foreign = usize::try_from(foreign).unwrap_or(usize::MAX);
-        self.values().get(foreign..).unwrap_or_default()
+        usize::try_from(foreign).unwrap_or(usize::MAX)
     }
 
     /// The values, oldest first.
@@ -157,7 +177,9 @@ impl<V> View<V> {
     }
 
     /// The same with other values in the place of its own, for an extractor that reads through
-    /// another one. `fresh` is how many of them are new.
+    /// another one. `fresh` is how many of them are new. They have the numbers of the newest values
+    /// of the key; if there are fewer than before, number them with
+    /// [`with_history`](Self::with_history) by how many there ever were.
     #[must_use]
     pub fn replaced<W>(self, series: Series<W>, fresh: usize) -> View<W> {
         View {
