@@ -40,7 +40,8 @@ use crate::{Sample, Series};
 ///     fn depth(&self) -> usize { self.depth }
 ///     fn window(&self, count: usize) -> Series<f64> {
 ///         let first = self.values.len().saturating_sub(count);
-///         self.values.iter().skip(first).map(|&(time_us, byte)| (time_us, f64::from(byte) / 255.0)).collect()
+///         let kept = self.values.iter().skip(first);
+///         kept.map(|&(time_us, byte)| (time_us, f64::from(byte) / 255.0)).collect()
 ///     }
 ///     fn resize(&mut self, depth: usize) -> Vec<f64> {
 ///         self.depth = depth;
@@ -51,7 +52,10 @@ use crate::{Sample, Series};
 /// }
 ///
 /// let service: DataService<&str, f64> = DataService::builder()
-///     .register_buffer(|value| (0.0..=1.0).contains(value), |depth| Box::new(Bytes { depth, ..Bytes::default() }))
+///     .register_buffer(
+///         |value| (0.0..=1.0).contains(value),
+///         |depth| Box::new(Bytes { depth, ..Bytes::default() }),
+///     )
 ///     .build()?;
 /// let level = service.register("level")?;
 /// let mut window = service.subscribe(Spec::new().key(level, WindowByCount::new(3)))?;

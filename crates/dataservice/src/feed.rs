@@ -107,11 +107,14 @@ pub struct FeedBatch<V> {
     commit_seq: CommitSeq,
     len: usize,
     missed: u64,
-    reset: Option<Vec<(KeyId, Sample<V>)>>,
+    reset: Option<Newest<V>>,
 }
 
-/// The state of a feed's keys, and the feed from there on.
-pub(crate) type Begun<V> = (Vec<(KeyId, Sample<V>)>, Feed<V>, bool);
+/// The newest value of every key of a feed that holds one, as of one commit.
+pub type Newest<V> = Vec<(KeyId, Sample<V>)>;
+
+/// The state of a feed's keys, the feed from there on, and whether it was resumed.
+pub(crate) type Begun<V> = (Newest<V>, Feed<V>, bool);
 
 impl<V: Clone> Feed<V> {
     /// A feed that begins now, with the newest values of its keys if they are wanted, or just after

@@ -86,7 +86,7 @@ pub use extract::{
     Extract, Extracted, Extractor, FullHistory, LatestValue, SinceLast, WindowByCount,
     WindowByDuration,
 };
-pub use feed::{Feed, FeedBatch, FeedSpec};
+pub use feed::{Feed, FeedBatch, FeedSpec, Newest};
 pub use frame::{AggregatedFrame, Element, Frame, FrameAggregate, FramePool, FramePoolStats};
 pub use id::{CommitSeq, Instance, KeyId, ResumePoint, Resumed};
 pub use log::Update;

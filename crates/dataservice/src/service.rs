@@ -12,7 +12,7 @@ use crate::shared::{Handle, Shared};
 use crate::state::Staged;
 use crate::{
     Builder, CommitError, CommitSeq, DeclareError, Feed, FeedSpec, Instance, KeyId, KeyStats,
-    Maintained, PutError, Refusal, RegisterError, Requirement, ResumePoint, Resumed, Sample,
+    Maintained, Newest, PutError, Refusal, RegisterError, Requirement, ResumePoint, Resumed,
     Schema, Spec, Stats, SubscribeError, Subscription, Transaction, View,
 };
 
@@ -235,10 +235,7 @@ where
     ///
     /// # Errors
     /// As for [`feed`](Self::feed).
-    pub fn feed_with_state(
-        &self,
-        spec: FeedSpec,
-    ) -> Result<(Vec<(KeyId, Sample<V>)>, Feed<V>), SubscribeError> {
+    pub fn feed_with_state(&self, spec: FeedSpec) -> Result<(Newest<V>, Feed<V>), SubscribeError> {
         let (state, feed, _) = Feed::new(Arc::clone(&self.shared), spec, None, true)?;
         Ok((state, feed))
     }

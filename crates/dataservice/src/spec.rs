@@ -86,9 +86,9 @@ impl<V, O> Spec<V, O> {
         O: 'static,
         E: Extractor<V, Output: Into<O>> + Clone + 'static,
     {
-        let ids = ids.into_iter();
-        self.keys
-            .extend(ids.map(|id| (id, boxed(extractor.clone()))));
+        let copies = ids.into_iter().zip(std::iter::repeat(extractor));
+        let keys = copies.map(|(id, extractor)| (id, boxed(extractor)));
+        self.keys.extend(keys);
         self
     }
 

@@ -265,7 +265,7 @@ impl<V: Clone, O> Subscription<V, O> {
             };
             let fresh = view.fresh() as u64;
             let (id, range, missed) = (view.id(), view.range(), view.missed());
-            let is_cleared = view.is_empty() && (fresh > 0 || missed > 0 || view.appended > 0);
+            let is_cleared = view.is_cleared() && view.appended > 0;
             let extracted = extractor.extract(view);
             let filtered = extracted.filtered().min(fresh);
             self.stats.missed -= fresh;

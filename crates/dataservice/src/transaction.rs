@@ -151,6 +151,7 @@ impl<V: Clone> Transaction<V> {
         Some(View {
             appended,
             fresh: series.len(),
+            is_cleared: false,
             series,
             ..View::of(Series::empty()).at(id, view.commit_seq)
         })

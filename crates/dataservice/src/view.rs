@@ -22,6 +22,8 @@ pub struct View<V> {
     pub(crate) generation: Generation,
     /// The number of the first value of this generation.
     pub(crate) generation_start: KeySeq,
+    /// The key holds no value; a view of what is new can be empty though it does.
+    pub(crate) is_cleared: bool,
     pub(crate) series: Series<V>,
 }
 
@@ -45,6 +47,7 @@ impl<V> View<V> {
             missed: 0,
             generation: Generation::default(),
             generation_start: KeySeq::FIRST,
+            is_cleared: series.is_empty(),
             series,
         }
     }
@@ -107,6 +110,13 @@ impl<V> View<V> {
     #[must_use]
     pub fn missed(&self) -> u64 {
         self.missed
+    }
+
+    /// Whether the key holds no value: it was cleared, or never had one. A view without values need
+    /// not be of such a key: there may be nothing that the extractor has not seen.
+    #[must_use]
+    pub fn is_cleared(&self) -> bool {
+        self.is_cleared
     }
 
     /// Counts how often the shape of the key's values changed; always 0 in a service that was not
@@ -190,6 +200,7 @@ impl<V> View<V> {
             missed: self.missed,
             generation: self.generation,
             generation_start: self.generation_start,
+            is_cleared: self.is_cleared,
             series,
         }
     }

@@ -157,7 +157,8 @@ async fn a_post_with_too_many_new_keys_is_refused_whole() {
     assert_eq!(answer.status, 422);
     assert_eq!(
         answer.json()["error"],
-        "nothing was taken: the records have new keys: cannot register another key: 50 of at most 50 are registered"
+        "nothing was taken: the records have new keys: \
+         cannot register another key: 50 of at most 50 are registered"
     );
     let metrics = server.get("/api/metrics").await.json();
     assert_eq!(

@@ -20,8 +20,7 @@ use crate::{Requirement, Series, View};
 ///   is. A value that left the window and comes back, because times went back, is not shown again.
 /// - A poll with fresh values of which none passes shows nothing: for a reader, nothing happened.
 ///   A poll without fresh values ([`snapshot`](crate::Subscription::snapshot)) shows what passed.
-/// - When the key is cleared or its values change their shape, the rule begins anew, and so it does
-///   after a view without values.
+/// - When the key is cleared or its values change their shape, the rule begins anew.
 ///
 /// Of several rules, that which was added last judges first, and the next one only what passed.
 pub struct Sifted<E, R, V> {
@@ -57,7 +56,7 @@ impl<E, R: Rule<V>, V> Sifted<E, R, V> {
         let range = view.range();
         let (first, end) = (range.start.number(), range.end.number());
         let fresh_from = end - view.fresh() as u64;
-        if view.is_empty() {
+        if view.is_cleared() {
             self.rule.forget();
             self.passed.clear();
         } else if view.generation() != self.generation {
@@ -104,6 +103,7 @@ impl<E, R, V: Clone> Sifted<E, R, V> {
         let of_generation = |seq: &&u64| **seq >= view.generation_start.number();
         let of_generation = self.passed.iter().rev().take_while(of_generation).count() as u64;
         let (id, commit_seq, missed) = (view.id, view.commit_seq, view.missed);
+        let is_cleared = view.is_cleared;
         let generation_start = KeySeq::new(self.passed_total + 1 - of_generation)
             .expect("no more values are of this generation than ever passed");
         let newest_only = self.passed.front().is_none_or(|seq| {
@@ -127,6 +127,7 @@ impl<E, R, V: Clone> Sifted<E, R, V> {
             missed,
             generation: self.generation,
             generation_start,
+            is_cleared,
             series,
         }
     }

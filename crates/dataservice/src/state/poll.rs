@@ -114,6 +114,7 @@ impl<V: Clone> State<V> {
             missed: unseen - fresh,
             generation,
             generation_start,
+            is_cleared: slot.len() == 0,
             series,
         }
     }

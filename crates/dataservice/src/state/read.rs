@@ -28,6 +28,7 @@ impl<V: Clone> State<V> {
             missed: 0,
             generation,
             generation_start,
+            is_cleared: slot.len() == 0,
             series,
         }
     }
