@@ -115,7 +115,7 @@ fn a_grant_says_when_it_was_cut() {
     );
     check(Box::new(FullHistory::new(80, 1_000_000)), 80, 80);
     check(Box::new(FullHistory::new(80, 16 * 20)), 80, 20);
-    check(Box::new(SinceLast::default()), 1_000, 100);
+    check(Box::new(SinceLast::new(1_000)), 1_000, 100);
 }
 
 #[test]
