@@ -11,7 +11,7 @@ use crate::shared::Handle;
 use crate::signal::Signal;
 use crate::state::{FeedAsk, FeedPolled};
 use crate::subscriber::KeySet;
-use crate::{Backpressure, Closed, CommitSeq, FeedStats, KeyId, Sample, SubscribeError};
+use crate::{Backpressure, Closed, CommitSeq, FeedStats, KeyId, Pace, Sample, SubscribeError};
 
 /// What a [`Feed`] is to be.
 #[derive(Debug, Clone)]
@@ -93,6 +93,7 @@ pub struct Feed<V: Clone> {
     number: u32,
     set: Option<Arc<KeySet>>,
     min_interval: Duration,
+    pub(crate) pace: Pace,
     commit_seq: CommitSeq,
     stats: FeedStats,
 }
@@ -164,6 +165,7 @@ impl<V: Clone> Feed<V> {
             number,
             set,
             min_interval: spec.min_interval,
+            pace: Pace::default(),
             commit_seq,
             stats: FeedStats::default(),
         };

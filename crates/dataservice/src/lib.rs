@@ -9,13 +9,14 @@
 //!   [`SinceLast`] (every update exactly once, with a count of what was missed), and your own.
 //! - Numbers of a window: [`Aggregated`], [`Rate`], and [`Downsampled`] for plots. Any extractor
 //!   can be put behind a [`Deadband`], a [`MinSeparation`], a filter, and a map.
+//! - Wrappers around wake and pull: [`Subscription::next`], [`Dispatcher`], a channel and a stream.
 //!
 //! Only copies of values are made under the service's lock: extractors, wakers and the destructors
 //! of displaced values run after unlocking. Keep `Clone` of a value cheap (put frames into an
 //! `Arc`), and let neither it nor `Hash` and `Eq` of a key call the service.
 //!
 //! It knows no clock: event times come with the values, and [`DataService::maintain`] takes `now`.
-//! Only [`Subscription::wait`] waits. It deliberately has no thread, no task and no callback.
+//! Only what waits uses a clock, and only a [`Dispatcher`] is a thread and calls callbacks.
 //!
 //! # 20, 30, 40
 //!
@@ -46,6 +47,7 @@ mod buffer;
 mod builder;
 mod cascade;
 mod chunked;
+mod delivery;
 mod error;
 mod extract;
 mod feed;
@@ -76,6 +78,16 @@ mod watch;
 pub use buffer::Buffer;
 pub use buffer_core::{Cursor, Generation, KeySeq, Room, Shape, ShapeError};
 pub use builder::Builder;
+pub use cascade::cascade_depth;
+pub use delivery::{
+    Callback, CallbackState, CallbackStats, DispatchError, DispatchRefusal, Dispatcher,
+    DispatcherBuilder, DispatcherHandle, DispatcherStats, NamesOnly, NextError, Pace, Pull,
+    StartError,
+};
+#[cfg(feature = "futures-core")]
+pub use delivery::{PacedUpdates, Updates};
+#[cfg(feature = "crossbeam-channel")]
+pub use delivery::{Receiver, channel};
 pub use error::{
     BuildError, Closed, CommitError, DeclareError, PutError, Refusal, RegisterError, SubscribeError,
 };

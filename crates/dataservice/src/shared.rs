@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::after::After;
 use crate::builder::Settings;
+use crate::cascade::TooDeep;
 use crate::signal::Signal;
 use crate::state::{Maintained, Memory, Staged, State};
 use crate::sync::{AtomicU64, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, RwLock};
@@ -305,8 +306,9 @@ impl<V: Clone> Shared<V> {
 
     fn cascade(&self) -> Option<Refusal> {
         let limit = self.settings.limits.cascade_max;
-        let depth = crate::cascade::depth();
-        (depth > limit).then_some(Refusal::Cascade { depth, limit })
+        let too_deep = crate::cascade::check(limit).err()?;
+        let TooDeep { depth, limit } = too_deep;
+        Some(Refusal::Cascade { depth, limit })
     }
 
     /// Why there is no memory for updates, if values are weighed and there is none.

@@ -13,8 +13,8 @@ use crate::signal::Signal;
 use crate::spec::{BoxedExtractor, boxed};
 use crate::state::{Polled, Scope};
 use crate::{
-    Backpressure, Closed, CommitSeq, Extract, Extractor, Grant, KeyId, KeyUpdate, Requirement,
-    Snapshot, Spec, SubscribeError, SubscriptionStats, View,
+    Backpressure, Closed, CommitSeq, Extract, Extractor, Grant, KeyId, KeyUpdate, Pace,
+    Requirement, Snapshot, Spec, SubscribeError, SubscriptionStats, View,
 };
 
 /// A set of keys with an extractor each, and a cursor per key.
@@ -34,6 +34,7 @@ pub struct Subscription<V: Clone, O = Extract<V>> {
     /// By the number of the entry.
     extractors: Vec<Option<BoxedExtractor<V, O>>>,
     min_interval: Duration,
+    pub(crate) pace: Pace,
     /// The last commit that was polled.
     commit_seq: CommitSeq,
     stats: SubscriptionStats,
@@ -75,6 +76,7 @@ impl<V: Clone, O> Subscription<V, O> {
             entries: HashMap::with_capacity(asks.len()),
             extractors: Vec::new(),
             min_interval: spec.min_interval,
+            pace: Pace::default(),
             commit_seq: CommitSeq::START,
             stats: SubscriptionStats::default(),
             begins_anew: false,
