@@ -89,6 +89,7 @@ fn unsubscribing_inside_ones_own_callback_is_legal() {
 #[test]
 fn unsubscribing_during_a_notification_skips_no_neighbour() {
     let (service, a, _) = service();
+    service.put(a, 0, 0).unwrap();
     let dispatcher = Dispatcher::start().unwrap();
     let (sender, seen) = mpsc::channel();
     let shelf = Shelf::default();
@@ -102,6 +103,8 @@ fn unsubscribing_during_a_notification_skips_no_neighbour() {
             sender.send(place).unwrap();
         };
         callbacks.push(dispatcher.on_update(latest(&service, a), call).unwrap());
+        // From now on it is woken by commits, and no longer by its beginning.
+        assert_eq!(soon(&seen), place);
     }
     // The second drops the third, which was woken by the same commit.
     *shelf.lock().unwrap() = Some(callbacks.remove(2));
@@ -109,6 +112,7 @@ fn unsubscribing_during_a_notification_skips_no_neighbour() {
     let mut called: Vec<_> = (0..4).map(|_| soon(&seen)).collect();
     called.sort_unstable();
     assert_eq!(called, [0, 1, 3, 4]);
+    assert!(seen.try_recv().is_err());
     assert_eq!(service.stats().subscribers, 4);
 }
 
