@@ -94,6 +94,17 @@ fn a_change_tells_names_only_and_reads_no_value() {
 }
 
 #[test]
+fn names_alone_do_not_take_a_key_for_cleared() {
+    let (service, a, _) = service();
+    let spec = Spec::<_, ()>::of().key(a, NamesOnly);
+    let mut names = service.subscribe(spec).unwrap();
+    service.put(a, 1, 1).unwrap();
+    assert!(!names.poll().unwrap().updates()[0].is_cleared());
+    service.remove("a");
+    assert!(names.poll().unwrap().updates()[0].is_cleared());
+}
+
+#[test]
 fn a_slow_callback_has_no_queue_it_is_called_once_for_all_it_missed() {
     let (service, a, _) = service();
     let dispatcher = Dispatcher::start().unwrap();
