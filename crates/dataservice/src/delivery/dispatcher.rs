@@ -53,6 +53,8 @@ use crate::{KeyId, Subscription, cascade_depth};
 /// service.put_many(speed, [(1, 20), (2, 30), (3, 40)])?;
 /// assert_eq!(seen.recv_timeout(Duration::from_secs(10))?, [20, 30, 40]);
 /// drop(callback);
+/// // Waits for the call if it still runs.
+/// drop(dispatcher);
 /// assert_eq!(service.stats().subscribers, 0);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
