@@ -11,7 +11,7 @@ use crate::log::Chunk;
 use crate::shared::Handle;
 use crate::signal::Signal;
 use crate::spec::{BoxedExtractor, boxed};
-use crate::state::{Polled, Scope};
+use crate::state::{Polled, Scope, Start};
 use crate::{
     Backpressure, Closed, CommitSeq, Extract, Extractor, Grant, KeyId, KeyUpdate, Pace,
     Requirement, Snapshot, Spec, SubscribeError, SubscriptionStats, View,
@@ -318,8 +318,12 @@ impl<V: Clone, O> Subscription<V, O> {
                     at
                 }
                 None => {
-                    let unseen = since.as_ref().map(|counts| *counts.get(&id).unwrap_or(&0));
-                    state.watch(self.number, id, (requirement, need), unseen, settings)
+                    let from = match since.as_ref().map(|counts| counts.get(&id)) {
+                        None => Start::Now,
+                        Some(None) => Start::Seen,
+                        Some(Some(unseen)) => Start::Unseen(*unseen),
+                    };
+                    state.watch(self.number, id, (requirement, need), from, settings)
                 }
             };
             self.entries.insert(id, Entry { at, requirement });
@@ -365,10 +369,15 @@ impl<V: Clone> Past<V> {
     fn complete(self, state: &mut crate::state::State<V>) -> Option<HashMap<KeyId, u64>> {
         let mut counts = HashMap::new();
         let (_, later) = state.log_after(self.commit_seq)?;
+        let all = || self.chunks.iter().chain(&later);
         let later = later.iter().map(|chunk| chunk.from(self.counted_to));
         let earlier = self.chunks.iter().map(|chunk| chunk.from(self.position));
         for update in earlier.chain(later).flatten() {
             *counts.entry(update.id).or_insert(0) += 1;
+        }
+        // A key that was cleared has changed, with or without an update.
+        for id in all().flat_map(|chunk| chunk.cleared_after(self.commit_seq)) {
+            counts.entry(id).or_insert(0);
         }
         Some(counts)
     }

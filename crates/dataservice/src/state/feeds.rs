@@ -105,8 +105,20 @@ impl<V: Clone> State<V> {
             let is_blocking = matches!(feed.backpressure, Backpressure::Block(_));
             self.blocking_feeds -= usize::from(is_blocking);
         }
-        if self.feeds.len() == 0 {
+        if !self.is_logging() {
             self.log.seal();
+        }
+        self.trim_log(after);
+    }
+
+    /// Keeps so many updates for those who resume from now on.
+    pub(super) fn retain(&mut self, updates: usize, after: &mut After<V>) {
+        let was_logging = self.is_logging();
+        self.log.retain = updates;
+        if !self.is_logging() {
+            self.log.seal();
+        } else if !was_logging {
+            self.log.begin(self.commit_seq);
         }
         self.trim_log(after);
     }

@@ -49,7 +49,7 @@ impl<V: Clone> State<V> {
         let mut maintained = Maintained::default();
         self.shrink_unneeded(now, settings, &mut maintained, after);
         self.expire(now, settings, &mut maintained, after);
-        self.give_back(settings, &mut maintained);
+        self.give_back(settings, &mut maintained, after);
         self.disconnect(settings, after);
         maintained
     }
@@ -152,11 +152,15 @@ impl<V: Clone> State<V> {
     }
 
     /// Gives keys back what was cut, when half of the memory is free.
-    fn give_back(&mut self, settings: &Settings<V>, maintained: &mut Maintained) {
-        self.log.retain = match self.bytes() < self.memory.limit / 2 {
-            true => settings.limits.resume_updates,
-            false => self.log.retain,
-        };
+    fn give_back(
+        &mut self,
+        settings: &Settings<V>,
+        maintained: &mut Maintained,
+        after: &mut After<V>,
+    ) {
+        if self.bytes() < self.memory.limit / 2 {
+            self.retain(settings.limits.resume_updates, after);
+        }
         while self.bytes() < self.memory.limit / 2 {
             let Some(id) = self.cut.pop() else { return };
             let watch = self.slots.at(id.index()).watch();

@@ -103,8 +103,7 @@ impl<V: Clone> State<V> {
         self.log.spares().release();
         self.shrink_idle(target, after);
         if self.bytes() > target {
-            self.log.retain = 0;
-            self.trim_log(after);
+            self.retain(0, after);
         }
         while self.bytes() > target && self.halve_largest(target, after) {}
         while self.bytes() > target && self.log.oldest().is_some() {

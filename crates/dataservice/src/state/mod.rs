@@ -36,6 +36,7 @@ pub(crate) use commit::Staged;
 pub(crate) use feeds::{FeedAsk, FeedPolled};
 pub(crate) use memory::Memory;
 pub(crate) use poll::{Polled, Scope, Settled};
+pub(crate) use watch::Start;
 
 #[derive(Debug)]
 pub(crate) struct State<V> {

@@ -10,6 +10,17 @@ use crate::subscriber::{Entry, Subscriber};
 use crate::watch::{Need, Watch, WatchIndex, Watcher};
 use crate::{Backpressure, Closed, KeyId, Requirement};
 
+/// Where a subscriber begins with a key.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Start {
+    /// What it holds now is unseen, and nothing before that is missed.
+    Now,
+    /// Everything up to now was seen.
+    Seen,
+    /// The key changed since it was seen: so many updates came, or it was cleared.
+    Unseen(u64),
+}
+
 /// A history shrinks when what is needed fell to this part of its depth.
 const SHRINK_RATIO: usize = 4;
 
@@ -62,21 +73,23 @@ impl<V: Clone> State<V> {
         }
     }
 
-    /// Begins to watch a key, from `unseen` updates before its newest on. What it holds now is
-    /// shown by the next poll if something of it is unseen, or anything is there and `unseen` is
-    /// `None`.
+    /// Begins to watch a key. The next poll shows it if there is anything that was not seen.
     pub(crate) fn watch(
         &mut self,
         number: u32,
         id: KeyId,
         (requirement, need): (Requirement, Need),
-        unseen: Option<u64>,
+        start: Start,
         settings: &Settings<V>,
     ) -> u32 {
         let slot = self.slots.at(id.index());
         let (appended, len) = (slot.appended(), slot.len() as u64);
-        let cursor = appended - unseen.unwrap_or(len).min(appended);
-        let is_changed = cursor < appended;
+        let (unseen, is_changed) = match start {
+            Start::Now => (len, len > 0),
+            Start::Seen => (0, false),
+            Start::Unseen(unseen) => (unseen, true),
+        };
+        let cursor = appended - unseen.min(appended);
         let subscriber = present(&mut self.subscribers, number);
         let is_blocking = subscriber.is_blocking();
         let is_paused = subscriber.is_paused;
