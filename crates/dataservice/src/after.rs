@@ -41,7 +41,21 @@ impl<V> After<V> {
         }
     }
 
+    /// The wakes, to be given now.
+    pub(crate) fn take_wakes(&mut self) -> Vec<Arc<Signal>> {
+        std::mem::take(&mut self.wakes)
+    }
+
     pub(crate) fn chunk(&mut self, chunk: Arc<Chunk<V>>) {
         self.chunks.push(chunk);
+    }
+}
+
+/// If a clone panics under the lock, those who were marked before are woken all the same.
+impl<V> Drop for After<V> {
+    fn drop(&mut self) {
+        for signal in self.wakes.drain(..) {
+            signal.raise();
+        }
     }
 }

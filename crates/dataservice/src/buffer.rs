@@ -141,13 +141,15 @@ pub(crate) enum Kept<V> {
 pub(crate) enum Left<V> {
     Values(Displaced<V>),
     Registered(Vec<V>),
+    /// Values, and the buffer that they were in.
+    Kept(Vec<V>, Kept<V>),
 }
 
 impl<V> Left<V> {
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Values(values) => values.len(),
-            Self::Registered(values) => values.len(),
+            Self::Registered(values) | Self::Kept(values, _) => values.len(),
         }
     }
 
@@ -155,16 +157,22 @@ impl<V> Left<V> {
         match self {
             Self::Values(values) => values.holds_nothing(),
             Self::Registered(values) => values.is_empty(),
+            Self::Kept(..) => false,
         }
     }
 
     /// What the values own on the heap, as far as they can be seen: those of a shared history,
     /// which is never weighed, cannot.
-    pub(crate) fn into_values(self) -> Vec<V> {
-        match self {
-            Self::Values(values) => values.into_values(),
-            Self::Registered(values) => values,
-        }
+    pub(crate) fn weighed(self, weigh: fn(&V) -> usize) -> (Self, usize) {
+        let left = match self {
+            Self::Values(values) => Self::Registered(values.into_values()),
+            other => other,
+        };
+        let (Self::Registered(values) | Self::Kept(values, _)) = &left else {
+            return (left, 0);
+        };
+        let weight = values.iter().map(weigh).sum();
+        (left, weight)
     }
 }
 
@@ -273,43 +281,36 @@ impl<V: Clone> Kept<V> {
     }
 
     /// Empties it: the newest value, and the others as far as they are not shared with readers. It
-    /// is of no use afterwards.
+    /// is of no use afterwards, and only to be dropped after unlocking.
+    ///
+    /// # Panics
+    /// When a clone does; then nothing has changed.
     pub(crate) fn take_newest(&mut self) -> (Option<Sample<V>>, Vec<V>) {
-        match self {
-            Self::Shared(history, _) => {
-                let newest = history.latest().map(|newest| Sample {
-                    time_us: newest.time,
-                    value: newest.value.clone(),
-                });
-                (newest, Vec::new())
-            }
+        let (time_us, mut values) = match self {
+            Self::Shared(..) => return (self.latest(), Vec::new()),
             Self::Owned(history) => {
                 let time_us = history.latest().map(|newest| newest.time);
-                let mut values = history.clear().into_values();
-                let newest = time_us.zip(values.pop());
-                (
-                    newest.map(|(time_us, value)| Sample { time_us, value }),
-                    values,
-                )
+                (time_us, history.clear().into_values())
             }
             Self::Registered(buffer) => {
                 let time_us = buffer.window(1).times_us().first().copied();
-                let mut values = buffer.resize(0);
-                let newest = time_us.zip(values.pop());
-                (
-                    newest.map(|(time_us, value)| Sample { time_us, value }),
-                    values,
-                )
+                (time_us, buffer.resize(0))
             }
-        }
+        };
+        let newest = time_us.zip(values.pop());
+        let newest = newest.map(|(time_us, value)| Sample { time_us, value });
+        (newest, values)
     }
 
-    /// Changes whenever [`bytes`](Self::bytes) may have.
-    #[inline(always)]
-    pub(crate) fn capacity(&self) -> usize {
+    /// How many values can be appended at most before [`bytes`](Self::bytes) changes.
+    pub(crate) fn appends_left(&self) -> usize {
         match self {
-            Self::Shared(history, _) | Self::Owned(history) => history.capacity(),
-            Self::Registered(buffer) => buffer.bytes(),
+            // A history that is shared leaves its segment after so many, and one that was not
+            // filled yet takes a larger one before.
+            Self::Shared(history, _) | Self::Owned(history) => {
+                history.capacity().saturating_sub(history.len())
+            }
+            Self::Registered(_) => 1,
         }
     }
 

@@ -164,6 +164,9 @@ pub enum SubscribeError {
         /// How many keys are registered.
         keys: usize,
     },
+    /// Nothing is added to a subscription that was closed.
+    #[error("cannot add a key: the subscription was closed: {0}")]
+    Closed(Closed),
     /// There are as many subscribers as there may be.
     #[error("cannot subscribe: {limit} of at most {limit} subscribers exist")]
     SubscriberLimit {

@@ -55,6 +55,7 @@ mod frame;
 mod id;
 mod keys;
 mod log;
+mod past;
 mod requirement;
 mod savepoint;
 mod schema;

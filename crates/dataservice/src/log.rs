@@ -11,6 +11,7 @@ use std::sync::Arc;
 use buffer_core::KeySeq;
 
 use crate::after::After;
+use crate::state::Staged;
 use crate::sync::Mutex;
 use crate::{CommitSeq, KeyId};
 
@@ -44,6 +45,8 @@ pub(crate) struct Chunk<V> {
     cleared: Vec<(CommitSeq, KeyId)>,
     /// The commits in here, each with the number of updates up to its end.
     commits: Vec<(CommitSeq, usize)>,
+    /// What the values weigh, once the chunk is sealed.
+    weight: usize,
     spares: Arc<Spares<V>>,
 }
 
@@ -63,26 +66,42 @@ pub(crate) struct Log<V> {
     dropped_commit: CommitSeq,
     /// How many updates are kept for those who resume.
     pub(crate) retain: usize,
+    /// What a commit had copied when a clone panicked, to be dropped after unlocking.
+    aborted: Vec<Update<V>>,
+    weigh: Option<fn(&V) -> usize>,
     spares: Arc<Spares<V>>,
 }
 
+/// A run of updates that is being copied into the log. If a clone panics, it is taken back, so that
+/// no reader ever finds updates that were not committed.
+struct Copying<'a, V> {
+    log: &'a mut Log<V>,
+    place: usize,
+    is_done: bool,
+}
+
+impl<V> Drop for Copying<'_, V> {
+    fn drop(&mut self) {
+        if !self.is_done {
+            let copied = self.log.tail.updates.drain(self.place..);
+            self.log.aborted.extend(copied);
+        }
+    }
+}
+
 impl<V> Log<V> {
-    pub(crate) fn new(retain: usize) -> Self {
+    pub(crate) fn new(retain: usize, weigh: Option<fn(&V) -> usize>) -> Self {
         let spares = Arc::new(Spares {
             buffers: Mutex::new(Vec::new()),
         });
         Self {
             sealed: VecDeque::new(),
-            tail: Chunk {
-                first: 0,
-                updates: Vec::new(),
-                cleared: Vec::new(),
-                commits: Vec::new(),
-                spares: Arc::clone(&spares),
-            },
+            tail: Chunk::at(0, &spares),
             bytes_sealed: 0,
             dropped_commit: CommitSeq::START,
             retain,
+            aborted: Vec::new(),
+            weigh,
             spares,
         }
     }
@@ -111,16 +130,34 @@ impl<V> Log<V> {
 
     /// Prepares for so many updates, and gives the place of the first.
     pub(crate) fn reserve(&mut self, updates: usize, after: &mut After<V>) -> usize {
-        let marked = self.tail.commits.last().map_or(0, |(_, end)| *end);
-        if self.tail.updates.len() > marked {
-            // A clone panicked while a commit was being copied, which was not made.
-            after.updates.extend(self.tail.updates.drain(marked..));
-        }
+        after.updates.append(&mut self.aborted);
         if self.tail.updates.capacity() == 0 {
             self.tail.updates = self.spares.take();
         }
         self.tail.updates.reserve(updates);
-        marked
+        self.tail.updates.len()
+    }
+
+    /// Copies updates to their [places](Self::reserve).
+    ///
+    /// # Panics
+    /// When a clone does; then nothing was copied.
+    #[inline(always)]
+    pub(crate) fn copy(&mut self, updates: &[Staged<V>])
+    where
+        V: Clone,
+    {
+        let place = self.tail.updates.len();
+        let mut copying = Copying {
+            log: self,
+            place,
+            is_done: false,
+        };
+        for update in updates {
+            let value = update.value.clone();
+            copying.log.push(update.id, update.time_us, value);
+        }
+        copying.is_done = true;
     }
 
     /// Gives the update at a place its number in its key.
@@ -151,14 +188,16 @@ impl<V> Log<V> {
         if self.tail.commits.is_empty() {
             return;
         }
-        let next = Chunk {
-            first: self.end(),
-            updates: Vec::new(),
-            cleared: Vec::new(),
-            commits: Vec::new(),
-            spares: Arc::clone(&self.spares),
-        };
-        let chunk = std::mem::replace(&mut self.tail, next);
+        let next = Chunk::at(self.end(), &self.spares);
+        let mut chunk = std::mem::replace(&mut self.tail, next);
+        // A reader that polls often seals chunks of a few updates. They must not take the memory of
+        // whole ones, and their buffers go on being filled.
+        self.tail.updates = cut_off(&mut chunk.updates);
+        self.tail.commits = cut_off(&mut chunk.commits);
+        chunk.cleared.shrink_to_fit();
+        if let Some(weigh) = self.weigh {
+            chunk.weight = chunk.updates.iter().map(|it| weigh(&it.value)).sum();
+        }
         self.bytes_sealed += chunk.bytes();
         self.sealed.push_back(Arc::new(chunk));
     }
@@ -214,7 +253,28 @@ impl<V> Log<V> {
     }
 }
 
+/// Leaves a buffer as large as what it holds if that is little, and gives back the large one.
+fn cut_off<T>(buffer: &mut Vec<T>) -> Vec<T> {
+    if buffer.len() >= CHUNK / 4 || buffer.capacity() < CHUNK {
+        return Vec::new();
+    }
+    let mut few = Vec::with_capacity(buffer.len());
+    few.append(buffer);
+    std::mem::replace(buffer, few)
+}
+
 impl<V> Chunk<V> {
+    fn at(first: u64, spares: &Arc<Spares<V>>) -> Self {
+        Self {
+            first,
+            updates: Vec::new(),
+            cleared: Vec::new(),
+            commits: Vec::new(),
+            weight: 0,
+            spares: Arc::clone(spares),
+        }
+    }
+
     /// The position after the last update.
     pub(crate) fn end(&self) -> u64 {
         self.first + self.updates.len() as u64
@@ -233,7 +293,8 @@ impl<V> Chunk<V> {
         after.map(|(_, id)| *id)
     }
 
-    fn last_commit(&self) -> CommitSeq {
+    /// The last commit that ends in here.
+    pub(crate) fn last_commit(&self) -> CommitSeq {
         self.commits
             .last()
             .map_or(CommitSeq::START, |(seq, _)| *seq)
@@ -241,6 +302,7 @@ impl<V> Chunk<V> {
 
     fn bytes(&self) -> usize {
         size_of::<Self>()
+            + self.weight
             + self.updates.capacity() * size_of::<Update<V>>()
             + self.commits.capacity() * size_of::<(CommitSeq, usize)>()
             + self.cleared.capacity() * size_of::<(CommitSeq, KeyId)>()

@@ -250,8 +250,8 @@ impl<V: Clone> Shared<V> {
 
     /// Does what had to wait until the lock was released. Wakes come first: if a destructor
     /// panics, nobody is left waiting.
-    pub(crate) fn finish(&self, after: After<V>) {
-        self.wake(&after.wakes);
+    pub(crate) fn finish(&self, mut after: After<V>) {
+        self.wake(&after.take_wakes());
         drop(after);
     }
 

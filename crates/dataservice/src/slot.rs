@@ -38,11 +38,15 @@ pub(crate) struct Deep<V> {
     /// by itself while all it holds lies within; 0 if nobody reads one.
     pub(crate) span_us: i64,
     pub(crate) span_depth_max: usize,
-    /// The capacity for which `charged` was computed.
-    capacity: usize,
+    /// After how many appends `charged` is computed anew.
+    appends_left: u32,
     /// The bytes that the service has counted for this history.
     charged: usize,
 }
+
+/// After how many appends the memory of a history is computed anew at the latest: it takes about as
+/// long as an append, and is off by little until then.
+const APPENDS_MAX: usize = 64;
 
 /// What a put did to a slot.
 pub(crate) struct Put<V> {
@@ -281,18 +285,15 @@ impl<V: Clone> Slot<V> {
         if depth >= deep.kept.depth() {
             return (None, 0, 0);
         }
-        let left = deep.kept.shrink(depth);
-        let left_len = left.len();
         if depth > 1 {
+            let left = deep.kept.shrink(depth);
+            let left_len = left.len();
             return (Some(left), left_len, deep.recharge());
         }
+        let left_len = deep.kept.len().saturating_sub(1);
+        let (newest, values) = deep.kept.take_newest();
         let (watch, idle_rounds, appended) = (*watch, *idle_rounds, deep.appended);
-        let bytes = -(deep.charged as isize);
-        let mut values = left.into_values();
-        let (newest, others) = deep.kept.take_newest();
-        values.extend(others);
-        let left = Left::Registered(values);
-        *self = match newest {
+        let shallow = match newest {
             Some(Sample { time_us, value }) => Self::Newest {
                 watch,
                 idle_rounds,
@@ -302,21 +303,36 @@ impl<V: Clone> Slot<V> {
             },
             None => Self::Empty { watch, appended },
         };
-        (Some(left), left_len, bytes)
+        let (kept, bytes) = std::mem::replace(self, shallow).into_kept();
+        (kept.map(|kept| Left::Kept(values, kept)), left_len, bytes)
     }
 
-    /// Takes away every value; numbering stays.
-    pub(crate) fn clear(&mut self) -> (Vec<V>, usize, isize) {
+    /// Takes away every value, the newest last, with what kept them; how many there were, and by
+    /// how much its memory changed, in bytes. Numbering stays.
+    pub(crate) fn clear(&mut self) -> (Vec<V>, Option<Kept<V>>, usize, isize) {
         let (watch, appended) = (self.watch(), self.appended());
-        match std::mem::replace(self, Self::Empty { watch, appended }) {
-            Self::Empty { .. } => (Vec::new(), 0, 0),
-            Self::Newest { value, .. } => (vec![value], 1, 0),
-            Self::Deep { mut deep, .. } => {
-                let len = deep.kept.len();
-                let (newest, mut values) = deep.kept.take_newest();
-                values.extend(newest.map(|sample| sample.value));
-                (values, len, -(deep.charged as isize))
+        let empty = Self::Empty { watch, appended };
+        let Self::Deep { deep, .. } = self else {
+            return match std::mem::replace(self, empty) {
+                Self::Newest { value, .. } => (vec![value], None, 1, 0),
+                _ => (Vec::new(), None, 0, 0),
+            };
+        };
+        let len = deep.kept.len();
+        let (newest, mut values) = deep.kept.take_newest();
+        values.extend(newest.map(|sample| sample.value));
+        let (kept, bytes) = std::mem::replace(self, empty).into_kept();
+        (values, kept, len, bytes)
+    }
+
+    /// What kept the values, and by how much less memory there is without it, in bytes.
+    fn into_kept(self) -> (Option<Kept<V>>, isize) {
+        match self {
+            Self::Deep { deep, .. } => {
+                let bytes = -(deep.charged as isize);
+                (Some(deep.kept), bytes)
             }
+            _ => (None, 0),
         }
     }
 
@@ -339,7 +355,7 @@ impl<V: Clone> Deep<V> {
             appended,
             span_us: 0,
             span_depth_max: 0,
-            capacity: usize::MAX,
+            appends_left: 0,
             charged: 0,
         }
     }
@@ -356,10 +372,12 @@ impl<V: Clone> Deep<V> {
         let was_empty = self.kept.len() == 0;
         let left = self.kept.append(value, time_us);
         self.appended += 1;
-        let bytes = if self.kept.capacity() == self.capacity {
-            0
-        } else {
-            self.recharge()
+        let bytes = match self.appends_left.checked_sub(1) {
+            Some(appends_left) => {
+                self.appends_left = appends_left;
+                0
+            }
+            None => self.recharge(),
         };
         let left_len = left.len();
         Put {
@@ -375,7 +393,8 @@ impl<V: Clone> Deep<V> {
     /// Counts its memory anew; by how much it changed.
     fn recharge(&mut self) -> isize {
         let before = self.charged;
-        self.capacity = self.kept.capacity();
+        let appends_left = self.kept.appends_left().clamp(1, APPENDS_MAX) - 1;
+        self.appends_left = appends_left as u32;
         self.charged = size_of::<Self>() + self.kept.bytes();
         self.charged as isize - before as isize
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::signal::Signal;
 use crate::state::Settled;
 use crate::watch::Need;
-use crate::{Backpressure, Closed, CommitSeq, KeyId, Requirement};
+use crate::{Backpressure, Closed, CommitSeq, FeedStats, KeyId, Requirement};
 
 /// A subscriber to keys.
 #[derive(Debug)]
@@ -39,6 +39,8 @@ pub(crate) struct Entry {
     /// The number of the last update before it was watched.
     pub(crate) start: u64,
     pub(crate) is_dirty: bool,
+    /// Its values were taken away while the subscriber was paused.
+    pub(crate) is_cleared: bool,
 }
 
 impl Subscriber {
@@ -114,6 +116,8 @@ pub(crate) struct FeedState {
     pub(crate) is_paused: bool,
     pub(crate) is_stalled: bool,
     pub(crate) closed: Option<Closed>,
+    /// What had become of its updates when it was closed.
+    pub(crate) settled: FeedStats,
 }
 
 impl FeedState {

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crate::after::After;
-use crate::log::Chunk;
+use crate::past::Past;
 use crate::shared::Handle;
 use crate::signal::Signal;
 use crate::spec::{BoxedExtractor, boxed};
@@ -83,6 +83,9 @@ impl<V: Clone, O> Subscription<V, O> {
         };
         let is_resumed = subscription.watch(asks, from);
         subscription.begins_anew = from.is_some() && !is_resumed;
+        if let (Some(from), true) = (from, is_resumed) {
+            subscription.commit_seq = from;
+        }
         Ok((subscription, is_resumed))
     }
 
@@ -90,16 +93,20 @@ impl<V: Clone, O> Subscription<V, O> {
     /// subscription the extractor is replaced, and the cursor stays: nothing is seen twice.
     ///
     /// # Errors
-    /// When the id is unknown.
+    /// When the id is unknown, or the subscription was closed.
     pub fn add<E>(&mut self, id: KeyId, extractor: E) -> Result<Grant, SubscribeError>
     where
         O: 'static,
         E: Extractor<V, Output: Into<O>> + 'static,
     {
         let ask = ask(&self.shared, id, boxed(extractor))?;
+        if let Some(closed) = self.closed() {
+            return Err(SubscribeError::Closed(closed));
+        }
         self.watch(vec![ask], None);
-        let granted = self.granted(id);
-        Ok(granted.expect("a key that was added is watched"))
+        // A neighbour's call may have closed it since.
+        let closed = SubscribeError::Closed(Closed::Overrun);
+        self.granted(id).ok_or(closed)
     }
 
     /// Takes a key out; whether it was in. Its history keeps its depth for a while, so that a
@@ -268,13 +275,15 @@ impl<V: Clone, O> Subscription<V, O> {
             let fresh = view.fresh() as u64;
             let (id, range, missed) = (view.id(), view.range(), view.missed());
             let is_cleared = view.is_cleared() && view.appended > 0;
+            // Of a window of no values only the fact that the key changed is shown.
+            let is_told = view.is_empty() && missed > 0;
             let extracted = extractor.extract(view);
             let filtered = extracted.filtered().min(fresh);
             self.stats.missed -= fresh;
             self.stats.filtered += filtered;
             self.stats.delivered += fresh - filtered;
             let extract = extracted.into_output();
-            if extract.is_some() || is_cleared {
+            if extract.is_some() || is_cleared || is_told {
                 updates.push(KeyUpdate {
                     id,
                     range,
@@ -297,12 +306,12 @@ impl<V: Clone, O> Subscription<V, O> {
     fn watch(&mut self, asks: Vec<Ask<V, O>>, from: Option<CommitSeq>) -> bool {
         let shared = Arc::clone(&self.shared);
         let settings = &shared.settings;
-        let past = from.and_then(|from| Past::after(&shared, from));
+        let mut past = from.and_then(|from| Past::after(&shared, from));
         let mut replaced = Vec::new();
         let mut state = shared.state.lock();
         // Only what came since needs to be counted under this lock.
-        let since = past.map(|past| past.complete(&mut state));
-        let since = since.flatten();
+        let is_resumed = past.as_mut().is_some_and(|past| past.complete(&mut state));
+        let since = past.as_ref().filter(|_| is_resumed);
         for ask in asks {
             let Ask {
                 id,
@@ -318,11 +327,7 @@ impl<V: Clone, O> Subscription<V, O> {
                     at
                 }
                 None => {
-                    let from = match since.as_ref().map(|counts| counts.get(&id)) {
-                        None => Start::Now,
-                        Some(None) => Start::Seen,
-                        Some(Some(unseen)) => Start::Unseen(*unseen),
-                    };
+                    let from = since.map_or(Start::Now, |past| past.of(id));
                     state.watch(self.number, id, (requirement, need), from, settings)
                 }
             };
@@ -335,51 +340,11 @@ impl<V: Clone, O> Subscription<V, O> {
         // Unlocked before extractors that were replaced are dropped.
         drop(state);
         let waiting = self.signal.is_pending();
-        drop(replaced);
+        drop((replaced, past));
         if waiting {
             shared.wake(std::slice::from_ref(&self.signal));
         }
-        since.is_some()
-    }
-}
-
-/// How many updates of each key came after a commit, counted from the log without holding the
-/// lock.
-struct Past<V> {
-    commit_seq: CommitSeq,
-    position: u64,
-    counted_to: u64,
-    chunks: Vec<Arc<Chunk<V>>>,
-}
-
-impl<V: Clone> Past<V> {
-    fn after(shared: &Handle<V>, commit_seq: CommitSeq) -> Option<Self> {
-        let mut state = shared.state.lock();
-        let (position, chunks) = state.log_after(commit_seq)?;
-        let counted_to = state.log_end();
-        Some(Self {
-            commit_seq,
-            position,
-            counted_to,
-            chunks,
-        })
-    }
-
-    /// The counts up to now; `None` if the log was cut meanwhile.
-    fn complete(self, state: &mut crate::state::State<V>) -> Option<HashMap<KeyId, u64>> {
-        let mut counts = HashMap::new();
-        let (_, later) = state.log_after(self.commit_seq)?;
-        let all = || self.chunks.iter().chain(&later);
-        let later = later.iter().map(|chunk| chunk.from(self.counted_to));
-        let earlier = self.chunks.iter().map(|chunk| chunk.from(self.position));
-        for update in earlier.chain(later).flatten() {
-            *counts.entry(update.id).or_insert(0) += 1;
-        }
-        // A key that was cleared has changed, with or without an update.
-        for id in all().flat_map(|chunk| chunk.cleared_after(self.commit_seq)) {
-            counts.entry(id).or_insert(0);
-        }
-        Some(counts)
+        is_resumed
     }
 }
 

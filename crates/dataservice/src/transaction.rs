@@ -145,7 +145,7 @@ impl<V: Clone> Transaction<V> {
                 let span_us = i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
                 len_within(&all_times, span_us)
             }
-            Requirement::All { .. } | Requirement::Since { .. } => usize::MAX,
+            Requirement::All { count_max, .. } | Requirement::Since { count_max } => count_max,
         };
         let series = Series::own(all_times, all).last(len);
         Some(View {

@@ -5,7 +5,7 @@ use crate::after::After;
 use crate::buffer::Left;
 use crate::builder::Settings;
 use crate::slot::Slot;
-use crate::watch::WatchIndex;
+use crate::watch::{Watch, WatchIndex};
 use crate::{CommitSeq, KeyId, Schema};
 
 use buffer_core::KeySeq;
@@ -81,7 +81,7 @@ impl<V: Clone> State<V> {
         let mut cleared = 0;
         let commit_seq = self.commit_seq.next();
         for id in ids {
-            let (mut values, len, bytes) = self.slots.at_mut(id.index()).clear();
+            let (mut values, kept, len, bytes) = self.slots.at_mut(id.index()).clear();
             if len == 0 {
                 continue;
             }
@@ -96,12 +96,16 @@ impl<V: Clone> State<V> {
             if let Some(earlier) = std::mem::replace(&mut newest, values.pop()) {
                 after.value(earlier);
             }
-            after.left(Left::Registered(values));
+            after.left(match kept {
+                Some(kept) => Left::Kept(values, kept),
+                None => Left::Registered(values),
+            });
             if self.is_logging() {
                 self.log.clear(*id, commit_seq);
             }
             if let Some(watch) = self.slots.at(id.index()).watch() {
                 self.tell(watch, after);
+                self.note_cleared(watch);
             }
         }
         if cleared > 0 {
@@ -110,18 +114,28 @@ impl<V: Clone> State<V> {
         newest
     }
 
-    pub(super) fn is_logging(&self) -> bool {
-        self.log.retain > 0 || self.feeds.len() > 0
+    /// Those who are paused have no number that says it.
+    fn note_cleared(&mut self, index: WatchIndex) {
+        let Some(watch) = self.watches.get(index.place()) else {
+            return;
+        };
+        for watcher in &watch.watchers {
+            if let Some(subscriber) = self.subscribers.get_mut(watcher.subscriber)
+                && subscriber.is_paused
+                && let Some(Some(entry)) = subscriber.entries.get_mut(watcher.entry as usize)
+            {
+                entry.is_cleared = true;
+            }
+        }
     }
 
-    /// Copies the updates into the log. If a clone panics, what was copied stays unmarked at its
-    /// end and is taken back by the next commit.
+    pub(super) fn is_logging(&self) -> bool {
+        self.log.retain > 0 || self.feeds_open > 0
+    }
+
     fn push_to_log(&mut self, staged: &[Staged<V>], after: &mut After<V>) -> usize {
         let place = self.log.reserve(staged.len(), after);
-        for update in staged {
-            self.log
-                .push(update.id, update.time_us, update.value.clone());
-        }
+        self.log.copy(staged);
         place
     }
 
@@ -159,7 +173,9 @@ impl<V: Clone> State<V> {
         };
         let was_deep = matches!(slot, Slot::Deep { .. });
         let put = slot.put(time_us, value, wanted, &settings.registry);
-        if !was_deep && matches!(slot, Slot::Deep { .. }) {
+        if !was_deep && let Slot::Deep { watch, deep, .. } = slot {
+            let watch = watch.and_then(|index| self.watches.get(index.place()));
+            (deep.span_us, deep.span_depth_max) = watch.map_or((0, 0), Watch::span);
             self.became_deep(id);
         }
         self.counts.values += usize::from(put.was_empty);
@@ -168,10 +184,8 @@ impl<V: Clone> State<V> {
         if let Some(value) = put.left {
             after.value(value);
         }
-        match put.segment {
-            Some(left) if settings.weigh.is_some() => after.values.extend(left.into_values()),
-            Some(left) => after.left(left),
-            None => {}
+        if let Some(left) = put.segment {
+            self.lose(left, after);
         }
         put.seq
     }
@@ -185,12 +199,15 @@ impl<V: Clone> State<V> {
     ) -> u64 {
         let id = update.id;
         let schema = settings.describe.map(|describe| describe(&update.value));
-        let gained = settings.weigh.map_or(0, |weigh| weigh(&update.value));
+        if let Some(weigh) = settings.weigh {
+            let gained = weigh(&update.value);
+            self.memory.charge(gained as isize);
+        }
         let before = after.values.len();
         let seq = self.put(update, settings, after);
         if let Some(weigh) = settings.weigh {
             let lost: usize = after.values[before..].iter().map(weigh).sum();
-            self.memory.charge(gained as isize - lost as isize);
+            self.memory.charge(-(lost as isize));
         }
         if let Some(schema) = schema {
             self.note_shape(id, schema, seq);
@@ -230,7 +247,7 @@ impl<V: Clone> State<V> {
             let chunks = self.log.bytes();
             self.log.mark(self.commit_seq);
             for (_, feed) in self.feeds.iter_mut() {
-                if !feed.is_paused && feed.signal.mark() {
+                if !feed.is_paused && feed.closed.is_none() && feed.signal.mark() {
                     after.wakes.push(std::sync::Arc::clone(&feed.signal));
                 }
             }

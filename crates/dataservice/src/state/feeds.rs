@@ -61,6 +61,7 @@ impl<V: Clone> State<V> {
             is_paused: false,
             is_stalled: false,
             closed: None,
+            settled: FeedStats::default(),
         };
         for id in ask.keys.into_iter().flatten() {
             feed.add(id, self.slots.at(id.index()).appended());
@@ -79,6 +80,7 @@ impl<V: Clone> State<V> {
             feed.signal.mark();
         }
         self.blocking_feeds += usize::from(matches!(feed.backpressure, Backpressure::Block(_)));
+        self.feeds_open += 1;
         (self.feeds.insert(feed), is_resumed)
     }
 
@@ -101,11 +103,37 @@ impl<V: Clone> State<V> {
     }
 
     pub(crate) fn remove_feed(&mut self, number: u32, after: &mut After<V>) {
-        if let Some(feed) = self.feeds.remove(number) {
-            let is_blocking = matches!(feed.backpressure, Backpressure::Block(_));
-            self.blocking_feeds -= usize::from(is_blocking);
+        if let Some(feed) = self.feeds.remove(number)
+            && feed.closed.is_none()
+        {
+            self.feed_left(feed.backpressure, after);
         }
-        if !self.is_logging() {
+    }
+
+    /// Closes a feed: it reads nothing any more, and what waits is missed.
+    fn close_feed(&mut self, number: u32, why: Closed, after: &mut After<V>) {
+        let stats = self.feed_stats(number);
+        let Some(feed) = self.feeds.get_mut(number) else {
+            return;
+        };
+        feed.closed = Some(why);
+        feed.settled = FeedStats {
+            missed: stats.missed + stats.pending,
+            pending: 0,
+            ..stats
+        };
+        if feed.signal.mark() {
+            after.wakes.push(Arc::clone(&feed.signal));
+        }
+        let backpressure = feed.backpressure;
+        self.feed_left(backpressure, after);
+    }
+
+    fn feed_left(&mut self, backpressure: Backpressure, after: &mut After<V>) {
+        self.feeds_open -= 1;
+        let is_blocking = matches!(backpressure, Backpressure::Block(_));
+        self.blocking_feeds -= usize::from(is_blocking);
+        if self.feeds_open == 0 {
             self.log.seal();
         }
         self.trim_log(after);
@@ -123,6 +151,23 @@ impl<V: Clone> State<V> {
         self.trim_log(after);
     }
 
+    /// Closes feeds that are overrun and asked for that, also if they never poll.
+    pub(super) fn disconnect_feeds(&mut self, after: &mut After<V>) {
+        let is_overrun = |feed: &FeedState| {
+            feed.missed > 0
+                && feed.backpressure == Backpressure::Disconnect
+                && feed.closed.is_none()
+        };
+        let all = self.feeds.iter();
+        let overrun: Vec<u32> = all
+            .filter(|(_, it)| is_overrun(it))
+            .map(|(n, _)| n)
+            .collect();
+        for number in overrun {
+            self.close_feed(number, Closed::Overrun, after);
+        }
+    }
+
     pub(crate) fn poll_feed(&mut self, number: u32, after: &mut After<V>) -> Option<FeedPolled<V>> {
         self.log.seal();
         let feed = self.feeds.get_mut(number)?;
@@ -135,9 +180,14 @@ impl<V: Clone> State<V> {
         }
         let is_overrun = feed.missed > 0;
         if is_overrun && feed.backpressure == Backpressure::Disconnect {
-            feed.closed = Some(Closed::Overrun);
+            self.close_feed(number, Closed::Overrun, after);
+            self.feeds.get_mut(number)?.signal.clear();
             return None;
         }
+        let is_reset = is_overrun && feed.backpressure == Backpressure::Reset;
+        // Copying comes first: if a clone panics, nothing counts as seen.
+        let newest = is_reset.then(|| self.newest());
+        let feed = self.feeds.get_mut(number)?;
         let mut polled = FeedPolled {
             chunks: self.log.after(feed.position, feed.commit_seq),
             position: feed.position,
@@ -149,12 +199,10 @@ impl<V: Clone> State<V> {
         feed.position = self.log.end();
         feed.commit_seq = self.commit_seq;
         feed.is_stalled = false;
-        if is_overrun && feed.backpressure == Backpressure::Reset {
+        if let Some(newest) = newest {
             let chunks = polled.chunks.drain(..);
             let skipped = chunks.map(|chunk| feed.count(chunk.from(polled.position)));
             polled.missed += skipped.sum::<u64>();
-            let newest = self.newest();
-            let feed = self.feeds.get_mut(number)?;
             let contained = newest.into_iter().filter(|(id, _)| feed.contains(*id));
             polled.reset = Some(contained.collect());
         }
@@ -194,6 +242,9 @@ impl<V: Clone> State<V> {
         let Some(feed) = self.feeds.get(number) else {
             return FeedStats::default();
         };
+        if feed.closed.is_some() {
+            return feed.settled;
+        }
         let committed = match &feed.keys {
             None => self.log.end() - feed.start,
             Some(keys) => keys
@@ -214,24 +265,33 @@ impl<V: Clone> State<V> {
     /// Drops what no feed and nobody who resumes needs. What a feed has not read of that counts as
     /// missed.
     pub(crate) fn trim_log(&mut self, after: &mut After<V>) {
-        let end = self.log.end();
-        let mut needed = end.saturating_sub(self.log.retain as u64);
-        for (_, feed) in self.feeds.iter() {
-            if !feed.is_paused && feed.closed.is_none() {
-                let oldest = end.saturating_sub(feed.updates_max as u64);
-                needed = needed.min(feed.position.max(oldest));
-            }
-        }
-        while self.log.oldest().is_some_and(|chunk| chunk.end() <= needed) {
+        while self.log.oldest().is_some_and(|it| !self.is_needed(it)) {
             self.drop_chunk(after);
         }
+    }
+
+    /// Whether a chunk holds something that a feed has not seen, or that is kept for those who
+    /// resume.
+    fn is_needed(&self, chunk: &Chunk<V>) -> bool {
+        let end = self.log.end();
+        if chunk.end() > end.saturating_sub(self.log.retain as u64) {
+            return true;
+        }
+        let mut feeds = self.feeds.iter();
+        feeds.any(|(_, feed)| {
+            let is_reading = !feed.is_paused && feed.closed.is_none();
+            let oldest = end.saturating_sub(feed.updates_max as u64);
+            // There may be commits without updates, which only cleared keys.
+            let is_unseen = chunk.end() > feed.position || chunk.last_commit() > feed.commit_seq;
+            is_reading && is_unseen && chunk.end() > oldest
+        })
     }
 
     /// Drops the oldest chunk of the log, whoever may need it.
     pub(super) fn drop_chunk(&mut self, after: &mut After<V>) {
         let Some(chunk) = self.log.pop() else { return };
         for (_, feed) in self.feeds.iter_mut() {
-            if feed.position < chunk.end() {
+            if feed.closed.is_none() && feed.position < chunk.end() {
                 feed.missed += feed.count(chunk.from(feed.position));
                 feed.position = chunk.end();
             }

@@ -6,6 +6,7 @@ use super::State;
 use super::watch::is_too_deep;
 use crate::after::After;
 use crate::builder::Settings;
+use crate::slot::Slot;
 use crate::{Closed, KeyId};
 
 /// Keys that one call sweeps at most, so that it holds the lock for a fraction of a millisecond.
@@ -51,6 +52,7 @@ impl<V: Clone> State<V> {
         self.expire(now, settings, &mut maintained, after);
         self.give_back(settings, &mut maintained, after);
         self.disconnect(settings, after);
+        self.disconnect_feeds(after);
         maintained
     }
 
@@ -91,13 +93,15 @@ impl<V: Clone> State<V> {
         let watch = self.slots.at(id.index()).watch();
         let watch = watch.and_then(|at| self.watches.get(at.place()));
         watch.map_or(1, |watch| {
-            let (span_us, _) = watch.span();
+            let (span_us, depth_max) = watch.span();
             let needed = watch.deepest(1);
-            // A span needs what it has grown to.
-            if span_us > 0 {
-                needed.max(self.slots.at(id.index()).depth())
-            } else {
-                needed
+            // A span needs twice what it holds, so that it does not soon grow again.
+            match self.slots.at(id.index()) {
+                Slot::Deep { deep, .. } if span_us > 0 => {
+                    let within = deep.kept.within(span_us, depth_max).len();
+                    needed.max(within.saturating_mul(2).min(depth_max))
+                }
+                _ => needed,
             }
         })
     }
@@ -163,13 +167,15 @@ impl<V: Clone> State<V> {
         }
         while self.bytes() < self.memory.limit / 2 {
             let Some(id) = self.cut.pop() else { return };
-            let watch = self.slots.at(id.index()).watch();
-            let watch = watch.and_then(|at| self.watches.get_mut(at.place()));
-            if let Some(watch) = watch
-                && watch.cut_to.take().is_some()
-            {
-                maintained.regrown += 1;
-                self.bring_about(id, settings);
+            let index = self.ensure_watch(id);
+            let before = self.slots.at(id.index()).depth();
+            super::watch::present_watch(&mut self.watches, index).cut_to = None;
+            self.bring_about(id, settings);
+            let slot = self.slots.at_mut(id.index());
+            maintained.regrown += usize::from(slot.depth() > before);
+            if super::watch::present_watch(&mut self.watches, index).is_idle() {
+                slot.set_watch(None);
+                self.watches.remove(index.place());
             }
         }
     }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use super::{Staged, State};
 use crate::after::After;
+use crate::buffer::Left;
 use crate::slot::Slot;
 use crate::{KeyId, Refusal};
 
@@ -117,7 +118,7 @@ impl<V: Clone> State<V> {
             let Some(id) = self.too_deep.pop() else {
                 return;
             };
-            let depth = self.needed(id);
+            let depth = self.needed(id).max(self.depth_default);
             self.shrink(id, depth, after);
             self.unlist(id);
         }
@@ -131,13 +132,15 @@ impl<V: Clone> State<V> {
         deep.dedup();
         deep.retain(|id| matches!(self.slots.at(id.index()), Slot::Deep { .. }));
         deep.sort_by_key(|id| self.slots.at(id.index()).bytes());
-        let is_any = !deep.is_empty();
+        let mut is_any = false;
         for id in deep.iter().rev() {
             if self.bytes() <= target {
                 break;
             }
-            let depth = self.slots.at(id.index()).depth() / 2;
-            self.cut(*id, depth.max(1), after);
+            // A buffer of somebody else's need not do as it is told.
+            let (bytes, depth) = (self.bytes(), self.slots.at(id.index()).depth());
+            self.cut(*id, (depth / 2).max(1), after);
+            is_any |= self.bytes() < bytes || self.slots.at(id.index()).depth() < depth;
         }
         self.deep = deep;
         is_any
@@ -193,8 +196,21 @@ impl<V: Clone> State<V> {
         self.counts.displaced += len as u64;
         self.counts.resizes += u64::from(bytes != 0);
         if let Some(left) = left {
-            after.left(left);
+            self.lose(left, after);
         }
         len
+    }
+
+    /// Values left a history: what they weigh is free.
+    pub(super) fn lose(&mut self, left: Left<V>, after: &mut After<V>) {
+        let left = match self.weigh {
+            Some(weigh) => {
+                let (left, weight) = left.weighed(weigh);
+                self.memory.charge(-(weight as isize));
+                left
+            }
+            None => left,
+        };
+        after.left(left);
     }
 }

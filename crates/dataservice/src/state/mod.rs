@@ -44,6 +44,8 @@ pub(crate) struct State<V> {
     watches: Slab<Watch>,
     subscribers: Slab<Subscriber>,
     feeds: Slab<FeedState>,
+    /// How many feeds are not closed.
+    feeds_open: usize,
     log: Log<V>,
     /// What is known of the shapes of values, by the number of the key; empty if nobody said how
     /// to tell them.
@@ -54,6 +56,8 @@ pub(crate) struct State<V> {
     deep: Vec<KeyId>,
     /// Keys whose histories were cut for lack of memory.
     cut: Vec<KeyId>,
+    weigh: Option<fn(&V) -> usize>,
+    depth_default: usize,
     /// How many subscribers, and how many feeds, make commits wait.
     blocking_subscribers: usize,
     blocking_feeds: usize,
@@ -89,11 +93,14 @@ impl<V: Clone> State<V> {
             watches: Slab::new(),
             subscribers: Slab::new(),
             feeds: Slab::new(),
-            log: Log::new(settings.limits.resume_updates),
+            feeds_open: 0,
+            log: Log::new(settings.limits.resume_updates, settings.weigh),
             shapes: Vec::new(),
             too_deep: Vec::new(),
             deep: Vec::new(),
             cut: Vec::new(),
+            weigh: settings.weigh,
+            depth_default: settings.limits.depth_default,
             blocking_subscribers: 0,
             blocking_feeds: 0,
             memory: Memory::new(settings.limits.memory_max),

@@ -135,6 +135,7 @@ impl<V: Clone> State<V> {
         if subscriber.is_paused {
             // A snapshot of a paused one sees all keys, and none is told of.
             for entry in subscriber.entries.iter_mut().flatten() {
+                entry.is_cleared = false;
                 entry.cursor = slots.at(entry.id.index()).appended();
             }
             return;

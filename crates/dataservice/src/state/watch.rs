@@ -49,8 +49,9 @@ impl<V: Clone> State<V> {
         if let Some(subscriber) = self.subscribers.get_mut(number) {
             subscriber.settled = settled;
             subscriber.closed = Some(why);
-            subscriber.signal.mark();
-            after.wakes.push(Arc::clone(&subscriber.signal));
+            if subscriber.signal.mark() {
+                after.wakes.push(Arc::clone(&subscriber.signal));
+            }
         }
     }
 
@@ -100,6 +101,7 @@ impl<V: Clone> State<V> {
             cursor,
             start: cursor,
             is_dirty: is_paused || is_changed,
+            is_cleared: is_paused && is_changed,
         });
         if is_changed && !is_paused {
             subscriber.dirty.push(at);
@@ -167,8 +169,15 @@ impl<V: Clone> State<V> {
         if subscriber.closed.is_some() {
             return;
         }
-        subscriber.is_paused = true;
-        subscriber.dirty.clear();
+        if std::mem::replace(&mut subscriber.is_paused, true) {
+            return;
+        }
+        // What waits to be polled still does afterwards.
+        for at in subscriber.dirty.drain(..) {
+            if let Some(Some(entry)) = subscriber.entries.get_mut(at as usize) {
+                entry.is_cleared = self.slots.at(entry.id.index()).appended() == entry.cursor;
+            }
+        }
         subscriber.signal.clear();
         for entry in subscriber.entries.iter_mut().flatten() {
             entry.is_dirty = true;
@@ -198,7 +207,8 @@ impl<V: Clone> State<V> {
         for (at, entry) in (0..).zip(entries) {
             let Some(entry) = entry else { continue };
             let slot = slots.at(entry.id.index());
-            entry.is_dirty = slot.appended() > entry.cursor;
+            let is_cleared = std::mem::take(&mut entry.is_cleared);
+            entry.is_dirty = is_cleared || slot.appended() > entry.cursor;
             if entry.is_dirty {
                 dirty.push(at);
             } else if let Some(watch) = slot.watch().and_then(|at| watches.get_mut(at.place())) {
