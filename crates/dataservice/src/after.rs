@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use buffer_core::Displaced;
+
 use crate::buffer::Left;
 use crate::log::{Chunk, Update};
 use crate::signal::Signal;
@@ -31,6 +33,18 @@ impl<V> After<V> {
     pub(crate) fn value(&mut self, value: V) {
         if std::mem::needs_drop::<V>() {
             self.values.push(value);
+        }
+    }
+
+    /// What an append displaced: a value, or a segment that was left.
+    #[inline]
+    pub(crate) fn displaced(&mut self, displaced: Displaced<V>) {
+        if displaced.is_one() {
+            if let Some(value) = displaced.into_newest() {
+                self.value(value);
+            }
+        } else {
+            self.left.push(Left::Values(displaced));
         }
     }
 

@@ -14,8 +14,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use buffer_core::{Displaced, History, Reader, Room};
+use buffer_core::{Displaced, History, Pool, Reader, Room};
 
+use crate::after::After;
 use crate::{Sample, Series};
 
 /// Keeps the last values of one key, in the order in which they were committed.
@@ -108,6 +109,8 @@ pub(crate) struct Registry<V> {
     /// For values that no registered buffer is made for.
     pub(crate) share: bool,
     pub(crate) room: Room,
+    /// Segments that were left, to be filled again.
+    pub(crate) pool: Pool<V>,
 }
 
 impl<V> Clone for Registry<V> {
@@ -116,6 +119,7 @@ impl<V> Clone for Registry<V> {
             registered: self.registered.clone(),
             share: self.share,
             room: self.room,
+            pool: self.pool.clone(),
         }
     }
 }
@@ -126,6 +130,7 @@ impl<V> Default for Registry<V> {
             registered: Vec::new(),
             share: !std::mem::needs_drop::<V>(),
             room: Room::default(),
+            pool: Pool::new(0),
         }
     }
 }
@@ -141,8 +146,11 @@ pub(crate) enum Kept<V> {
 pub(crate) enum Left<V> {
     Values(Displaced<V>),
     Registered(Vec<V>),
-    /// Values, and the buffer that they were in.
-    Kept(Vec<V>, Kept<V>),
+    /// Values, and the buffer that they were in, which is dropped with them.
+    Kept(
+        Vec<V>,
+        #[expect(dead_code, reason = "held to be dropped")] Box<Kept<V>>,
+    ),
 }
 
 impl<V> Left<V> {
@@ -184,7 +192,7 @@ impl<V: Clone> Registry<V> {
                 return Kept::Registered(make(depth));
             }
         }
-        let mut history = History::with_room(depth, self.room);
+        let mut history = History::with_room(depth, self.room).with_pool(&self.pool);
         if self.share {
             let reader = history.reader();
             Kept::Shared(history, reader)
@@ -195,16 +203,34 @@ impl<V: Clone> Registry<V> {
 }
 
 impl<V: Clone> Kept<V> {
-    /// Appends a value; how many left, and the one that did, if it has to be dropped.
+    /// Appends a value, and says how many left for it.
     #[inline(always)]
-    pub(crate) fn append(&mut self, value: V, time_us: i64) -> Left<V> {
+    pub(crate) fn append(&mut self, value: V, time_us: i64, after: &mut After<V>) -> usize {
         match self {
             Self::Shared(history, _) | Self::Owned(history) => {
-                Left::Values(history.append(value, time_us).displaced)
+                let displaced = history.append(value, time_us).displaced;
+                let len = displaced.len();
+                if !displaced.holds_nothing() {
+                    after.displaced(displaced);
+                }
+                len
             }
             Self::Registered(buffer) => {
-                Left::Registered(buffer.append(value, time_us).into_iter().collect())
+                let left = buffer.append(value, time_us);
+                let len = usize::from(left.is_some());
+                if let Some(value) = left {
+                    after.value(value);
+                }
+                len
             }
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_empty(&self) -> bool {
+        match self {
+            Self::Shared(history, _) | Self::Owned(history) => history.is_empty(),
+            Self::Registered(buffer) => buffer.is_empty(),
         }
     }
 

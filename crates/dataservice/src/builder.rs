@@ -5,10 +5,14 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use buffer_core::Room;
+use buffer_core::{Pool, Room};
 
 use crate::buffer::{Buffer, Registry};
 use crate::{BuildError, DataService, Schema};
+
+/// The memory of histories that is kept to be used again: this part of all, and this much at most.
+const SPARE_PART: usize = 16;
+const SPARE_BYTES_MAX: usize = 64 << 20;
 
 /// Sets the limits of a [`DataService`].
 ///
@@ -260,6 +264,8 @@ where
             settings.registry.share = false;
         }
         settings.registry.room = limits.room;
+        let spare = (limits.memory_max / SPARE_PART).min(SPARE_BYTES_MAX);
+        settings.registry.pool = Pool::new(spare);
         Ok(DataService::with_settings(settings))
     }
 }

@@ -52,6 +52,7 @@ mod error;
 mod extract;
 mod feed;
 mod frame;
+mod gate;
 mod id;
 mod keys;
 mod log;

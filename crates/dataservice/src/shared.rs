@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::after::After;
 use crate::builder::Settings;
 use crate::cascade::TooDeep;
+use crate::gate::Gate;
 use crate::signal::Signal;
 use crate::state::{Maintained, Memory, Staged, State};
 use crate::sync::{AtomicU64, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, RwLock};
@@ -14,7 +15,7 @@ use crate::{CommitSeq, KeyId, Mismatch, Refusal, RegisterError, Requirement, Sch
 
 #[derive(Debug)]
 pub(crate) struct Shared<V> {
-    pub(crate) state: Mutex<State<V>>,
+    pub(crate) state: Gate<State<V>>,
     pub(crate) settings: Settings<V>,
     /// Where commits wait for readers that block them.
     room: Condvar,
@@ -70,7 +71,7 @@ impl<V> Shared<V> {
 impl<V: Clone> Shared<V> {
     pub(crate) fn new(settings: Settings<V>) -> Self {
         Self {
-            state: Mutex::new(State::new(&settings)),
+            state: Gate::new(State::new(&settings)),
             settings,
             room: Condvar::default(),
             keys: AtomicUsize::new(0),
@@ -281,7 +282,7 @@ impl<V: Clone> Shared<V> {
     /// The lock, once nobody who makes commits wait would lose something by this one, or was waited
     /// for in vain.
     fn wait_for_readers(&self, staged: &[Staged<V>]) -> MutexGuard<'_, State<V>> {
-        let mut state = self.state.lock();
+        let mut state = self.state.lock_unfair();
         if !state.is_waited_for() || crate::cascade::depth() > 0 {
             return state;
         }
@@ -333,11 +334,13 @@ impl<V: Clone> Shared<V> {
         commit: impl FnOnce(&mut State<V>) -> CommitSeq,
     ) -> CommitSeq {
         if !state.commit_seq.number().is_multiple_of(TIMED_EVERY) {
-            return commit(&mut state);
+            let commit_seq = commit(&mut state);
+            self.state.release(state);
+            return commit_seq;
         }
         let start = Instant::now();
         let commit_seq = commit(&mut state);
-        drop(state);
+        self.state.release(state);
         let took = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.times.timed.fetch_add(1, Ordering::Relaxed);
         self.times.nanoseconds.fetch_add(took, Ordering::Relaxed);

@@ -4,6 +4,7 @@
 //! everything that only watched keys need lies in a [`Watch`](crate::watch::Watch). A number that
 //! only keeps its newest value takes 32 bytes.
 
+use crate::after::After;
 use crate::buffer::{Kept, Left, Registry};
 use crate::watch::WatchIndex;
 use crate::{Requirement, Sample, Series};
@@ -48,14 +49,12 @@ pub(crate) struct Deep<V> {
 /// long as an append, and is off by little until then.
 const APPENDS_MAX: usize = 64;
 
-/// What a put did to a slot.
-pub(crate) struct Put<V> {
+/// What a put did to a slot. What no longer fits is in the [`After`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Put {
     pub(crate) seq: u64,
-    /// What no longer fits.
-    pub(crate) left: Option<V>,
+    /// How many values no longer fit.
     pub(crate) left_len: usize,
-    /// What cannot be dropped here and is no single value.
-    pub(crate) segment: Option<Left<V>>,
     /// By how much the memory of the key changed, in bytes.
     pub(crate) bytes: isize,
     pub(crate) was_empty: bool,
@@ -191,7 +190,8 @@ impl<V: Clone> Slot<V> {
         value: V,
         depth: usize,
         registry: &Registry<V>,
-    ) -> Put<V> {
+        after: &mut After<V>,
+    ) -> Put {
         match self {
             Self::Empty { watch, appended } if depth <= 1 => {
                 let seq = *appended + 1;
@@ -202,12 +202,12 @@ impl<V: Clone> Slot<V> {
                     time_us,
                     value,
                 };
-                Put::nothing_left(seq, true)
+                Put::of_newest(seq, true)
             }
             Self::Empty { watch, appended } => {
                 let mut deep = Deep::new(registry.make(depth, &value), *appended);
                 let watch = *watch;
-                let put = deep.put(time_us, value);
+                let put = deep.put(time_us, value, after);
                 *self = Self::Deep {
                     watch,
                     idle_rounds: 0,
@@ -219,17 +219,14 @@ impl<V: Clone> Slot<V> {
                 let (seq, left) = self
                     .put_newest(time_us, value)
                     .unwrap_or_else(|_| unreachable!("the slot holds its newest value"));
-                Put {
-                    left: Some(left),
-                    left_len: 1,
-                    ..Put::nothing_left(seq, false)
-                }
+                after.value(left);
+                Put::of_newest(seq, false)
             }
             Self::Deep {
                 idle_rounds, deep, ..
             } => {
                 *idle_rounds = 0;
-                deep.put(time_us, value)
+                deep.put(time_us, value, after)
             }
         }
     }
@@ -254,7 +251,8 @@ impl<V: Clone> Slot<V> {
                     unreachable!("the slot held its newest value");
                 };
                 let mut deep = Deep::new(registry.make(depth, &value), appended - 1);
-                let put = deep.put(time_us, value);
+                // The history is empty, so that nothing leaves it.
+                let put = deep.put(time_us, value, &mut After::new());
                 *self = Self::Deep {
                     watch,
                     idle_rounds,
@@ -304,7 +302,11 @@ impl<V: Clone> Slot<V> {
             None => Self::Empty { watch, appended },
         };
         let (kept, bytes) = std::mem::replace(self, shallow).into_kept();
-        (kept.map(|kept| Left::Kept(values, kept)), left_len, bytes)
+        (
+            kept.map(|kept| Left::Kept(values, Box::new(kept))),
+            left_len,
+            bytes,
+        )
     }
 
     /// Takes away every value, the newest last, with what kept them; how many there were, and by
@@ -360,17 +362,13 @@ impl<V: Clone> Deep<V> {
         }
     }
 
-    fn put(&mut self, time_us: i64, value: V) -> Put<V> {
-        if self.span_us > 0
-            && self.kept.len() == self.kept.depth()
-            && self.kept.depth() < self.span_depth_max
-            && self.kept.lies_within(self.span_us, time_us)
-        {
-            let depth = self.kept.depth().saturating_mul(2);
-            self.kept.grow(depth.min(self.span_depth_max));
+    #[inline]
+    fn put(&mut self, time_us: i64, value: V, after: &mut After<V>) -> Put {
+        if self.span_us > 0 {
+            self.follow_span(time_us);
         }
-        let was_empty = self.kept.len() == 0;
-        let left = self.kept.append(value, time_us);
+        let was_empty = self.kept.is_empty();
+        let left_len = self.kept.append(value, time_us, after);
         self.appended += 1;
         let bytes = match self.appends_left.checked_sub(1) {
             Some(appends_left) => {
@@ -379,14 +377,23 @@ impl<V: Clone> Deep<V> {
             }
             None => self.recharge(),
         };
-        let left_len = left.len();
         Put {
             seq: self.appended,
-            left: None,
             left_len,
-            segment: Some(left),
             bytes,
             was_empty,
+        }
+    }
+
+    /// Grows while all that is held lies within the span that somebody reads.
+    fn follow_span(&mut self, time_us: i64) {
+        let depth = self.kept.depth();
+        if depth < self.span_depth_max
+            && self.kept.len() == depth
+            && self.kept.lies_within(self.span_us, time_us)
+        {
+            self.kept
+                .grow(depth.saturating_mul(2).min(self.span_depth_max));
         }
     }
 
@@ -400,13 +407,12 @@ impl<V: Clone> Deep<V> {
     }
 }
 
-impl<V> Put<V> {
-    fn nothing_left(seq: u64, was_empty: bool) -> Self {
+impl Put {
+    /// Only the newest value is kept.
+    fn of_newest(seq: u64, was_empty: bool) -> Self {
         Self {
             seq,
-            left: None,
-            left_len: 0,
-            segment: None,
+            left_len: usize::from(!was_empty),
             bytes: 0,
             was_empty,
         }

@@ -38,7 +38,6 @@ pub(crate) struct Entry {
     pub(crate) cursor: u64,
     /// The number of the last update before it was watched.
     pub(crate) start: u64,
-    pub(crate) is_dirty: bool,
     /// Its values were taken away while the subscriber was paused.
     pub(crate) is_cleared: bool,
 }
@@ -73,15 +72,13 @@ impl Subscriber {
         }
     }
 
-    /// Notes that a key changed; `true` if it is the first since the last poll.
+    /// Notes that a key changed, which it had seen up to then; `true` if it is the first since the
+    /// last poll.
+    #[inline]
     pub(crate) fn tell(&mut self, at: u32) -> bool {
-        let Some(Some(entry)) = self.entries.get_mut(at as usize) else {
-            return false;
-        };
-        if entry.is_dirty {
+        if self.is_paused {
             return false;
         }
-        entry.is_dirty = true;
         self.dirty.push(at);
         self.signal.mark()
     }

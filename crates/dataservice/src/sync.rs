@@ -4,12 +4,12 @@
 //! last call that may panic.
 
 #[cfg(not(loom))]
-pub(crate) use self::real::{Condvar, Mutex, MutexGuard, RwLock};
+pub(crate) use self::real::{Condvar, Mutex, MutexGuard, RwLock, unlock_fair};
 #[cfg(not(loom))]
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 #[cfg(loom)]
-pub(crate) use self::model::{Condvar, Mutex, MutexGuard, RwLock};
+pub(crate) use self::model::{Condvar, Mutex, MutexGuard, RwLock, unlock_fair};
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
@@ -18,6 +18,11 @@ mod real {
     use std::time::Instant;
 
     pub(crate) use parking_lot::{Mutex, MutexGuard, RwLock};
+
+    /// Hands the lock to a thread that sleeps in front of it, if there is one.
+    pub(crate) fn unlock_fair<T>(guard: MutexGuard<'_, T>) {
+        MutexGuard::unlock_fair(guard);
+    }
 
     /// A condition variable that takes and returns the guard.
     #[derive(Debug, Default)]
@@ -46,7 +51,7 @@ mod real {
 
 #[cfg(loom)]
 mod model {
-    use std::sync::PoisonError;
+    use std::sync::{PoisonError, TryLockError};
     use std::time::Instant;
 
     pub(crate) use loom::sync::MutexGuard;
@@ -62,6 +67,18 @@ mod model {
         pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
             self.0.lock().unwrap_or_else(PoisonError::into_inner)
         }
+
+        pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+            match self.0.try_lock() {
+                Ok(guard) => Some(guard),
+                Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+                Err(TryLockError::WouldBlock) => None,
+            }
+        }
+    }
+
+    pub(crate) fn unlock_fair<T>(guard: MutexGuard<'_, T>) {
+        drop(guard);
     }
 
     /// Readers exclude each other too: a smaller model of the same promises.

@@ -39,8 +39,9 @@ pub(crate) struct Need {
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
     pub(crate) watchers: Vec<Watcher>,
-    /// Every watcher already knows that the key changed, so that a put has nobody to tell.
-    pub(crate) all_dirty: bool,
+    /// Watchers that have seen everything, to be told of the next put. Each watcher is either in
+    /// here, or on its subscriber's list of what changed; a paused one may be on neither.
+    pub(crate) clean: Vec<Watcher>,
     /// A watcher makes commits wait.
     pub(crate) blocking: u32,
     /// What watchers count on with how many do, ascending.
@@ -75,10 +76,10 @@ impl Watch {
         }
     }
 
-    pub(crate) fn remove(&mut self, watcher: Watcher) {
-        if let Some(at) = self.watchers.iter().position(|other| *other == watcher) {
-            self.watchers.swap_remove(at);
-        }
+    /// Takes a watcher out; whether it had seen everything.
+    pub(crate) fn remove(&mut self, watcher: Watcher) -> bool {
+        take(&mut self.watchers, watcher);
+        take(&mut self.clean, watcher)
     }
 
     /// How deep the greediest watcher wants it, at least `depth_default`, and no deeper than there
@@ -103,4 +104,9 @@ impl Watch {
     pub(crate) fn is_idle(&self) -> bool {
         self.watchers.is_empty() && !self.listed
     }
+}
+
+fn take(watchers: &mut Vec<Watcher>, watcher: Watcher) -> bool {
+    let at = watchers.iter().position(|other| *other == watcher);
+    at.map(|at| watchers.swap_remove(at)).is_some()
 }

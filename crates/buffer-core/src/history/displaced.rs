@@ -101,6 +101,13 @@ impl<T> Displaced<T> {
         self.len == 0
     }
 
+    /// Whether there is nothing in here but one value that left.
+    #[must_use]
+    #[inline]
+    pub fn is_one(&self) -> bool {
+        self.value.is_some() && self.rest.is_none()
+    }
+
     /// Whether there is nothing in here to drop: none left, or those that did are still in the
     /// history's segment.
     #[must_use]

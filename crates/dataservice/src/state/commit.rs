@@ -97,7 +97,7 @@ impl<V: Clone> State<V> {
                 after.value(earlier);
             }
             after.left(match kept {
-                Some(kept) => Left::Kept(values, kept),
+                Some(kept) => Left::Kept(values, Box::new(kept)),
                 None => Left::Registered(values),
             });
             if self.is_logging() {
@@ -172,7 +172,7 @@ impl<V: Clone> State<V> {
             _ => depth_default,
         };
         let was_deep = matches!(slot, Slot::Deep { .. });
-        let put = slot.put(time_us, value, wanted, &settings.registry);
+        let put = slot.put(time_us, value, wanted, &settings.registry, after);
         if !was_deep && let Slot::Deep { watch, deep, .. } = slot {
             let watch = watch.and_then(|index| self.watches.get(index.place()));
             (deep.span_us, deep.span_depth_max) = watch.map_or((0, 0), Watch::span);
@@ -181,12 +181,6 @@ impl<V: Clone> State<V> {
         self.counts.values += usize::from(put.was_empty);
         self.counts.displaced += put.left_len as u64;
         self.memory.charge(put.bytes);
-        if let Some(value) = put.left {
-            after.value(value);
-        }
-        if let Some(left) = put.segment {
-            self.lose(left, after);
-        }
         put.seq
     }
 
@@ -255,7 +249,7 @@ impl<V: Clone> State<V> {
                 self.trim_log(after);
             }
         }
-        if self.memory.is_over(self.log.bytes()) {
+        if self.memory.may_be_over(self.log.bytes()) && self.bytes() > self.memory.limit {
             self.relieve(0, after);
         }
         self.counts.wakes += after.wakes.len() as u64;
@@ -268,17 +262,16 @@ impl<V: Clone> State<V> {
         let Some(watch) = self.watches.get_mut(index.place()) else {
             return;
         };
-        if watch.all_dirty {
+        if watch.clean.is_empty() {
             return;
         }
         std::hint::cold_path();
-        for watcher in &watch.watchers {
+        for watcher in watch.clean.drain(..) {
             if let Some(subscriber) = self.subscribers.get_mut(watcher.subscriber)
                 && subscriber.tell(watcher.entry)
             {
                 after.wakes.push(std::sync::Arc::clone(&subscriber.signal));
             }
         }
-        watch.all_dirty = true;
     }
 }

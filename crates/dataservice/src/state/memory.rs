@@ -17,14 +17,20 @@ use crate::{KeyId, Refusal};
 
 #[derive(Debug)]
 pub(crate) struct Memory {
-    /// Everything but the log.
+    /// Everything but the log and spare segments.
     charged: isize,
     pub(crate) limit: usize,
+    /// What spare segments may take at most.
+    spare_max: usize,
 }
 
 impl Memory {
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { charged: 0, limit }
+    pub(crate) fn new(limit: usize, spare_max: usize) -> Self {
+        Self {
+            charged: 0,
+            limit,
+            spare_max,
+        }
     }
 
     #[inline(always)]
@@ -40,16 +46,17 @@ impl Memory {
             .saturating_add(log)
     }
 
+    /// Whether it may be too much, spare segments counted as if there were as many as there may be.
     #[inline(always)]
-    pub(crate) fn is_over(&self, log: usize) -> bool {
-        self.total(log) > self.limit
+    pub(crate) fn may_be_over(&self, log: usize) -> bool {
+        self.total(log).saturating_add(self.spare_max) > self.limit
     }
 }
 
 impl<V: Clone> State<V> {
     /// All the memory that is counted, in bytes.
     pub(crate) fn bytes(&self) -> usize {
-        self.memory.total(self.log.bytes())
+        self.memory.total(self.log.bytes()) + self.pool.bytes()
     }
 
     /// Makes room for so many more bytes; `Err` has how many there would be.
@@ -102,6 +109,7 @@ impl<V: Clone> State<V> {
         std::hint::cold_path();
         let target = self.memory.limit.saturating_sub(bytes);
         self.log.spares().release();
+        self.pool.clear();
         self.shrink_idle(target, after);
         if self.bytes() > target {
             self.retain(0, after);

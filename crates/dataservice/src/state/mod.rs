@@ -28,7 +28,7 @@ use crate::subscriber::{FeedState, Subscriber};
 use crate::watch::Watch;
 use crate::{CommitSeq, KeyId, Schema};
 
-use buffer_core::{Generation, KeySeq};
+use buffer_core::{Generation, KeySeq, Pool};
 
 pub use maintain::Maintained;
 
@@ -62,6 +62,8 @@ pub(crate) struct State<V> {
     blocking_subscribers: usize,
     blocking_feeds: usize,
     pub(crate) memory: Memory,
+    /// Spare segments of histories.
+    pool: Pool<V>,
     pub(crate) commit_seq: CommitSeq,
     pub(crate) counts: Counts,
     sweep: maintain::Sweep,
@@ -88,6 +90,7 @@ struct KeyShape {
 
 impl<V: Clone> State<V> {
     pub(crate) fn new(settings: &Settings<V>) -> Self {
+        let pool = settings.registry.pool.clone();
         Self {
             slots: Chunked::new(),
             watches: Slab::new(),
@@ -103,7 +106,8 @@ impl<V: Clone> State<V> {
             depth_default: settings.limits.depth_default,
             blocking_subscribers: 0,
             blocking_feeds: 0,
-            memory: Memory::new(settings.limits.memory_max),
+            memory: Memory::new(settings.limits.memory_max, pool.bytes_max()),
+            pool,
             commit_seq: CommitSeq::START,
             counts: Counts::default(),
             sweep: maintain::Sweep::default(),

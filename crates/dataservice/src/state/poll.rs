@@ -5,6 +5,7 @@ use super::watch::{present, present_watch};
 use crate::after::After;
 use crate::builder::Settings;
 use crate::subscriber::Entry;
+use crate::watch::Watcher;
 use crate::{Backpressure, Closed, CommitSeq, KeyId, Requirement, View};
 
 /// Which keys a poll reads.
@@ -145,10 +146,12 @@ impl<V: Clone> State<V> {
                 continue;
             };
             let slot = slots.at(entry.id.index());
-            entry.is_dirty = false;
             entry.cursor = slot.appended();
             if let Some(index) = slot.watch() {
-                present_watch(watches, index).all_dirty = false;
+                present_watch(watches, index).clean.push(Watcher {
+                    subscriber: number,
+                    entry: at,
+                });
             }
         }
     }

@@ -100,7 +100,6 @@ impl<V: Clone> State<V> {
             need,
             cursor,
             start: cursor,
-            is_dirty: is_paused || is_changed,
             is_cleared: is_paused && is_changed,
         });
         if is_changed && !is_paused {
@@ -109,11 +108,14 @@ impl<V: Clone> State<V> {
         }
         let index = self.ensure_watch(id);
         let watch = present_watch(&mut self.watches, index);
-        watch.watchers.push(Watcher {
+        let watcher = Watcher {
             subscriber: number,
             entry: at,
-        });
-        watch.all_dirty = false;
+        };
+        watch.watchers.push(watcher);
+        if !is_changed {
+            watch.clean.push(watcher);
+        }
         watch.blocking += u32::from(is_blocking);
         self.need(id, need, settings);
         at
@@ -149,17 +151,18 @@ impl<V: Clone> State<V> {
         };
         let is_blocking = subscriber.is_blocking();
         subscriber.vacant.push(at);
-        if entry.is_dirty {
+        let watcher = Watcher {
+            subscriber: number,
+            entry: at,
+        };
+        let was_clean = self.detach(watcher, entry.id, entry.need, is_blocking, settings);
+        if !was_clean {
+            let subscriber = present(&mut self.subscribers, number);
             subscriber.dirty.retain(|other| *other != at);
             if subscriber.dirty.is_empty() && subscriber.revised.is_empty() {
                 subscriber.signal.clear();
             }
         }
-        let watcher = Watcher {
-            subscriber: number,
-            entry: at,
-        };
-        self.detach(watcher, entry.id, entry.need, is_blocking, settings);
         entry.cursor - entry.start
     }
 
@@ -179,9 +182,6 @@ impl<V: Clone> State<V> {
             }
         }
         subscriber.signal.clear();
-        for entry in subscriber.entries.iter_mut().flatten() {
-            entry.is_dirty = true;
-        }
     }
 
     /// Tells a subscriber again what changes, and what did while it was paused. Whether there is
@@ -207,12 +207,21 @@ impl<V: Clone> State<V> {
         for (at, entry) in (0..).zip(entries) {
             let Some(entry) = entry else { continue };
             let slot = slots.at(entry.id.index());
-            let is_cleared = std::mem::take(&mut entry.is_cleared);
-            entry.is_dirty = is_cleared || slot.appended() > entry.cursor;
-            if entry.is_dirty {
+            let was_changed = std::mem::take(&mut entry.is_cleared);
+            let watch = slot.watch().and_then(|at| watches.get_mut(at.place()));
+            let Some(watch) = watch else { continue };
+            let watcher = Watcher {
+                subscriber: number,
+                entry: at,
+            };
+            if watch.clean.contains(&watcher) {
+                continue;
+            }
+            // It was told of a change, which it may have seen in a snapshot since.
+            if was_changed || slot.appended() > entry.cursor || slot.len() == 0 {
                 dirty.push(at);
-            } else if let Some(watch) = slot.watch().and_then(|at| watches.get_mut(at.place())) {
-                watch.all_dirty = false;
+            } else {
+                watch.clean.push(watcher);
             }
         }
         let is_pending = !dirty.is_empty() || !revised.is_empty();
@@ -298,6 +307,7 @@ impl<V: Clone> State<V> {
         }
     }
 
+    /// Whether the watcher had seen everything.
     fn detach(
         &mut self,
         watcher: Watcher,
@@ -305,14 +315,15 @@ impl<V: Clone> State<V> {
         need: Need,
         is_blocking: bool,
         settings: &Settings<V>,
-    ) {
+    ) -> bool {
         let Some(index) = self.slots.at(id.index()).watch() else {
-            return;
+            return false;
         };
         let watch = present_watch(&mut self.watches, index);
-        watch.remove(watcher);
+        let was_clean = watch.remove(watcher);
         watch.blocking -= u32::from(is_blocking);
         self.forget(id, need, settings);
+        was_clean
     }
 
     pub(super) fn became_deep(&mut self, id: KeyId) {
