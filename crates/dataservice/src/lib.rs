@@ -119,3 +119,11 @@ pub use view::View;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct ReadmeExamples;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/live-data.md")]
+struct LiveData;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/live-data-questions.md")]
+struct LiveDataQuestions;
