@@ -1,4 +1,6 @@
 //! The example that shows three kinds of subscriber side by side, for a moment.
+
+#![cfg(not(loom))]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::time::Duration;
