@@ -3,17 +3,18 @@
 //! - [`DataService`]: keys interned to a [`KeyId`], a history for each, atomic commits.
 //! - [`Transaction`]: stages privately and locks nothing; [`commit`](Transaction::commit) shows
 //!   everything at once and wakes each subscriber at most once; dropping it shows nothing.
-//! - [`Subscription`]: a set of keys with an [`Extractor`] each. It is woken, and pulls a
-//!   [`Snapshot`] that is one commit prefix across all its keys.
+//! - [`Subscription`]: a set of keys with an [`Extractor`] each, which says what of the history is
+//!   shown. It is woken, and pulls a [`Snapshot`] that is one commit prefix across all its keys.
+//! - [`Feed`]: every update of all keys, or of some, exactly once and in the order of commits.
 //! - Extractors: [`LatestValue`], [`WindowByCount`], [`WindowByDuration`], [`FullHistory`],
-//!   [`SinceLast`] (every update exactly once, with a count of what was missed), and your own.
-//! - Numbers of a window: [`Aggregated`], [`Rate`], and [`Downsampled`] for plots. Any extractor
-//!   can be put behind a [`Deadband`], a [`MinSeparation`], a filter, and a map.
+//!   [`SinceLast`] (every update exactly once, with a count of what was missed), and your own; for
+//!   numbers [`Aggregated`], [`Rate`] and, for plots, [`Downsampled`]; for [`Frame`]s
+//!   [`FrameAggregate`]. Around any of them a [`Deadband`], a [`MinSeparation`], a filter, a map.
 //! - Wrappers around wake and pull: [`Subscription::next`], [`Dispatcher`], a channel and a stream.
 //!
-//! Only copies of values are made under the service's lock: extractors, wakers and the destructors
-//! of displaced values run after unlocking. Keep `Clone` of a value cheap (put frames into an
-//! `Arc`), and let neither it nor `Hash` and `Eq` of a key call the service.
+//! Only copies of values are made under the service's lock: extractors, wakers, callbacks and the
+//! destructors of displaced values run after unlocking. Keep `Clone` of a value cheap (put frames
+//! into an `Arc`), and let neither it nor `Hash` and `Eq` of a key call the service.
 //!
 //! It knows no clock: event times come with the values, and [`DataService::maintain`] takes `now`.
 //! Only what waits uses a clock, and only a [`Dispatcher`] is a thread and calls callbacks.
@@ -120,3 +121,11 @@ pub use view::View;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct ReadmeExamples;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/live-data.md")]
+struct LiveData;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/live-data-questions.md")]
+struct LiveDataQuestions;
