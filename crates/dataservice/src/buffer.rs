@@ -328,11 +328,20 @@ impl<V: Clone> Kept<V> {
         (newest, values)
     }
 
-    /// How many values can be appended at most before [`bytes`](Self::bytes) changes.
+    /// Tells that [`bytes`](Self::bytes) changed when it does.
+    #[inline(always)]
+    pub(crate) fn capacity(&self) -> usize {
+        match self {
+            Self::Shared(history, _) | Self::Owned(history) => history.capacity(),
+            Self::Registered(_) => 0,
+        }
+    }
+
+    /// How many values can be appended at most before [`bytes`](Self::bytes) changes, though the
+    /// [capacity](Self::capacity) does not.
     pub(crate) fn appends_left(&self) -> usize {
         match self {
-            // A history that is shared leaves its segment after so many, and one that was not
-            // filled yet takes a larger one before.
+            // After so many the segment is full and left.
             Self::Shared(history, _) | Self::Owned(history) => {
                 history.capacity().saturating_sub(history.len())
             }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::after::After;
 use crate::log::Chunk;
 use crate::shared::Handle;
 use crate::state::{Start, State};
@@ -16,20 +17,24 @@ pub(crate) struct Past<V> {
     counts: HashMap<KeyId, u64>,
     /// To be dropped after unlocking.
     chunks: Vec<Arc<Chunk<V>>>,
+    after: After<V>,
 }
 
 impl<V: Clone> Past<V> {
     pub(crate) fn after(shared: &Handle<V>, commit_seq: CommitSeq) -> Option<Self> {
+        let mut after = After::new();
         let mut state = shared.state.lock();
-        let (position, chunks) = state.log_after(commit_seq)?;
+        let sealed = state.log_after(commit_seq, &mut after);
         let mut past = Self {
             commit_seq,
             counted_to: state.log_end(),
             cleared_to: state.commit_seq,
             counts: HashMap::new(),
             chunks: Vec::new(),
+            after,
         };
         drop(state);
+        let (position, chunks) = sealed?;
         past.count(&chunks, position, commit_seq);
         past.chunks = chunks;
         Some(past)
@@ -37,7 +42,7 @@ impl<V: Clone> Past<V> {
 
     /// Counts what came since; `false` if the log was cut meanwhile.
     pub(crate) fn complete(&mut self, state: &mut State<V>) -> bool {
-        let Some((_, later)) = state.log_after(self.commit_seq) else {
+        let Some((_, later)) = state.log_after(self.commit_seq, &mut self.after) else {
             return false;
         };
         self.count(&later, self.counted_to, self.cleared_to);

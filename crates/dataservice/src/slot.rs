@@ -39,7 +39,9 @@ pub(crate) struct Deep<V> {
     /// by itself while all it holds lies within; 0 if nobody reads one.
     pub(crate) span_us: i64,
     pub(crate) span_depth_max: usize,
-    /// After how many appends `charged` is computed anew.
+    /// The capacity for which `charged` was computed, and after how many appends it is computed
+    /// anew though that stays the same: a history that is shared has a second segment after a while.
+    capacity: usize,
     appends_left: u32,
     /// The bytes that the service has counted for this history.
     charged: usize,
@@ -357,6 +359,7 @@ impl<V: Clone> Deep<V> {
             appended,
             span_us: 0,
             span_depth_max: 0,
+            capacity: usize::MAX,
             appends_left: 0,
             charged: 0,
         }
@@ -371,11 +374,11 @@ impl<V: Clone> Deep<V> {
         let left_len = self.kept.append(value, time_us, after);
         self.appended += 1;
         let bytes = match self.appends_left.checked_sub(1) {
-            Some(appends_left) => {
+            Some(appends_left) if self.kept.capacity() == self.capacity => {
                 self.appends_left = appends_left;
                 0
             }
-            None => self.recharge(),
+            _ => self.recharge(),
         };
         Put {
             seq: self.appended,
@@ -400,6 +403,7 @@ impl<V: Clone> Deep<V> {
     /// Counts its memory anew; by how much it changed.
     fn recharge(&mut self) -> isize {
         let before = self.charged;
+        self.capacity = self.kept.capacity();
         let appends_left = self.kept.appends_left().clamp(1, APPENDS_MAX) - 1;
         self.appends_left = appends_left as u32;
         self.charged = size_of::<Self>() + self.kept.bytes();

@@ -133,7 +133,7 @@ impl<V: Clone> State<V> {
         self.feeds_open -= 1;
         let is_blocking = matches!(backpressure, Backpressure::Block(_));
         self.blocking_feeds -= usize::from(is_blocking);
-        if self.feeds_open == 0 {
+        if !self.is_logging() {
             self.log.seal();
         }
         self.trim_log(after);
@@ -169,7 +169,7 @@ impl<V: Clone> State<V> {
     }
 
     pub(crate) fn poll_feed(&mut self, number: u32, after: &mut After<V>) -> Option<FeedPolled<V>> {
-        self.log.seal();
+        self.seal_log(after);
         let feed = self.feeds.get_mut(number)?;
         if feed.is_paused {
             return None;
@@ -285,6 +285,14 @@ impl<V: Clone> State<V> {
             let is_unseen = chunk.end() > feed.position || chunk.last_commit() > feed.commit_seq;
             is_reading && is_unseen && chunk.end() > oldest
         })
+    }
+
+    /// Ends the chunk that is being filled. From then on it counts as memory.
+    pub(super) fn seal_log(&mut self, after: &mut After<V>) {
+        self.log.seal();
+        if self.memory.is_over(self.log.bytes()) {
+            self.relieve(0, after);
+        }
     }
 
     /// Drops the oldest chunk of the log, whoever may need it.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::{Staged, State};
+use crate::after::After;
 use crate::{Backpressure, CommitSeq, KeyId, KeyStats, Requirement, Sample, View};
 
 /// Who a commit waits for.
@@ -154,12 +155,13 @@ impl<V: Clone> State<V> {
     pub(crate) fn log_after(
         &mut self,
         commit_seq: CommitSeq,
+        after: &mut After<V>,
     ) -> Option<(u64, Vec<std::sync::Arc<crate::log::Chunk<V>>>)> {
         if commit_seq > self.commit_seq || !self.is_logging() {
             return None;
         }
+        self.seal_log(after);
         let position = self.log.position_after(commit_seq)?;
-        self.log.seal();
         Some((position, self.log.after(position, commit_seq)))
     }
 
