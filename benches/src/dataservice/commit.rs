@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::ours::Ours;
-use super::peers::{DashMap, MutexMap, Port, WatchPerKey};
+use super::peers::{DashMap, MutexMap, Observables, Port, WatchPerKey};
 use super::store::{Store, Write};
 use super::stream::Stream;
-use super::{DASHMAP, ONE_LOCK, PORT, WATCH};
+use super::{DASHMAP, OBSERVABLE, ONE_LOCK, PORT, WATCH};
 use crate::measure::case::{Against, Case, Contender, Kind, Metric};
 use crate::measure::pace::thread_time;
 use crate::report::{Better, thousands};
@@ -47,6 +47,7 @@ pub(super) fn case(updates: u64) -> Case {
             contender!(Peer, ONE_LOCK, MutexMap, updates),
             contender!(Peer, DASHMAP, DashMap, updates),
             contender!(Peer, WATCH, WatchPerKey, updates),
+            contender!(Peer, OBSERVABLE, Observables, updates),
         ],
         duration: Duration::from_millis(250),
     }

@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use dataservice::DataService;
+use eyeball::SharedObservable;
 use tokio::sync::watch;
 
-use super::{DASHMAP, WATCH};
+use super::{DASHMAP, OBSERVABLE, WATCH};
 use crate::measure::case::{Against, Case, Contender, Kind, Metric};
 use crate::process;
 use crate::report::Better;
@@ -31,6 +32,7 @@ const CONTENDERS: &[(&str, Kind, Build)] = &[
     (MUTEX_MAP, Kind::Peer, hash_map),
     (DASHMAP, Kind::Peer, dash_map),
     (WATCH, Kind::Peer, watch_per_key),
+    (OBSERVABLE, Kind::Peer, observables),
 ];
 
 /// The case.
@@ -115,6 +117,12 @@ fn dash_map() -> Built {
 fn watch_per_key() -> Built {
     let mut map = HashMap::<Key, watch::Sender<(i64, f64)>>::new();
     map.extend(keys().map(|key| (key, watch::Sender::new((1, 1.0)))));
+    Box::new(map)
+}
+
+fn observables() -> Built {
+    let mut map = HashMap::<Key, SharedObservable<(i64, f64)>>::new();
+    map.extend(keys().map(|key| (key, SharedObservable::new((1, 1.0)))));
     Box::new(map)
 }
 

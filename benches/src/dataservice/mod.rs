@@ -35,6 +35,7 @@ const PORT: &str = "Mutex<HashMap<VecDeque>>, callbacks";
 const ONE_LOCK: &str = "the same, foldhash, a lock per transaction";
 const DASHMAP: &str = "DashMap of VecDeque, foldhash";
 const WATCH: &str = "tokio watch per key";
+const OBSERVABLE: &str = "eyeball observable per key";
 
 /// Runs the selected cases, prints tables and aims, and writes the comparison.
 pub(crate) fn run(options: &Options, results: &Path) -> Result<()> {

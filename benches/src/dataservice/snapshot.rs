@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 
 use super::ours::Ours;
-use super::peers::{DashMap, MutexMap, Port, WatchPerKey};
+use super::peers::{DashMap, MutexMap, Observables, Port, WatchPerKey};
 use super::store::{Snapshots, TakeSnapshot, Write};
 use super::stream::{Stream, percentile};
-use super::{DASHMAP, ONE_LOCK, PORT, TRANSACTION, WATCH};
+use super::{DASHMAP, OBSERVABLE, ONE_LOCK, PORT, TRANSACTION, WATCH};
 use crate::measure::case::{Against, Case, Contender, Kind, Metric};
 use crate::measure::pace::Pace;
 use crate::report::Better;
@@ -42,6 +42,7 @@ pub(super) fn case() -> Case {
             Contender::new(Kind::Peer, ONE_LOCK, measure::<MutexMap>),
             Contender::new(Kind::Peer, DASHMAP, measure::<DashMap>),
             Contender::new(Kind::Peer, WATCH, measure::<WatchPerKey>),
+            Contender::new(Kind::Peer, OBSERVABLE, measure::<Observables>),
         ],
         duration: Duration::from_millis(500),
     }

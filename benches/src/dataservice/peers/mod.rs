@@ -3,6 +3,7 @@
 mod channels;
 mod dash;
 mod mutex_map;
+mod observables;
 mod port;
 
 use std::collections::VecDeque;
@@ -10,6 +11,7 @@ use std::collections::VecDeque;
 pub(super) use channels::{Broadcast, WatchPerKey};
 pub(super) use dash::DashMap;
 pub(super) use mutex_map::{MutexMap, Queues};
+pub(super) use observables::Observables;
 pub(super) use port::{Port, Wants};
 
 type Foldhash = foldhash::fast::RandomState;
