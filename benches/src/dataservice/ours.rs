@@ -6,12 +6,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dataservice::{
-    DataService, KeyId, LatestValue, Spec, Subscription, Transaction, WindowByCount,
+    Backpressure, DataService, Feed, FeedSpec, KeyId, LatestValue, Spec, Subscription, Transaction,
+    WindowByCount,
 };
 
 use super::every_update::{EveryUpdate, See, Update};
 use super::store::{PullWindows, Snapshots, Store, TakeSnapshot, Windows, Write};
 
+/// How often a reader that waits looks whether the writer has ended.
+pub(super) const END_INTERVAL: Duration = Duration::from_millis(20);
 const REGISTERED: &str = "the key is registered";
 
 pub(super) struct Ours {
@@ -60,7 +63,8 @@ impl Write for Writer<'_> {
 
     #[inline(always)]
     fn commit(&mut self) {
-        mem::replace(&mut self.transaction, self.service.begin()).commit();
+        let transaction = mem::replace(&mut self.transaction, self.service.begin());
+        transaction.commit().expect("nothing is refused");
     }
 }
 
@@ -121,7 +125,7 @@ pub(super) struct FedWriter<'a> {
 }
 
 pub(super) struct FedReader {
-    subscription: Subscription<f64>,
+    feed: Feed<f64>,
     is_ended: Arc<AtomicBool>,
 }
 
@@ -132,13 +136,9 @@ impl EveryUpdate for Fed {
     fn new(keys: u32, readers: usize) -> (Self, Vec<FedReader>) {
         let ours = Ours::new(keys, 1);
         let is_ended = Arc::new(AtomicBool::new(false));
-        let reader = |_| {
-            let ids = (0..keys).map(KeyId::from_number);
-            let spec = Spec::new().keys(ids, dataservice::SinceLast::new(32));
-            FedReader {
-                subscription: ours.service.subscribe(spec).expect(REGISTERED),
-                is_ended: Arc::clone(&is_ended),
-            }
+        let reader = |_| FedReader {
+            feed: (ours.service.feed(every_update())).expect("there is room for readers"),
+            is_ended: Arc::clone(&is_ended),
         };
         let readers = (0..readers).map(reader).collect();
         (Self { ours, is_ended }, readers)
@@ -150,6 +150,11 @@ impl EveryUpdate for Fed {
             is_ended: &self.is_ended,
         }
     }
+}
+
+/// A feed of all keys that a commit waits for rather than lose an update.
+pub(super) fn every_update() -> FeedSpec {
+    FeedSpec::all().backpressure(Backpressure::Block(Duration::from_secs(60)))
 }
 
 impl Write for FedWriter<'_> {
@@ -171,21 +176,16 @@ impl Drop for FedWriter<'_> {
 }
 
 impl See for FedReader {
-    fn see(&mut self, each: impl FnMut(Update)) -> bool {
+    fn see(&mut self, mut each: impl FnMut(Update)) -> bool {
         let is_ended = self.is_ended.load(Ordering::Acquire);
-        if !self.subscription.wait(Duration::from_millis(2)) {
+        if !self.feed.wait(END_INTERVAL) {
             return !is_ended;
         }
-        let mut all = Vec::new();
-        if let Some(snapshot) = self.subscription.poll() {
-            for update in snapshot.updates() {
-                let key = update.id().number();
-                let samples = update.times_us().iter().zip(update.values());
-                all.extend(samples.map(|(time, value)| (key, *time, *value)));
+        if let Some(batch) = self.feed.poll() {
+            for update in batch.slices().flatten() {
+                each((update.id.number(), update.time_us, update.value));
             }
         }
-        all.sort_by_key(|update| update.1);
-        all.into_iter().for_each(each);
         true
     }
 }

@@ -8,14 +8,16 @@
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use dataservice::{DataService, KeyId, LatestValue, SinceLast, Spec, Subscription, WindowByCount};
+use dataservice::{DataService, Feed, KeyId, LatestValue, Spec, Subscription, WindowByCount};
 use serde::Deserialize;
 
 use super::TRANSACTION;
+use super::ours::{END_INTERVAL, every_update};
 use super::peers::{Port, Wants};
 use super::store::Store;
 use super::stream::Stream;
@@ -33,7 +35,8 @@ pub(super) fn case() -> Case {
     let title = "1,000 keys, 3 subscribers (newest, window of 100, every update)";
     let mut metric = Metric::new(title, "M/s", Better::Higher);
     let mut contenders = vec![
-        Contender::new(Kind::Ours, "ours, polled after each commit", polled),
+        Contender::new(Kind::Ours, "ours", pulled),
+        Contender::new(Kind::Variant, "ours, polled after each commit", polled),
         Contender::new(Kind::Peer, "the algorithm in Rust", ported),
     ];
     if let Some(interpreter) = interpreter() {
@@ -177,25 +180,29 @@ fn ported(duration: Duration) -> Result<Vec<f64>> {
     tally.seen(next, started.elapsed()).millions_per_s()
 }
 
-/// The three subscriptions.
+/// The three subscribers. The one of every update reads a feed, as it should for all keys.
 struct Subscribers {
     latest: Subscription<f64>,
     window: Subscription<f64>,
-    since_last: Subscription<f64>,
+    feed: Feed<f64>,
 }
 
 impl Subscribers {
     fn new(service: &DataService<u32, f64>) -> Result<Self> {
         let ids = || (0..KEYS).map(KeyId::from_number);
-        let since_last = SinceLast::new(TRANSACTION as usize);
         Ok(Self {
             latest: service.subscribe(Spec::new().keys(ids(), LatestValue))?,
             window: service.subscribe(Spec::new().keys(ids(), WindowByCount::new(WINDOW)))?,
-            since_last: service.subscribe(Spec::new().keys(ids(), since_last))?,
+            feed: service.feed(every_update())?,
         })
     }
 
     fn poll(&mut self, tally: &Tally) {
+        if let Some(batch) = self.feed.poll() {
+            for updates in batch.slices() {
+                tally.fresh(updates.iter().map(|update| update.value));
+            }
+        }
         if let Some(snapshot) = self.latest.poll() {
             for update in snapshot.updates() {
                 if let Some(time_us) = update.times_us().last() {
@@ -208,32 +215,67 @@ impl Subscribers {
                 tally.window(update.values().len());
             }
         }
-        if let Some(snapshot) = self.since_last.poll() {
-            for update in snapshot.updates() {
-                tally.fresh(update.values().iter().copied());
-            }
-        }
     }
 }
 
-fn polled(duration: Duration) -> Result<Vec<f64>> {
-    let stream = Stream::over(KEYS);
-    let service: DataService<u32, f64> = DataService::new();
+fn service() -> Result<DataService<u32, f64>> {
+    let service = DataService::new();
     service.register_all((0..KEYS).collect())?;
+    Ok(service)
+}
+
+fn write(service: &DataService<u32, f64>, stream: &Stream, next: &mut u64) -> Result<()> {
+    let mut transaction = service.begin();
+    for _ in 0..TRANSACTION {
+        let id = KeyId::from_number(stream.key(*next));
+        transaction.put(id, next.cast_signed(), *next as f64)?;
+        *next += 1;
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+/// The subscribers are polled by the thread that writes.
+fn polled(duration: Duration) -> Result<Vec<f64>> {
+    let (service, stream, tally) = (service()?, Stream::over(KEYS), Tally::default());
     let mut subscribers = Subscribers::new(&service)?;
-    let tally = Tally::default();
     let (started, mut next) = (Instant::now(), 0);
     while started.elapsed() < duration {
-        let mut transaction = service.begin();
-        for _ in 0..TRANSACTION {
-            let id = KeyId::from_number(stream.key(next));
-            transaction.put(id, i64::try_from(next)?, next as f64)?;
-            next += 1;
-        }
-        transaction.commit();
+        write(&service, &stream, &mut next)?;
         subscribers.poll(&tally);
     }
     tally.seen(next, started.elapsed()).millions_per_s()
+}
+
+/// The subscribers have a thread, which is woken and polls. It counts until all is seen.
+fn pulled(duration: Duration) -> Result<Vec<f64>> {
+    let (service, stream, tally) = (service()?, Stream::over(KEYS), &Tally::default());
+    let mut subscribers = Subscribers::new(&service)?;
+    let is_ended = &AtomicBool::new(false);
+    let (started, mut next) = (Instant::now(), 0);
+    let (written, ended) = thread::scope(|scope| {
+        let reader = scope.spawn(move || {
+            let mut ended = started;
+            loop {
+                // Asked before, so that what was written last is waited for.
+                let is_last = is_ended.load(Ordering::Acquire);
+                if subscribers.feed.wait(END_INTERVAL) {
+                    subscribers.poll(tally);
+                    ended = Instant::now();
+                } else if is_last {
+                    return ended;
+                }
+            }
+        });
+        let mut written = Ok(());
+        while started.elapsed() < duration && written.is_ok() {
+            written = write(&service, &stream, &mut next);
+        }
+        is_ended.store(true, Ordering::Release);
+        (written, reader.join().expect("the reader does not panic"))
+    });
+    written?;
+    tally.seen(next, ended - started).millions_per_s()
 }
 
 #[cfg(test)]
