@@ -66,17 +66,17 @@ fn concerns(against: Against, peer: &str) -> bool {
 }
 
 fn aim_text(metric: &Metric, aim: &Aim) -> String {
+    let ratio_min = (aim.ratio_min * 100.0).round() / 100.0;
     match aim.against {
         Against::Limit(limit) => match metric.better {
             Better::Lower => format!("at most {limit} {}", metric.unit),
             Better::Higher => format!("at least {limit} {}", metric.unit),
         },
-        Against::BestPeer => format!("at least {} against the best peer", aim.ratio_min),
-        Against::BestOf([name]) => format!("at least {} against {name}", aim.ratio_min),
+        Against::BestPeer => format!("at least {ratio_min} against the best peer"),
+        Against::BestOf([name]) => format!("at least {ratio_min} against {name}"),
         Against::BestOf(names) => {
             format!(
-                "at least {} against the best of {}",
-                aim.ratio_min,
+                "at least {ratio_min} against the best of {}",
                 names.join(", ")
             )
         }
