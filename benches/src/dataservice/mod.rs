@@ -10,6 +10,7 @@
 mod callback;
 mod commit;
 mod every_update;
+mod frames;
 pub(crate) mod memory;
 mod ours;
 mod peers;
@@ -48,7 +49,7 @@ pub(crate) fn run(options: &Options, results: &Path) -> Result<()> {
 }
 
 fn cases() -> Vec<Case> {
-    vec![
+    let mut cases = vec![
         commit::case(TRANSACTION),
         commit::case(16),
         every_update::case(),
@@ -57,7 +58,9 @@ fn cases() -> Vec<Case> {
         callback::case(),
         memory::case(),
         python::case(),
-    ]
+    ];
+    cases.extend(frames::cases());
+    cases
 }
 
 #[cfg(test)]
