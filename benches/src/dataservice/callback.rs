@@ -8,7 +8,9 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use dataservice::{DataService, KeyId, KeyUpdate, LatestValue, Spec};
+use dataservice::{
+    Callback, DataService, Dispatcher, KeyId, KeyUpdate, LatestValue, Snapshot, Spec,
+};
 use tokio::sync::watch;
 
 use super::WATCH;
@@ -119,10 +121,12 @@ fn join(thread: JoinHandle<()>) {
     thread.join().expect("a receiving thread does not panic");
 }
 
+/// The data service with a dispatcher.
 struct Ours {
     service: DataService<u32, f64>,
     id: KeyId,
-    thread: JoinHandle<()>,
+    dispatcher: Dispatcher,
+    callback: Callback,
 }
 
 impl Deliver for Ours {
@@ -130,27 +134,19 @@ impl Deliver for Ours {
         let service: DataService<u32, f64> = DataService::new();
         let id = service.register(0).expect("there is room for a key");
         let spec = Spec::new().key(id, LatestValue);
-        let mut subscription = service.subscribe(spec).expect("the key is registered");
-        let thread = thread::spawn(move || {
-            loop {
-                if !subscription.wait(Duration::from_secs(1)) {
-                    continue;
-                }
-                let Some(snapshot) = subscription.poll() else {
-                    continue;
-                };
-                for value in snapshot.updates().iter().flat_map(KeyUpdate::values) {
-                    if *value == END {
-                        return;
-                    }
-                    recorder.arrived(*value);
-                }
+        let subscription = service.subscribe(spec).expect("the key is registered");
+        let dispatcher = Dispatcher::start().expect("a thread can be had");
+        let arrived = move |snapshot: Snapshot<_>| {
+            for value in snapshot.updates().iter().flat_map(KeyUpdate::values) {
+                recorder.arrived(*value);
             }
-        });
+        };
+        let callback = dispatcher.on_update(subscription, arrived);
         Self {
             service,
             id,
-            thread,
+            dispatcher,
+            callback: callback.expect("there is room for a callback"),
         }
     }
 
@@ -159,9 +155,9 @@ impl Deliver for Ours {
         committed.expect("the key is registered");
     }
 
-    fn end(mut self) {
-        self.put(END);
-        join(self.thread);
+    fn end(self) {
+        drop(self.callback);
+        drop(self.dispatcher);
     }
 }
 
