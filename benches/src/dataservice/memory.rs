@@ -107,7 +107,7 @@ fn hash_map() -> Built {
 }
 
 fn dash_map() -> Built {
-    let map = dashmap::DashMap::<Key, VecDeque<(i64, f64)>>::new();
+    let map = dashmap::DashMap::<Key, VecDeque<(i64, f64)>, foldhash::fast::RandomState>::default();
     for key in keys() {
         map.insert(key, newest());
     }
