@@ -5,8 +5,10 @@
 //! is checked before its time counts. Absolute figures belong to the machine; what is reported and
 //! compared is the ratio. Start it as `cargo xtask bench CASE`, which builds in release first.
 
+mod dataservice;
 mod host;
 mod ingest;
+mod measure;
 mod process;
 mod report;
 mod spread;
@@ -38,7 +40,9 @@ enum Case {
     /// Runs the program on this host's own metrics: processor time and memory.
     Run(host::Options),
     /// Rings, histories and keyed aggregation against other crates.
-    Core(structures::Options),
+    Core(measure::Options),
+    /// The data service: commits, readers and memory beside other ways to share values.
+    Dataservice(measure::Options),
     /// The bare Rust loop; `ingest` starts it as a process of its own.
     #[command(hide = true)]
     PeerIngest {
@@ -46,6 +50,12 @@ enum Case {
         source: PathBuf,
         /// SQLite file to create.
         database: PathBuf,
+    },
+    /// One contender with a million keys; `dataservice` starts it as a process of its own.
+    #[command(hide = true)]
+    KeyMemory {
+        /// The name of the contender.
+        contender: String,
     },
 }
 
@@ -57,8 +67,10 @@ fn main() -> Result<()> {
     } = Arguments::parse();
     match case {
         Case::PeerIngest { source, database } => ingest::peer::load(&source, &database),
+        Case::KeyMemory { contender } => dataservice::memory::print(&contender),
         Case::Ingest(options) => ingest::run(&options, &program, &results),
         Case::Core(options) => structures::run(&options, &results),
+        Case::Dataservice(options) => dataservice::run(&options, &results),
         Case::Run(options) => host::run(&options, &program, &results),
     }
 }

@@ -95,6 +95,14 @@ pub(crate) fn peak_memory_mb(pid: u32) -> Option<f64> {
     )
 }
 
+/// The resident memory in MB (10⁶ bytes) at this moment; `None` if the process is gone.
+pub(crate) fn resident_memory_mb(pid: u32) -> Option<f64> {
+    memory_mb(
+        &std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?,
+        "VmRSS:",
+    )
+}
+
 /// Processor time used so far, of all threads, in user and system mode.
 pub(crate) fn cpu_time_s(pid: u32) -> Option<f64> {
     cpu_time_in(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)

@@ -6,8 +6,8 @@ use anyhow::{Context, Result};
 
 use crate::{process, workspace};
 
-/// The case that needs the crates and not the program.
-const CASE_WITHOUT_PROGRAM: &str = "core";
+/// The cases that need the crates and not the program.
+const CASES_WITHOUT_PROGRAM: [&str; 2] = ["core", "dataservice"];
 
 /// Builds the program and the benchmarks, and runs one case; results go to `target/bench`.
 pub(crate) fn run(args: &[String]) -> Result<()> {
@@ -41,7 +41,8 @@ pub(crate) fn build_all() -> Result<()> {
 
 /// The packages to build: who works on a data structure does not wait for the whole program.
 fn programs_of(args: &[String]) -> &'static [&'static str] {
-    if args.iter().any(|arg| arg == CASE_WITHOUT_PROGRAM) {
+    let needs_no_program = |arg: &String| CASES_WITHOUT_PROGRAM.contains(&arg.as_str());
+    if args.iter().any(needs_no_program) {
         &["benches"]
     } else {
         &["forebay", "benches"]
@@ -79,6 +80,7 @@ mod tests {
     fn the_data_structures_are_measured_without_the_program() {
         let args = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(programs_of(&args(&["core", "--quick"])), ["benches"]);
+        assert_eq!(programs_of(&args(&["dataservice"])), ["benches"]);
         assert_eq!(programs_of(&args(&["ingest"])), ["forebay", "benches"]);
         assert_eq!(programs_of(&args(&[])), ["forebay", "benches"]);
     }

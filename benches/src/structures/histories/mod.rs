@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
-use super::case::{Against, Case, Contender, Kind, Metric};
 use super::ours;
-use super::pace::{Pace, thread_time};
+use crate::measure::case::{Against, Case, Contender, Kind, Metric};
+use crate::measure::pace::{Pace, thread_time};
 use crate::report::Better;
 
 /// The newest values that are taken.

@@ -13,9 +13,9 @@ use std::time::Duration;
 use anyhow::Result;
 use dashmap::DashMap;
 
-use super::case::{Against, Case, Contender, Kind, Metric};
 use super::ours;
-use super::pace::Pace;
+use crate::measure::case::{Against, Case, Contender, Kind, Metric};
+use crate::measure::pace::Pace;
 use crate::report::Better;
 pub(super) use keys::Key;
 use keys::{Keys, Streams};

@@ -16,8 +16,8 @@ use anyhow::{Result, ensure};
 
 use super::keys::Key;
 use super::{Add, Keyed, Totals};
-use crate::structures::affinity;
-use crate::structures::pace::Pace;
+use crate::measure::affinity;
+use crate::measure::pace::Pace;
 
 /// The limit that the project sets itself.
 pub(super) const LIMIT_MS: f64 = 1.0;

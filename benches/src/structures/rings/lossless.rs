@@ -6,8 +6,8 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::CAPACITY;
+use crate::measure::pace::Pace;
 use crate::structures::item::{InOrder, Item, check_conserved};
-use crate::structures::pace::Pace;
 
 /// Items sent between two looks at the stop sign.
 const BLOCK: usize = 64;

@@ -8,8 +8,8 @@ mod waiting;
 
 use std::time::Duration;
 
-use super::case::{Against, Case, Contender, Kind, Metric};
 use super::ours;
+use crate::measure::case::{Against, Case, Contender, Kind, Metric};
 use crate::report::Better;
 pub(super) use lossless::{Lossless, Offer, Receive};
 pub(super) use overwriting::{Drain, Overwriting, Push};

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::CAPACITY;
+use crate::measure::pace::{Pace, thread_time};
 use crate::structures::item::{InOrder, Item, Tally, check_conserved};
-use crate::structures::pace::{Pace, thread_time};
 
 /// How often the consumer takes everything.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(5);

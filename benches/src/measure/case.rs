@@ -8,11 +8,11 @@ use crate::report::Better;
 use crate::spread::Spread;
 
 /// One repetition of one contender: measures for so long, and returns a value per metric.
-pub(super) type Run = Box<dyn Fn(Duration) -> Result<Vec<f64>>>;
+pub(crate) type Run = Box<dyn Fn(Duration) -> Result<Vec<f64>>>;
 
 /// Whose a contender is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// The one that is compared with the peers.
     Ours,
     /// Another way to use ours; shown, and compared with nobody.
@@ -21,14 +21,14 @@ pub(super) enum Kind {
 }
 
 /// One way to do the work.
-pub(super) struct Contender {
-    pub(super) name: &'static str,
-    pub(super) kind: Kind,
-    pub(super) run: Run,
+pub(crate) struct Contender {
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) run: Run,
 }
 
 impl Contender {
-    pub(super) fn new(
+    pub(crate) fn new(
         kind: Kind,
         name: &'static str,
         run: impl Fn(Duration) -> Result<Vec<f64>> + 'static,
@@ -39,16 +39,16 @@ impl Contender {
 }
 
 /// What a value means.
-pub(super) struct Metric {
+pub(crate) struct Metric {
     /// As the results call it.
-    pub(super) title: String,
-    pub(super) unit: &'static str,
-    pub(super) better: Better,
-    pub(super) aims: Vec<Aim>,
+    pub(crate) title: String,
+    pub(crate) unit: &'static str,
+    pub(crate) better: Better,
+    pub(crate) aims: Vec<Aim>,
 }
 
 impl Metric {
-    pub(super) fn new(title: impl Into<String>, unit: &'static str, better: Better) -> Self {
+    pub(crate) fn new(title: impl Into<String>, unit: &'static str, better: Better) -> Self {
         Self {
             title: title.into(),
             unit,
@@ -57,7 +57,7 @@ impl Metric {
         }
     }
 
-    pub(super) fn aim(mut self, ratio_min: f64, against: Against) -> Self {
+    pub(crate) fn aim(mut self, ratio_min: f64, against: Against) -> Self {
         self.aims.push(Aim { ratio_min, against });
         self
     }
@@ -65,13 +65,13 @@ impl Metric {
 
 /// How much better ours should be than whom.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Aim {
-    pub(super) ratio_min: f64,
-    pub(super) against: Against,
+pub(crate) struct Aim {
+    pub(crate) ratio_min: f64,
+    pub(crate) against: Against,
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Against {
+pub(crate) enum Against {
     BestPeer,
     /// The best of these.
     BestOf(&'static [&'static str]),
@@ -80,33 +80,33 @@ pub(super) enum Against {
 }
 
 /// One comparison, measured in interleaved repetitions.
-pub(super) struct Case {
+pub(crate) struct Case {
     /// How it is selected: `ring-overwrite/4`.
-    pub(super) name: String,
-    pub(super) metrics: Vec<Metric>,
-    pub(super) contenders: Vec<Contender>,
+    pub(crate) name: String,
+    pub(crate) metrics: Vec<Metric>,
+    pub(crate) contenders: Vec<Contender>,
     /// How long one repetition measures.
-    pub(super) duration: Duration,
+    pub(crate) duration: Duration,
 }
 
 /// The values of one contender: per metric, one per repetition.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Lane {
-    pub(super) name: &'static str,
-    pub(super) kind: Kind,
-    pub(super) values: Vec<Vec<f64>>,
+pub(crate) struct Lane {
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) values: Vec<Vec<f64>>,
 }
 
 impl Lane {
     /// `None` before the first repetition.
-    pub(super) fn spread(&self, metric: usize) -> Option<Spread> {
+    pub(crate) fn spread(&self, metric: usize) -> Option<Spread> {
         Spread::of(self.values[metric].iter().copied())
     }
 }
 
 impl Case {
     /// Runs every contender so often, in turns, beginning with another one each time.
-    pub(super) fn measure(
+    pub(crate) fn measure(
         &self,
         repetitions: u32,
         duration: Duration,

@@ -4,7 +4,7 @@ use super::case::{Against, Aim, Kind, Lane, Metric};
 use crate::report::{self, Better, Comparison};
 
 /// Every comparison of ours with a peer or a limit; none if ours did not take part.
-pub(super) fn comparisons(metric: &Metric, index: usize, lanes: &[Lane]) -> Vec<Comparison> {
+pub(crate) fn comparisons(metric: &Metric, index: usize, lanes: &[Lane]) -> Vec<Comparison> {
     let Some(ours) = median_of_ours(lanes, index) else {
         return Vec::new();
     };
@@ -30,16 +30,16 @@ fn median_of_ours(lanes: &[Lane], index: usize) -> Option<f64> {
 
 /// An aim beside what was reached.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Verdict {
-    pub(super) case: String,
-    pub(super) aim: String,
-    pub(super) peer: String,
-    pub(super) ratio: f64,
-    pub(super) is_met: bool,
+pub(crate) struct Verdict {
+    pub(crate) case: String,
+    pub(crate) aim: String,
+    pub(crate) peer: String,
+    pub(crate) ratio: f64,
+    pub(crate) is_met: bool,
 }
 
 /// One verdict per aim that has somebody to be held against.
-pub(super) fn verdicts(metric: &Metric, comparisons: &[Comparison]) -> Vec<Verdict> {
+pub(crate) fn verdicts(metric: &Metric, comparisons: &[Comparison]) -> Vec<Verdict> {
     let of_aim = |aim: &Aim| {
         let considered = comparisons
             .iter()
@@ -66,17 +66,17 @@ fn concerns(against: Against, peer: &str) -> bool {
 }
 
 fn aim_text(metric: &Metric, aim: &Aim) -> String {
+    let ratio_min = (aim.ratio_min * 100.0).round() / 100.0;
     match aim.against {
         Against::Limit(limit) => match metric.better {
             Better::Lower => format!("at most {limit} {}", metric.unit),
             Better::Higher => format!("at least {limit} {}", metric.unit),
         },
-        Against::BestPeer => format!("at least {} against the best peer", aim.ratio_min),
-        Against::BestOf([name]) => format!("at least {} against {name}", aim.ratio_min),
+        Against::BestPeer => format!("at least {ratio_min} against the best peer"),
+        Against::BestOf([name]) => format!("at least {ratio_min} against {name}"),
         Against::BestOf(names) => {
             format!(
-                "at least {} against the best of {}",
-                aim.ratio_min,
+                "at least {ratio_min} against the best of {}",
                 names.join(", ")
             )
         }
@@ -84,7 +84,7 @@ fn aim_text(metric: &Metric, aim: &Aim) -> String {
 }
 
 /// The contenders of one metric as a Markdown table.
-pub(super) fn table(metric: &Metric, index: usize, lanes: &[Lane]) -> String {
+pub(crate) fn table(metric: &Metric, index: usize, lanes: &[Lane]) -> String {
     let ours = median_of_ours(lanes, index);
     let mut text = format!(
         "| contender | {}, median | min–max | ours is better by |\n|---|---:|---:|---:|\n",
@@ -112,7 +112,7 @@ pub(super) fn table(metric: &Metric, index: usize, lanes: &[Lane]) -> String {
 }
 
 /// The aims beside what was reached, as a Markdown table.
-pub(super) fn summary(verdicts: &[Verdict]) -> String {
+pub(crate) fn summary(verdicts: &[Verdict]) -> String {
     let mut text = String::from(
         "| case | aim | best peer | reached | |\n\
          |---|---|---|---:|---|\n",

@@ -4,23 +4,23 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// The processors of this process, divided between one thread and the rest. Undivided if there is
 /// one only, or if the system does not say.
-pub(super) struct Processors {
+pub(crate) struct Processors {
     divided: Option<(CpuSet, CpuSet)>,
 }
 
 impl Processors {
-    pub(super) fn divided() -> Self {
+    pub(crate) fn divided() -> Self {
         let divided = sched_getaffinity(None).ok().and_then(divide);
         Self { divided }
     }
 
     /// Keeps the calling thread to the processor that nobody else uses.
-    pub(super) fn keep_to_own(&self) {
+    pub(crate) fn keep_to_own(&self) {
         keep_to(self.divided.as_ref().map(|(own, _)| own));
     }
 
     /// Keeps the calling thread to the others.
-    pub(super) fn keep_to_shared(&self) {
+    pub(crate) fn keep_to_shared(&self) {
         keep_to(self.divided.as_ref().map(|(_, shared)| shared));
     }
 }

@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
-use super::item::PRODUCERS_MAX;
+/// The most threads of a run that publish progress.
+const THREADS_MAX: usize = 8;
 
 /// The processor time of the calling thread. For work of a single thread it is the better clock:
 /// it stands still while another process has the processor.
-pub(super) fn thread_time() -> Duration {
+pub(crate) fn thread_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec.cast_unsigned(), time.tv_nsec as u32)
 }
@@ -24,35 +25,40 @@ pub(super) fn thread_time() -> Duration {
 struct Padded(AtomicU64);
 
 /// What the threads of a run share.
-pub(super) struct Pace {
+pub(crate) struct Pace {
     start: Barrier,
     stopped: AtomicBool,
-    progress: [Padded; PRODUCERS_MAX],
+    progress: [Padded; THREADS_MAX],
 }
 
 /// What was measured between warm-up and stop.
-pub(super) struct Window {
+pub(crate) struct Window {
     /// Progress of each thread.
-    done: [u64; PRODUCERS_MAX],
+    done: [u64; THREADS_MAX],
     elapsed: Duration,
 }
 
 impl Window {
     /// All threads together.
-    pub(super) fn millions_per_s(&self) -> f64 {
+    pub(crate) fn millions_per_s(&self) -> f64 {
         let done: u64 = self.done.iter().sum();
         done as f64 / self.elapsed.as_secs_f64() / 1e6
     }
 
+    /// How long it was.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.elapsed
+    }
+
     /// One thread.
-    pub(super) fn millions_per_s_of(&self, thread: usize) -> f64 {
+    pub(crate) fn millions_per_s_of(&self, thread: usize) -> f64 {
         self.done[thread] as f64 / self.elapsed.as_secs_f64() / 1e6
     }
 }
 
 impl Pace {
     /// For so many working threads, and the one that watches.
-    pub(super) fn new(workers: usize) -> Self {
+    pub(crate) fn new(workers: usize) -> Self {
         Self {
             start: Barrier::new(workers + 1),
             stopped: AtomicBool::new(false),
@@ -61,31 +67,42 @@ impl Pace {
     }
 
     /// Waits for all others; each worker calls it once.
-    pub(super) fn wait_for_start(&self) {
+    pub(crate) fn wait_for_start(&self) {
         self.start.wait();
     }
 
     #[inline(always)]
-    pub(super) fn goes_on(&self) -> bool {
+    pub(crate) fn goes_on(&self) -> bool {
         !self.stopped.load(Ordering::Relaxed)
     }
 
     #[inline(always)]
-    pub(super) fn publish(&self, thread: usize, count: u64) {
+    pub(crate) fn publish(&self, thread: usize, count: u64) {
         self.progress[thread].0.store(count, Ordering::Relaxed);
     }
 
-    pub(super) fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
     }
 
-    fn read(&self) -> [u64; PRODUCERS_MAX] {
+    fn read(&self) -> [u64; THREADS_MAX] {
         std::array::from_fn(|thread| self.progress[thread].0.load(Ordering::Relaxed))
+    }
+
+    /// Measures for `duration`, and lets everybody go on.
+    pub(crate) fn observe(&self, duration: Duration) -> Window {
+        let (before, since) = (self.read(), Instant::now());
+        std::thread::sleep(duration);
+        let after = self.read();
+        Window {
+            done: std::array::from_fn(|thread| after[thread] - before[thread]),
+            elapsed: since.elapsed(),
+        }
     }
 
     /// Starts everybody, calls `each` once per interval, measures for `duration` after a warm-up
     /// of at least one interval, and tells everybody to stop.
-    pub(super) fn watch(
+    pub(crate) fn watch(
         &self,
         duration: Duration,
         interval: Duration,
@@ -95,7 +112,7 @@ impl Pace {
         let mut now = Instant::now();
         let warm = now + interval.max(duration / 4);
         let mut due = now;
-        let mut window: Option<([u64; PRODUCERS_MAX], Instant)> = None;
+        let mut window: Option<([u64; THREADS_MAX], Instant)> = None;
         loop {
             due = now.max(due + interval);
             std::thread::sleep(due.saturating_duration_since(Instant::now()));

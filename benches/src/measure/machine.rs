@@ -22,7 +22,7 @@ struct CpuTime {
 }
 
 /// The start of an observed span.
-pub(super) struct Watch {
+pub(crate) struct Watch {
     since: Instant,
     machine: Option<CpuTime>,
     own_s: Option<f64>,
@@ -31,7 +31,7 @@ pub(super) struct Watch {
 
 /// What was observed.
 #[derive(Debug)]
-pub(super) struct Quietness {
+pub(crate) struct Quietness {
     others_pct: f64,
     stolen_pct: f64,
     load_before: String,
@@ -39,7 +39,7 @@ pub(super) struct Quietness {
 }
 
 impl Watch {
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self {
             since: Instant::now(),
             machine: machine(),
@@ -49,7 +49,7 @@ impl Watch {
     }
 
     /// `None` where the kernel tells nothing.
-    pub(super) fn finish(self) -> Option<Quietness> {
+    pub(crate) fn finish(self) -> Option<Quietness> {
         let (after, own_s) = (machine()?, process::cpu_time_s(std::process::id())?);
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let capacity_s = self.since.elapsed().as_secs_f64() * cores as f64;
@@ -67,7 +67,7 @@ impl Watch {
 }
 
 impl Quietness {
-    pub(super) fn is_quiet(&self) -> bool {
+    pub(crate) fn is_quiet(&self) -> bool {
         self.others_pct <= OTHERS_MAX_PCT && self.stolen_pct <= OTHERS_MAX_PCT
     }
 }
