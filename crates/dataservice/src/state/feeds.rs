@@ -290,7 +290,7 @@ impl<V: Clone> State<V> {
     /// Ends the chunk that is being filled. From then on it counts as memory.
     pub(super) fn seal_log(&mut self, after: &mut After<V>) {
         self.log.seal();
-        if self.memory.is_over(self.log.bytes()) {
+        if self.bytes() > self.memory.limit {
             self.relieve(0, after);
         }
     }
