@@ -242,6 +242,7 @@ impl<V: Clone> Shared<V> {
             resizes: state.counts.resizes,
             expired: state.counts.expired,
             bytes: state.bytes(),
+            bytes_spare: self.settings.registry.pool.bytes(),
             bytes_max: limit,
             refused_memory: load(&self.refused_memory),
             commit_time_mean: Duration::from_nanos(mean),

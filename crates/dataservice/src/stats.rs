@@ -37,7 +37,9 @@ pub struct Stats {
     pub expired: u64,
     /// The memory of keys, histories and log, in bytes.
     pub bytes: usize,
-    /// How much that may be.
+    /// Of that, memory that histories left and that is kept to be used again.
+    pub bytes_spare: usize,
+    /// How much it may be in all.
     pub bytes_max: usize,
     /// Commits and registrations that were refused for lack of memory.
     pub refused_memory: u64,

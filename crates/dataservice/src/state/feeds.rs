@@ -280,10 +280,10 @@ impl<V: Clone> State<V> {
         let mut feeds = self.feeds.iter();
         feeds.any(|(_, feed)| {
             let is_reading = !feed.is_paused && feed.closed.is_none();
-            let oldest = end.saturating_sub(feed.updates_max as u64);
+            let is_allowed = chunk.end().saturating_add(feed.updates_max as u64) > end;
             // There may be commits without updates, which only cleared keys.
             let is_unseen = chunk.end() > feed.position || chunk.last_commit() > feed.commit_seq;
-            is_reading && is_unseen && chunk.end() > oldest
+            is_reading && is_unseen && is_allowed
         })
     }
 
