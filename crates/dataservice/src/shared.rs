@@ -241,7 +241,7 @@ impl<V: Clone> Shared<V> {
             wakes_panicked: load(&self.wakes_panicked),
             resizes: state.counts.resizes,
             expired: state.counts.expired,
-            bytes: state.bytes(),
+            bytes: state.bytes_taken(),
             bytes_spare: self.settings.registry.pool.bytes(),
             bytes_max: limit,
             refused_memory: load(&self.refused_memory),

@@ -38,8 +38,8 @@ pub(crate) struct Entry {
     pub(crate) cursor: u64,
     /// The number of the last update before it was watched.
     pub(crate) start: u64,
-    /// Its values were taken away while the subscriber was paused.
-    pub(crate) is_cleared: bool,
+    /// It changed while its subscriber was paused, or before that, and was not seen since.
+    pub(crate) is_told: bool,
 }
 
 impl Subscriber {
@@ -77,6 +77,9 @@ impl Subscriber {
     #[inline]
     pub(crate) fn tell(&mut self, at: u32) -> bool {
         if self.is_paused {
+            if let Some(Some(entry)) = self.entries.get_mut(at as usize) {
+                entry.is_told = true;
+            }
             return false;
         }
         self.dirty.push(at);

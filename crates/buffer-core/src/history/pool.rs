@@ -73,18 +73,6 @@ impl<T> Pool<T> {
         self.inner.spares.lock().buffers.len()
     }
 
-    /// Frees all spare memory; how many bytes that was.
-    pub fn clear(&self) -> usize {
-        let spares = std::mem::replace(
-            &mut *self.inner.spares.lock(),
-            Spares {
-                buffers: Vec::new(),
-                bytes: 0,
-            },
-        );
-        spares.bytes
-    }
-
     /// A spare that fits, but not much more than that. Linear in the number of spares.
     pub(super) fn take(&self, rows: usize, width: usize) -> Option<Buffer<T>> {
         let mut spares = self.inner.spares.lock();

@@ -105,28 +105,12 @@ impl<V: Clone> State<V> {
             }
             if let Some(watch) = self.slots.at(id.index()).watch() {
                 self.tell(watch, after);
-                self.note_cleared(watch);
             }
         }
         if cleared > 0 {
             self.finish_commit(after);
         }
         newest
-    }
-
-    /// Those who are paused have no number that says it.
-    fn note_cleared(&mut self, index: WatchIndex) {
-        let Some(watch) = self.watches.get(index.place()) else {
-            return;
-        };
-        for watcher in &watch.watchers {
-            if let Some(subscriber) = self.subscribers.get_mut(watcher.subscriber)
-                && subscriber.is_paused
-                && let Some(Some(entry)) = subscriber.entries.get_mut(watcher.entry as usize)
-            {
-                entry.is_cleared = true;
-            }
-        }
     }
 
     pub(super) fn is_logging(&self) -> bool {
@@ -249,7 +233,7 @@ impl<V: Clone> State<V> {
                 self.trim_log(after);
             }
         }
-        if self.memory.may_be_over(self.log.bytes()) && self.bytes() > self.memory.limit {
+        if self.memory.is_over(self.log.bytes()) {
             self.relieve(0, after);
         }
         self.counts.wakes += after.wakes.len() as u64;

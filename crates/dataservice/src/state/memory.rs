@@ -20,7 +20,7 @@ pub(crate) struct Memory {
     /// Everything but the log and spare segments.
     charged: isize,
     pub(crate) limit: usize,
-    /// What spare segments may take at most.
+    /// What spare segments may take at most, which is set aside for them.
     spare_max: usize,
 }
 
@@ -38,25 +38,28 @@ impl Memory {
         self.charged += bytes;
     }
 
-    /// With the log's bytes.
+    /// With the log's bytes, and with what is set aside.
     #[inline(always)]
     pub(crate) fn total(&self, log: usize) -> usize {
-        usize::try_from(self.charged)
-            .unwrap_or(0)
-            .saturating_add(log)
+        let charged = usize::try_from(self.charged).unwrap_or(0);
+        charged.saturating_add(log).saturating_add(self.spare_max)
     }
 
-    /// Whether it may be too much, spare segments counted as if there were as many as there may be.
     #[inline(always)]
-    pub(crate) fn may_be_over(&self, log: usize) -> bool {
-        self.total(log).saturating_add(self.spare_max) > self.limit
+    pub(crate) fn is_over(&self, log: usize) -> bool {
+        self.total(log) > self.limit
     }
 }
 
 impl<V: Clone> State<V> {
-    /// All the memory that is counted, in bytes.
+    /// All the memory that is counted, in bytes, with what is set aside for spare segments.
     pub(crate) fn bytes(&self) -> usize {
-        self.memory.total(self.log.bytes()) + self.pool.bytes()
+        self.memory.total(self.log.bytes())
+    }
+
+    /// The memory that is taken, in bytes.
+    pub(crate) fn bytes_taken(&self) -> usize {
+        self.bytes() - self.pool.bytes_max() + self.pool.bytes()
     }
 
     /// Makes room for so many more bytes; `Err` has how many there would be.
@@ -109,7 +112,6 @@ impl<V: Clone> State<V> {
         std::hint::cold_path();
         let target = self.memory.limit.saturating_sub(bytes);
         self.log.spares().release();
-        self.pool.clear();
         self.shrink_idle(target, after);
         if self.bytes() > target {
             self.retain(0, after);

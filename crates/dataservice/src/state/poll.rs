@@ -134,10 +134,19 @@ impl<V: Clone> State<V> {
             subscriber.signal.clear();
         }
         if subscriber.is_paused {
-            // A snapshot of a paused one sees all keys, and none is told of.
-            for entry in subscriber.entries.iter_mut().flatten() {
-                entry.is_cleared = false;
-                entry.cursor = slots.at(entry.id.index()).appended();
+            // A snapshot of a paused one sees all keys.
+            for (at, entry) in (0..).zip(&mut subscriber.entries) {
+                let Some(entry) = entry else { continue };
+                let slot = slots.at(entry.id.index());
+                entry.cursor = slot.appended();
+                if std::mem::take(&mut entry.is_told)
+                    && let Some(index) = slot.watch()
+                {
+                    present_watch(watches, index).clean.push(Watcher {
+                        subscriber: number,
+                        entry: at,
+                    });
+                }
             }
             return;
         }

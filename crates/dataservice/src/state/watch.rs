@@ -100,7 +100,7 @@ impl<V: Clone> State<V> {
             need,
             cursor,
             start: cursor,
-            is_cleared: is_paused && is_changed,
+            is_told: is_paused && is_changed,
         });
         if is_changed && !is_paused {
             subscriber.dirty.push(at);
@@ -178,7 +178,7 @@ impl<V: Clone> State<V> {
         // What waits to be polled still does afterwards.
         for at in subscriber.dirty.drain(..) {
             if let Some(Some(entry)) = subscriber.entries.get_mut(at as usize) {
-                entry.is_cleared = self.slots.at(entry.id.index()).appended() == entry.cursor;
+                entry.is_told = true;
             }
         }
         subscriber.signal.clear();
@@ -187,13 +187,7 @@ impl<V: Clone> State<V> {
     /// Tells a subscriber again what changes, and what did while it was paused. Whether there is
     /// something to poll.
     pub(crate) fn unpause(&mut self, number: u32) -> bool {
-        let Self {
-            subscribers,
-            slots,
-            watches,
-            ..
-        } = self;
-        let subscriber = present(subscribers, number);
+        let subscriber = present(&mut self.subscribers, number);
         if !std::mem::take(&mut subscriber.is_paused) {
             return false;
         }
@@ -205,23 +199,10 @@ impl<V: Clone> State<V> {
             ..
         } = subscriber;
         for (at, entry) in (0..).zip(entries) {
-            let Some(entry) = entry else { continue };
-            let slot = slots.at(entry.id.index());
-            let was_changed = std::mem::take(&mut entry.is_cleared);
-            let watch = slot.watch().and_then(|at| watches.get_mut(at.place()));
-            let Some(watch) = watch else { continue };
-            let watcher = Watcher {
-                subscriber: number,
-                entry: at,
-            };
-            if watch.clean.contains(&watcher) {
-                continue;
-            }
-            // It was told of a change, which it may have seen in a snapshot since.
-            if was_changed || slot.appended() > entry.cursor || slot.len() == 0 {
+            if let Some(entry) = entry
+                && std::mem::take(&mut entry.is_told)
+            {
                 dirty.push(at);
-            } else {
-                watch.clean.push(watcher);
             }
         }
         let is_pending = !dirty.is_empty() || !revised.is_empty();
