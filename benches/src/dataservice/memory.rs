@@ -23,9 +23,9 @@ const KEYS: u32 = if cfg!(test) { 5_000 } else { 1_000_000 };
 const OURS: &str = "ours";
 const MUTEX_MAP: &str = "HashMap of VecDeque";
 
-type Key = Box<str>;
+type Key = &'static str;
 type Built = Box<dyn Any>;
-type Build = fn() -> Built;
+type Build = fn(&[Key]) -> Built;
 
 const CONTENDERS: &[(&str, Kind, Build)] = &[
     (OURS, Kind::Ours, ours),
@@ -73,26 +73,27 @@ fn measure(name: &str, build: Build) -> Result<Vec<f64>> {
 fn bytes_per_key(build: Build) -> Result<f64> {
     let resident = || process::resident_memory_mb(std::process::id());
     let unknown = "this system does not say how much memory a process has";
+    let keys = keys();
     let before = resident().context(unknown)?;
-    let built = build();
+    let built = build(&keys);
     let after = resident().context(unknown)?;
     drop(built);
-    let text = key(0).len() as f64;
-    Ok((after - before) * 1e6 / f64::from(KEYS) - text)
+    Ok((after - before) * 1e6 / f64::from(KEYS))
 }
 
-/// As a tag of a plant might be called.
-fn key(number: u32) -> Key {
-    format!("plant/line-{:02}/tag-{number:07}", number % 40).into_boxed_str()
+/// As tags of a plant might be called. All texts lie in one piece of memory, which counts for
+/// nobody.
+fn keys() -> Vec<Key> {
+    let key = |number| format!("plant/line-{:02}/tag-{number:07}", number % 40);
+    let text: &'static str = (0..KEYS).map(key).collect::<String>().leak();
+    let length = text.len() / KEYS as usize;
+    let texts = (0..KEYS as usize).map(|number| &text[number * length..(number + 1) * length]);
+    texts.collect()
 }
 
-fn keys() -> impl Iterator<Item = Key> {
-    (0..KEYS).map(key)
-}
-
-fn ours() -> Built {
+fn ours(keys: &[Key]) -> Built {
     let service: DataService<Key, f64> = DataService::new();
-    for key in keys() {
+    for key in keys.iter().copied() {
         let id = service.register(key).expect("there is room for all keys");
         service.put(id, 1, 1.0).expect("the key is registered");
     }
@@ -100,29 +101,32 @@ fn ours() -> Built {
     Box::new(service)
 }
 
-fn hash_map() -> Built {
+fn hash_map(keys: &[Key]) -> Built {
     let mut map = HashMap::<Key, VecDeque<(i64, f64)>>::new();
-    map.extend(keys().map(|key| (key, newest())));
+    map.extend(keys.iter().map(|key| (*key, newest())));
     Box::new(map)
 }
 
-fn dash_map() -> Built {
+fn dash_map(keys: &[Key]) -> Built {
     let map = dashmap::DashMap::<Key, VecDeque<(i64, f64)>, foldhash::fast::RandomState>::default();
-    for key in keys() {
+    for key in keys.iter().copied() {
         map.insert(key, newest());
     }
     Box::new(map)
 }
 
-fn watch_per_key() -> Built {
+fn watch_per_key(keys: &[Key]) -> Built {
     let mut map = HashMap::<Key, watch::Sender<(i64, f64)>>::new();
-    map.extend(keys().map(|key| (key, watch::Sender::new((1, 1.0)))));
+    map.extend(keys.iter().map(|key| (*key, watch::Sender::new((1, 1.0)))));
     Box::new(map)
 }
 
-fn observables() -> Built {
+fn observables(keys: &[Key]) -> Built {
     let mut map = HashMap::<Key, SharedObservable<(i64, f64)>>::new();
-    map.extend(keys().map(|key| (key, SharedObservable::new((1, 1.0)))));
+    map.extend(
+        keys.iter()
+            .map(|key| (*key, SharedObservable::new((1, 1.0)))),
+    );
     Box::new(map)
 }
 
@@ -145,7 +149,11 @@ mod tests {
 
     #[test]
     fn keys_differ_and_are_equally_long() {
-        assert_ne!(key(1), key(41));
-        assert_eq!(key(0).len(), key(KEYS - 1).len());
+        let keys = keys();
+        assert_ne!(keys[1], keys[41]);
+        assert_eq!(
+            keys[KEYS as usize - 1],
+            format!("plant/line-39/tag-{:07}", KEYS - 1)
+        );
     }
 }

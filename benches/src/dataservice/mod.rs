@@ -53,12 +53,12 @@ fn cases() -> Vec<Case> {
         commit::case(TRANSACTION),
         commit::case(16),
         every_update::case(),
-        windows::case(),
         snapshot::case(),
         callback::case(),
         memory::case(),
         python::case(),
     ];
+    cases.extend(windows::cases());
     cases.extend(frames::cases());
     cases
 }

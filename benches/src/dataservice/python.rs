@@ -15,7 +15,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use dataservice::{DataService, Feed, KeyId, LatestValue, Spec, Subscription, WindowByCount};
+use dataservice::{
+    DataService, Feed, FeedBatch, KeyId, LatestValue, Spec, Subscription, WindowByCount,
+};
 use serde::Deserialize;
 
 use super::TRANSACTION;
@@ -147,6 +149,12 @@ impl Tally {
         self.sum.store(sum.to_bits(), Ordering::Relaxed);
     }
 
+    fn batch(&self, batch: &FeedBatch<f64>) {
+        for updates in batch.slices() {
+            self.fresh(updates.iter().map(|update| update.value));
+        }
+    }
+
     fn seen(&self, updates: u64, elapsed: Duration) -> Seen {
         Seen {
             updates,
@@ -203,9 +211,7 @@ impl Subscribers {
 
     fn poll_feed(&mut self, tally: &Tally) {
         if let Some(batch) = self.feed.poll() {
-            for updates in batch.slices() {
-                tally.fresh(updates.iter().map(|update| update.value));
-            }
+            tally.batch(&batch);
         }
     }
 
@@ -267,8 +273,8 @@ fn pulled(duration: Duration) -> Result<Vec<f64>> {
             loop {
                 // Asked before, so that what was written last is waited for.
                 let is_last = is_ended.load(Ordering::Acquire);
-                if subscribers.feed.wait(END_INTERVAL) {
-                    subscribers.poll_feed(tally);
+                if let Ok(batch) = subscribers.feed.next(END_INTERVAL) {
+                    tally.batch(&batch);
                     ended = Instant::now();
                 } else if is_last {
                     subscribers.poll_newest(tally);

@@ -1,5 +1,7 @@
 //! What contenders have in common, by what a case asks of them.
 
+use std::ops::Range;
+
 /// The last values of keys, which are numbered from 0. One writes, others read.
 pub(super) trait Store: Send + Sync + Sized {
     type Writer<'a>: Write + Send
@@ -32,14 +34,14 @@ pub(super) trait TakeSnapshot {
     fn take(&mut self, look: impl FnMut(u32, f64));
 }
 
-/// A store whose subscribers pull the last values of all keys.
+/// A store whose subscribers pull the last values of keys.
 pub(super) trait Windows: Store {
     type Subscriber<'a>: PullWindows + Send
     where
         Self: 'a;
 
-    /// Of all keys, whose windows hold `depth` values.
-    fn subscribe(&self, keys: u32, depth: usize) -> Self::Subscriber<'_>;
+    /// Of these keys, whose windows hold `depth` values.
+    fn subscribe(&self, keys: Range<u32>, depth: usize) -> Self::Subscriber<'_>;
 }
 
 pub(super) trait PullWindows {

@@ -1,5 +1,6 @@
 //! What a writer loses to a hundred subscribers that pull deep windows ten times per second.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -24,26 +25,53 @@ const PULLERS: usize = 2;
 /// Losses that cannot be told from none.
 const LOSS_MIN_PCT: f64 = 0.1;
 
-/// The case.
-pub(super) fn case() -> Case {
-    let title = "1,000 keys x window of 10,000, 100 subscribers at 10 Hz";
+/// How many keys a subscriber pulls: as many as a page of plots shows, or all.
+#[derive(Clone, Copy)]
+struct Share(u32);
+
+impl Share {
+    fn keys_of(self, subscriber: usize) -> Range<u32> {
+        let first = subscriber as u32 * self.0 % KEYS;
+        first..(first + self.0).min(KEYS)
+    }
+}
+
+/// The cases.
+pub(super) fn cases() -> [Case; 2] {
+    [
+        case(KEYS / 100, "10 of them each"),
+        case(KEYS, "all of them each"),
+    ]
+}
+
+fn case(keys: u32, what: &str) -> Case {
+    let title = format!("1,000 keys x window of 10,000, 100 subscribers of {what} at 10 Hz");
+    let share = Share(keys.max(1));
     Case {
-        name: "windows".into(),
+        name: format!("windows/{keys}"),
         metrics: vec![
             Metric::new(format!("{title}: loss of the writer"), "%", Better::Lower)
                 .aim(1.0, Against::Limit(10.0)),
             Metric::new(
-                format!("{title}: pulls of all keys, 1,000 are asked for"),
+                format!("{title}: pulls, 1,000 are asked for"),
                 "/s",
                 Better::Higher,
             ),
             Metric::new(format!("{title}: written meanwhile"), "M/s", Better::Higher),
         ],
         contenders: vec![
-            Contender::new(Kind::Ours, "ours", measure::<Ours>),
-            Contender::new(Kind::Peer, PORT, measure::<Port>),
-            Contender::new(Kind::Peer, ONE_LOCK, measure::<MutexMap>),
-            Contender::new(Kind::Peer, DASHMAP, measure::<DashMap>),
+            Contender::new(Kind::Ours, "ours", move |duration| {
+                measure::<Ours>(share, duration)
+            }),
+            Contender::new(Kind::Peer, PORT, move |duration| {
+                measure::<Port>(share, duration)
+            }),
+            Contender::new(Kind::Peer, ONE_LOCK, move |duration| {
+                measure::<MutexMap>(share, duration)
+            }),
+            Contender::new(Kind::Peer, DASHMAP, move |duration| {
+                measure::<DashMap>(share, duration)
+            }),
         ],
         duration: Duration::from_millis(600),
     }
@@ -57,7 +85,7 @@ struct Pulls {
 }
 
 /// The writer's loss in percent, pulls per second, and what it wrote meanwhile in M/s.
-fn measure<S: Windows>(duration: Duration) -> Result<Vec<f64>> {
+fn measure<S: Windows>(share: Share, duration: Duration) -> Result<Vec<f64>> {
     let stream = &Stream::over(KEYS);
     let store = &S::new(KEYS, DEPTH);
     let filled = fill(store);
@@ -70,7 +98,8 @@ fn measure<S: Windows>(duration: Duration) -> Result<Vec<f64>> {
         });
         let pull = |puller| {
             let own = (puller..SUBSCRIBERS).step_by(PULLERS);
-            let subscribers = own.map(|_| store.subscribe(KEYS, DEPTH)).collect();
+            let subscribe = |number| store.subscribe(share.keys_of(number), DEPTH);
+            let subscribers = own.map(subscribe).collect();
             scope.spawn(move || pull_until_stopped::<S>(subscribers, (stream, filled), pace, pulls))
         };
         let pullers: Vec<_> = (0..PULLERS).map(pull).collect();

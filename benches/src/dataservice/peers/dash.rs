@@ -2,6 +2,7 @@
 
 use super::{Buffer, Foldhash, append, copy_window};
 use crate::dataservice::store::{PullWindows, Snapshots, Store, TakeSnapshot, Windows, Write};
+use std::ops::Range;
 
 pub(crate) struct DashMap {
     map: dashmap::DashMap<u32, Buffer, Foldhash>,
@@ -15,7 +16,7 @@ pub(crate) struct Reader<'a> {
 
 pub(crate) struct Puller<'a> {
     store: &'a DashMap,
-    keys: u32,
+    keys: Range<u32>,
     depth: usize,
     window: Vec<(i64, f64)>,
 }
@@ -83,7 +84,7 @@ impl TakeSnapshot for Reader<'_> {
 impl Windows for DashMap {
     type Subscriber<'a> = Puller<'a>;
 
-    fn subscribe(&self, keys: u32, depth: usize) -> Puller<'_> {
+    fn subscribe(&self, keys: Range<u32>, depth: usize) -> Puller<'_> {
         Puller {
             store: self,
             keys,
@@ -95,7 +96,7 @@ impl Windows for DashMap {
 
 impl PullWindows for Puller<'_> {
     fn pull(&mut self, mut look: impl FnMut(u32, usize, f64)) {
-        for key in 0..self.keys {
+        for key in self.keys.clone() {
             let Some(buffer) = self.store.map.get(&key) else {
                 continue;
             };

@@ -2,6 +2,7 @@
 //! quickly, and nobody is called back.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
@@ -95,7 +96,7 @@ impl TakeSnapshot for Reader<'_> {
 
 pub(crate) struct Puller<'a> {
     store: &'a MutexMap,
-    keys: u32,
+    keys: Range<u32>,
     depth: usize,
     window: Vec<(i64, f64)>,
 }
@@ -103,7 +104,7 @@ pub(crate) struct Puller<'a> {
 impl Windows for MutexMap {
     type Subscriber<'a> = Puller<'a>;
 
-    fn subscribe(&self, keys: u32, depth: usize) -> Puller<'_> {
+    fn subscribe(&self, keys: Range<u32>, depth: usize) -> Puller<'_> {
         Puller {
             store: self,
             keys,
@@ -116,7 +117,7 @@ impl Windows for MutexMap {
 impl PullWindows for Puller<'_> {
     fn pull(&mut self, mut look: impl FnMut(u32, usize, f64)) {
         let map = self.store.map.lock();
-        for key in 0..self.keys {
+        for key in self.keys.clone() {
             copy_window(&map[&key], self.depth, &mut self.window);
             if let Some((_, newest)) = self.window.last() {
                 look(key, self.window.len(), *newest);

@@ -6,6 +6,7 @@
 //! pulls windows copies each into one vector that is used again: a copy to keep would cost more.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::sync::{Mutex, MutexGuard};
 
 use super::{Buffer, append, copy_window};
@@ -178,7 +179,7 @@ impl TakeSnapshot for Reader<'_> {
 
 pub(crate) struct Puller<'a> {
     port: &'a Port,
-    keys: u32,
+    keys: Range<u32>,
     depth: usize,
     window: Vec<(i64, f64)>,
 }
@@ -186,7 +187,7 @@ pub(crate) struct Puller<'a> {
 impl Windows for Port {
     type Subscriber<'a> = Puller<'a>;
 
-    fn subscribe(&self, keys: u32, depth: usize) -> Puller<'_> {
+    fn subscribe(&self, keys: Range<u32>, depth: usize) -> Puller<'_> {
         Puller {
             port: self,
             keys,
@@ -199,7 +200,7 @@ impl Windows for Port {
 impl PullWindows for Puller<'_> {
     fn pull(&mut self, mut look: impl FnMut(u32, usize, f64)) {
         let map = self.port.lock();
-        for key in 0..self.keys {
+        for key in self.keys.clone() {
             copy_window(&map.buffers[&key], self.depth, &mut self.window);
             if let Some((_, newest)) = self.window.last() {
                 look(key, self.window.len(), *newest);
