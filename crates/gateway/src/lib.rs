@@ -17,6 +17,7 @@ mod history;
 mod ingest;
 mod options;
 mod prometheus;
+mod range;
 mod rest;
 mod server;
 mod state;
