@@ -101,6 +101,14 @@ export class Chart {
     this.node.dataset.points = String(this.series.reduce((sum, one) => sum + one.received, 0));
   }
 
+  /** How many points it can show, at most: as many as the plot is wide. */
+  get pixels() {
+    const inner = Math.min(MOST_POINTS_DRAWN, this.plot.clientWidth - MARGIN.l - MARGIN.r);
+    const share = this.shown.length > MOST_IN_LEGEND ? 0.5 : 1;
+    // In steps, so that a page that is being resized does not ask anew for each pixel.
+    return Math.max(0, Math.floor((inner * share) / 10) * 10);
+  }
+
   get shown() {
     return this.series.filter((one) => !one.isText);
   }

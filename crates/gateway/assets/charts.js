@@ -28,7 +28,10 @@ export class ChartGrid {
     this.observer = new IntersectionObserver((entries) => this.#seen(entries), {
       rootMargin: "80px",
     });
-    this.sizes = new ResizeObserver(() => this.redraw());
+    this.sizes = new ResizeObserver(() => {
+      this.redraw();
+      this.actions.moved();
+    });
     this.sizes.observe(node);
     document.addEventListener("visibilitychange", () => this.redraw());
     node.addEventListener("pointermove", (event) => this.#point(event));
@@ -40,6 +43,11 @@ export class ChartGrid {
 
   get charts() {
     return this.#charts;
+  }
+
+  /** How many points a chart of this page can show. */
+  get pixels() {
+    return Math.max(...this.#charts.map((chart) => chart.pixels), 0) || 300;
   }
 
   /** Shows exactly these charts, in this order; charts that stay keep their node. */
@@ -142,6 +150,7 @@ export class ChartGrid {
       if (chart) chart.visible = entry.isIntersecting;
     }
     this.redraw();
+    this.actions.moved();
   }
 
   #point(event) {
