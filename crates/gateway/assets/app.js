@@ -200,6 +200,8 @@ async function loadHistory(one) {
     const response = await fetch(`${path}?seconds=${range.seconds}&points=${grid.pixels}`, {
       signal: AbortSignal.timeout(10_000),
     });
+    // A server that was started anew may not know the tag yet.
+    if (response.status === 404) return;
     const answer = await response.json();
     if (!response.ok) throw new Error(answer.error);
     if (mine !== covered) return;

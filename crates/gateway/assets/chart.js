@@ -22,6 +22,7 @@ import {
   markTrace,
   MOST_IN_LEGEND,
   purge,
+  SHORTEST_SPAN_MS,
   traceColours,
 } from "./plot.js";
 import { isGlob } from "./search.js";
@@ -132,6 +133,9 @@ export class Chart {
 
   /** The time shown: the common window, or the last one in which these tags had data. */
   #frameFor({ start, end }, numbers) {
+    if (start === -Infinity) {
+      start = Math.min(end - SHORTEST_SPAN_MS, ...numbers.map((one) => one.times[0] ?? end));
+    }
     const newest = Math.max(...numbers.map((one) => one.newest?.time ?? -Infinity));
     const away = Number.isFinite(newest) && (newest < start || newest > end + 5000);
     this.note.textContent = [

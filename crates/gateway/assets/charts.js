@@ -3,10 +3,9 @@
 // would hardly move or drawing would take over a sixth of the time.
 
 import { Chart } from "./chart.js";
-import { library, MARGIN } from "./plot.js";
+import { library, MARGIN, SHORTEST_SPAN_MS } from "./plot.js";
 
 const MOST_TRACES = 32;
-const SHORTEST_SPAN_MS = 10_000;
 const SHORTEST_ROUND_MS = 250;
 const SPENT_PER_FRAME_MS = 8;
 
@@ -132,9 +131,13 @@ export class ChartGrid {
     return Math.min(2000, (this.windowMs / width) * 3);
   }
 
-  /** The last window; while there is less data than that, as much as there is. */
+  /**
+   * The last window; while there is less data than that, as much as there is. A window without a
+   * start is all that each chart has.
+   */
   #frame() {
     if (!this.paused || !this.end) this.end = this.now();
+    if (this.windowMs === Infinity) return { start: -Infinity, end: this.end };
     const drawn = this.#charts.flatMap((chart) => chart.shown.map((one) => one.times[0]));
     const first = Math.min(...drawn.filter((time) => time > this.end - this.windowMs), this.end);
     const full = drawn.some((time) => time <= this.end - this.windowMs);
