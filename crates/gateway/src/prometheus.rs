@@ -183,11 +183,16 @@ fn history(out: &mut Text, metrics: &Metrics) {
         let name = format!("{name}_total");
         out.family(&name, "counter", help, [("", value as f64)]);
     }
-    let gauges: [(&str, &str, f64); 8] = [
+    let gauges: [(&str, &str, f64); 9] = [
         (
             "history_bytes",
             "Memory of keys, histories and log.",
             history.bytes as f64,
+        ),
+        (
+            "history_bytes_spare",
+            "Of that, memory kept to be used again.",
+            history.bytes_spare as f64,
         ),
         (
             "history_bytes_max",

@@ -98,7 +98,8 @@ async fn readings_of_bad_quality_and_null_are_gaps_in_a_curve() {
             record.quality = Quality::Bad;
         }
         let now = std::time::Instant::now();
-        server.intake.push(now, vec![Ok(record)]).unwrap();
+        let pushed = server.intake.push(now, vec![Ok(record)]).unwrap();
+        assert_eq!(pushed.accepted, 1);
     }
     let answer = server.get("/api/history/PLC01/D1?points=10").await.json();
     for point in answer["points"].as_array().unwrap() {
