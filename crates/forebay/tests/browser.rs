@@ -1,5 +1,6 @@
 //! The page in a real headless Chromium: it shows live charts, finds tags, looks back over long
-//! ranges, rests while nobody sees it, loses and regains the server, and fits a phone. Leaves screenshots in `$FOREBAY_SCREENSHOTS`, or `target/e2e`.
+//! ranges, rests while nobody sees it, loses and regains the server, and fits a phone. Leaves
+//! screenshots in `$FOREBAY_SCREENSHOTS`, or `target/e2e`.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
