@@ -53,6 +53,9 @@ async fn a_hidden_view_wakes_nobody_and_catches_up_when_it_is_seen_again() {
         let update = client.hear(&["update"]).await;
         assert_eq!(numbers(&update), expected, "{kind}");
         assert!(update["missed"].is_null(), "{update}");
+        // It is gone before wakes are counted again.
+        client.say(json!({"type": "unsubscribe", "id": "a"})).await;
+        assert!(heard_before_the_pong(&mut client).await.is_empty());
     }
     server.stop().await;
 }
