@@ -1,5 +1,6 @@
-//! The page in a real headless Chromium: it shows live charts, finds tags, loses and regains the
-//! server, and fits a phone. Leaves screenshots in `$FOREBAY_SCREENSHOTS`, or `target/e2e`.
+//! The page in a real headless Chromium: it shows live charts, finds tags, looks back over long
+//! ranges, rests while nobody sees it, loses and regains the server, and fits a phone. Leaves
+//! screenshots in `$FOREBAY_SCREENSHOTS`, or `target/e2e`.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -197,6 +198,13 @@ impl Page {
             .unwrap();
     }
 
+    async fn choose_range(&self, value: &str) {
+        let label = format!(
+            "document.querySelector('[data-testid=range] [value=\"{value}\"]').closest('label').click()"
+        );
+        self.ask(&label).await;
+    }
+
     async fn resize(&self, width: u32, height: u32) {
         self.client.set_window_size(width, height).await.unwrap();
     }
@@ -267,6 +275,9 @@ async fn the_page_shows_live_charts_finds_tags_and_regains_a_lost_server() {
     page.photograph("phone").await;
     page.resize(1400, 1100).await;
 
+    looks_back_over_long_ranges(&page).await;
+    rests_while_nobody_sees_it(&page, &address).await;
+
     // A server that hangs is seen as stale, and as live again when it goes on.
     server.signal("-STOP");
     page.until_connection_is("stale").await;
@@ -286,14 +297,97 @@ async fn the_page_shows_live_charts_finds_tags_and_regains_a_lost_server() {
     page.client.close().await.unwrap();
 }
 
-/// Ten readings per second of a vessel that fills and empties, over the last minute.
+/// A chart of a long range has the whole range, in no more points than it has pixels; the page says
+/// how far the memory reaches back, and goes on.
+async fn looks_back_over_long_ranges(page: &Page) {
+    let curve = "(() => {
+        const chart = document.querySelector('[data-testid=chart][data-keys=\"PLC01/D100\"]');
+        const line = chart?.querySelector('.js-plotly-plot')?.data?.[0]?.x ?? [];
+        const span = (line.at(-1) - line[0]) / 1000;
+        return {span, points: line.length, pixels: chart?.querySelector('.plot').clientWidth};
+    })()";
+    let spans = |seconds: f64| {
+        move |value: &Json| {
+            let number = |name: &str| value[name].as_f64().unwrap_or(0.0);
+            // What comes after the last curve is drawn too, until there is a new one.
+            number("span") > seconds && number("points") < number("pixels") + 40.0
+        }
+    };
+    for (range, seconds) in [("600", 500.0), ("all", 3_500.0)] {
+        page.choose_range(range).await;
+        page.until(range, curve, spans(seconds)).await;
+        let note = "document.querySelector('[data-testid=range-note]').textContent";
+        page.until("how far the memory reaches", note, |value| {
+            value.as_str().unwrap().starts_with("In memory: the last ")
+        })
+        .await;
+        page.until_charts_advance().await;
+        page.photograph(&format!("range-{range}")).await;
+    }
+    page.resize(390, 844).await;
+    page.until("the width", "innerWidth", |value| {
+        value.as_f64() < Some(600.0)
+    })
+    .await;
+    let fits = "document.documentElement.scrollWidth <= innerWidth";
+    page.until("fit for a phone", fits, |value| value == true)
+        .await;
+    page.ask("document.querySelector('#charts-title').scrollIntoView()")
+        .await;
+    page.until_charts_advance().await;
+    page.photograph("range-phone").await;
+    page.resize(1400, 1100).await;
+    page.choose_range("60").await;
+    page.until_charts_advance().await;
+    let quiet = "document.querySelectorAll('[data-testid=notification]').length";
+    page.until("no error", quiet, |value| value == 0).await;
+}
+
+/// Another tab in front: the server goes on and sends the page nothing, until it is seen again.
+async fn rests_while_nobody_sees_it(page: &Page, address: &str) {
+    let own = page.client.window().await.unwrap();
+    let front = page.client.new_window(true).await.unwrap().handle;
+    page.client.switch_to_window(front).await.unwrap();
+    let begun = Instant::now();
+    let mut before = metrics(address).await;
+    loop {
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        let now = metrics(address).await;
+        let sent = |metrics: &Json| metrics["websocket_updates"].as_u64().unwrap();
+        let shown = |metrics: &Json| metrics["history"]["updates"].as_u64().unwrap();
+        if sent(&now) == sent(&before) && shown(&now) > shown(&before) {
+            break;
+        }
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "it is still sent updates: {now}"
+        );
+        before = now;
+    }
+    assert_eq!(before["websocket_connections"], 1, "it is still there");
+    page.client.close_window().await.unwrap();
+    page.client.switch_to_window(own).await.unwrap();
+    page.until_charts_advance().await;
+}
+
+async fn metrics(address: &str) -> Json {
+    let url = format!("http://{address}/api/metrics");
+    let text = tokio::task::spawn_blocking(move || {
+        let mut answer = ureq::get(url).call().unwrap();
+        answer.body_mut().read_to_string().unwrap()
+    });
+    serde_json::from_str(&text.await.unwrap()).unwrap()
+}
+
+/// Readings of a vessel that fills and empties, over the last hour and more: ten per second in the
+/// last minute, before that one every two seconds.
 fn readings() -> String {
     let now = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap();
     let line = |tenth: i32| {
         let micros = now.as_micros() - 100_000 * u128::from(tenth.unsigned_abs());
-        let level = 50.0 + 30.0 * (f64::from(tenth) / 60.0).sin();
+        let level = 50.0 + 30.0 * (f64::from(tenth) / 60.0).sin() - f64::from(tenth) / 2_000.0;
         let reading = json!({
             "timestamp": u64::try_from(micros).unwrap(),
             "source": "PLC01",
@@ -302,7 +396,8 @@ fn readings() -> String {
         });
         format!("{reading}\n")
     };
-    (-600..=0).map(line).collect()
+    let older = (-48_000..-600).step_by(20);
+    older.chain(-600..=0).map(line).collect()
 }
 
 async fn post(address: &str, body: String) {

@@ -56,6 +56,9 @@ fn the_defaults_are_printed_as_a_file_that_says_the_same() {
     [history]
     depth = 3000
     max_keys = 2000
+    memory_mb_max = 1024
+    resume_updates = 50000
+    idle_after_seconds = 0
 
     [host]
     enabled = true
@@ -130,6 +133,11 @@ fn values_out_of_range_are_named_with_the_range() {
         ("flush.size", "0", "a whole number from 1 to 1000000"),
         ("history.depth", "0", "a whole number from 1 to 1000000"),
         ("history.max_keys", "0", "a whole number from 1 to 10000000"),
+        (
+            "history.memory_mb_max",
+            "15",
+            "a whole number from 16 to 1048576",
+        ),
         ("host.top", "65", "a whole number from 0 to 64"),
         (
             "gateway.max_websockets",

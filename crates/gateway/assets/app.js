@@ -5,6 +5,7 @@ import { ChartGrid } from "./charts.js";
 import { Connection } from "./connection.js";
 import { age } from "./format.js";
 import { Notifications } from "./notifications.js";
+import { isOwn, Plots, quoted, RANGES, reachText } from "./plots.js";
 import { globPattern, isGlob, Search } from "./search.js";
 import { OWN_KEYS, Selection } from "./selection.js";
 import { Series } from "./series.js";
@@ -44,7 +45,9 @@ const connection = new Connection(`${scheme}//${location.host}/ws`);
 const grid = new ChartGrid(at("grid"), {
   addTo: (chart) => search.aim(chart),
   remove: (chart) => change(() => selection.remove(chart.spec.id)),
+  moved: () => showPlots(),
 });
+const plots = new Plots(connection);
 const search = new Search(at("search"), {
   keys: () => [
     ...OWN_KEYS.map((key) => ({ key, value: series.get(key)?.newest?.value })),
@@ -61,8 +64,11 @@ let instance = null;
 let clockOffset = 0;
 let subscribed = "";
 let liveKeys = 0;
-let extract = { kind: "since_last" };
-let windowS = Number(remembered("forebay.window")) || 60;
+/** Whether there is more than a screen can show, or the server may send. */
+let crowded = false;
+/** A connection was lost; the first answer on the new one tells whether anything is missing. */
+let wasLost = false;
+let range = RANGES[0];
 
 // Keys and charts
 
@@ -105,9 +111,10 @@ function arrange() {
       ? "No chart is shown. Search for a tag above to add one."
       : "Waiting for the first data of a source.";
   const wanted = grid.charts.flatMap((chart) => chart.series.map((one) => one.key));
-  const live = [...new Set(wanted)].filter((key) => !key.startsWith("@"));
+  const live = [...new Set(wanted)].filter((key) => !isOwn(key));
   subscribe(live);
   for (const key of live) loadHistory(seriesOf(key));
+  showPlots();
 }
 
 function change(edit) {
@@ -115,10 +122,9 @@ function change(edit) {
   arrange();
 }
 
-/** Keys are quoted for the server's globs, so that a `*` in a tag's own name stays itself. */
-const quoted = (key) => key.replace(/[*?[\]{}\\]/g, "[$&]");
-
+/** Of a short range every value is asked for; in a long one the plots bring the curves. */
 function subscribe(live) {
+  const extract = { kind: crowded || range.thinned ? "latest" : "since_last" };
   const shape = JSON.stringify([extract, live]);
   if (shape === subscribed) return;
   subscribed = shape;
@@ -128,6 +134,17 @@ function subscribe(live) {
     extract,
     min_interval_ms: MIN_INTERVAL_MS,
   });
+}
+
+function showPlots() {
+  if (!document.hidden) plots.show(grid.charts, range);
+}
+
+/** Says so when the range is longer than what the server has in memory. */
+function showReach() {
+  const visible = grid.charts.filter((chart) => chart.visible).flatMap((chart) => chart.series);
+  const text = reachText(visible, range, grid.now());
+  if (at("range-note").textContent !== text) at("range-note").textContent = text;
 }
 
 let keysLoading = null;
@@ -145,6 +162,8 @@ async function fetchKeys() {
       keys.set(key, { ...entry, key });
     }
   } catch {
+    if (connection.state !== "live") return;
+    notifications.show("warning", "The list of tags could not be loaded. It is tried again.");
     return;
   }
   if (selection.isDefault) {
@@ -172,27 +191,32 @@ setInterval(
 let covered = new Map();
 
 async function loadHistory(one) {
-  if ((covered.get(one.key) ?? 0) >= windowS || connection.state === "reconnecting") return;
+  if (range.thinned || covered.get(one.key) >= range.seconds) return;
+  if (connection.state === "reconnecting") return;
   const mine = covered;
-  mine.set(one.key, windowS);
+  mine.set(one.key, range.seconds);
   const path = `/api/history/${encodeURIComponent(one.source)}/${encodeURIComponent(one.tag)}`;
   try {
-    const response = await fetch(`${path}?seconds=${windowS}`, {
+    const response = await fetch(`${path}?seconds=${range.seconds}&points=${grid.pixels}`, {
       signal: AbortSignal.timeout(10_000),
     });
-    if (!response.ok) return;
-    const { points } = await response.json();
+    // A server that was started anew may not know the tag yet.
+    if (response.status === 404) return;
+    const answer = await response.json();
+    if (!response.ok) throw new Error(answer.error);
     if (mine !== covered) return;
-    one.adopt(points);
+    one.adopt(answer.points);
     grid.redraw();
-  } catch {
+  } catch (error) {
     mine.delete(one.key);
+    if (connection.state !== "live") return;
+    notifications.show("warning", `A history could not be loaded: ${error.message}`);
   }
 }
 
 /** What was seen so far ends here; the history may close the gap. */
 function breakLines() {
-  for (const one of series.values()) if (!one.key.startsWith("@")) one.breakLine();
+  for (const one of series.values()) if (!isOwn(one.key)) one.breakLine();
   covered = new Map();
 }
 
@@ -201,7 +225,7 @@ function catchUp() {
   if (performance.now() - caughtUpAt < CATCH_UP_EVERY_MS) return;
   caughtUpAt = performance.now();
   covered = new Map();
-  for (const one of series.values()) if (!one.key.startsWith("@")) loadHistory(one);
+  for (const one of series.values()) if (!isOwn(one.key)) loadHistory(one);
 }
 let caughtUpAt = -Infinity;
 
@@ -210,15 +234,31 @@ let caughtUpAt = -Infinity;
 let burst = { since: performance.now(), changes: 0 };
 
 connection.addEventListener("changes", ({ detail }) => {
+  const of = ({ source, tag }) => series.get(`${source}/${tag}`);
+  for (const plot of detail.plots ?? []) of(plot)?.replace(plot);
+  if (detail.plots) {
+    grid.redraw();
+    showReach();
+  }
   if (detail.id !== SUBSCRIPTION) return;
+  if (wasLost) {
+    wasLost = false;
+    if (!detail.resumed || detail.missed) fillGaps();
+  }
+  for (const key of detail.cleared ?? []) of(key)?.clear();
   for (const change of detail.changes) {
-    const key = `${change.source}/${change.tag}`;
-    series.get(key)?.append(change);
-    const known = keys.get(key);
+    const known = keys.get(`${change.source}/${change.tag}`);
+    of(change)?.append(change);
     if (known) Object.assign(known, change);
   }
   if (detail.type === "update") conflateIfTooMany(detail.changes.length);
 });
+
+/** Something may be missing: lines end here, and the history is asked for it. */
+function fillGaps() {
+  breakLines();
+  arrange();
+}
 
 /** Every change is drawn unless there are far more than a screen can show. */
 function conflateIfTooMany(number) {
@@ -227,15 +267,15 @@ function conflateIfTooMany(number) {
   if (seconds < 3) return;
   const rate = burst.changes / seconds / Math.max(1, liveKeys);
   burst = { since: performance.now(), changes: 0 };
-  if (rate > MOST_CHANGES_PER_KEY_PER_S && extract.kind !== "latest") {
-    extract = { kind: "latest" };
+  if (rate > MOST_CHANGES_PER_KEY_PER_S && !range.thinned && !crowded) {
+    crowded = true;
     arrange();
   }
 }
 
 connection.addEventListener("welcome", ({ detail }) => {
   setClock(detail.timestamp);
-  if (connection.everOpen) breakLines();
+  if (connection.everOpen) wasLost = true;
   if (instance !== null && instance !== detail.instance) {
     notifications.show("info", "The server was restarted.");
   }
@@ -248,8 +288,8 @@ connection.addEventListener("notification", ({ detail }) =>
   notifications.show(detail.level, detail.message),
 );
 connection.addEventListener("refused", ({ detail }) => {
-  if (detail.id === SUBSCRIPTION && extract.kind !== "latest") {
-    extract = { kind: "latest" };
+  if (detail.id === SUBSCRIPTION && !range.thinned && !crowded) {
+    crowded = true;
     arrange();
     return;
   }
@@ -296,19 +336,23 @@ connection.addEventListener("state", ({ detail: { state } }) => {
 });
 setInterval(showConnection, 1000);
 
-// A page that nobody sees asks for nothing.
+// A page that nobody sees costs nothing: it is paused at once, and after a while it asks for nothing.
 let unseen = 0;
-document.addEventListener("visibilitychange", () => {
+function showSeen() {
   clearTimeout(unseen);
+  connection.setSeen(!document.hidden);
   if (document.hidden) {
-    unseen = setTimeout(() => subscribe([]), UNSEEN_FOR_MS);
+    unseen = setTimeout(() => {
+      subscribe([]);
+      plots.end();
+    }, UNSEEN_FOR_MS);
   } else if (liveKeys === 0) {
-    breakLines();
-    arrange();
+    fillGaps();
   }
-});
+}
+document.addEventListener("visibilitychange", showSeen);
 
-// Theme and window
+// Theme and range
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
@@ -346,17 +390,18 @@ at("theme").onclick = () => {
 };
 dark.addEventListener("change", showTheme);
 
-function setWindow(seconds) {
-  windowS = [60, 300, 900].includes(seconds) ? seconds : 60;
-  grid.windowMs = windowS * 1000;
-  remember("forebay.window", String(windowS));
-  at("window").querySelector(`[value="${windowS}"]`).checked = true;
-  for (const chart of grid.charts) {
-    for (const one of chart.series) if (!one.key.startsWith("@")) loadHistory(one);
-  }
+function setRange(name) {
+  range = RANGES.find((one) => one.name === name) ?? RANGES[0];
+  grid.windowMs = range.seconds * 1000;
+  remember("forebay.window", range.name);
+  at("window").querySelector(`[value="${range.name}"]`).checked = true;
+  // What was thinned out for a long range is too coarse for a short one.
+  covered = new Map();
+  arrange();
   grid.redraw();
+  showReach();
 }
-at("window").addEventListener("change", (event) => setWindow(Number(event.target.value)));
+at("window").addEventListener("change", (event) => setRange(event.target.value));
 at("reset").onclick = () =>
   change(() => {
     selection.reset();
@@ -366,7 +411,8 @@ at("reset").onclick = () =>
 // Start
 
 at("host").textContent = location.host;
-setWindow(windowS);
+connection.setSeen(!document.hidden);
+setRange(remembered("forebay.window"));
 showTheme();
 startTiles((metrics) => {
   const timestamp = grid.now() * 1000;

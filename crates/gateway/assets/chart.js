@@ -22,6 +22,7 @@ import {
   markTrace,
   MOST_IN_LEGEND,
   purge,
+  SHORTEST_SPAN_MS,
   traceColours,
 } from "./plot.js";
 import { isGlob } from "./search.js";
@@ -101,6 +102,14 @@ export class Chart {
     this.node.dataset.points = String(this.series.reduce((sum, one) => sum + one.received, 0));
   }
 
+  /** How many points it can show, at most: as many as the plot is wide. */
+  get pixels() {
+    const inner = Math.min(MOST_POINTS_DRAWN, this.plot.clientWidth - MARGIN.l - MARGIN.r);
+    const share = this.shown.length > MOST_IN_LEGEND ? 0.5 : 1;
+    // In steps, so that a page that is being resized does not ask anew for each pixel.
+    return Math.max(0, Math.floor((inner * share) / 10) * 10);
+  }
+
   get shown() {
     return this.series.filter((one) => !one.isText);
   }
@@ -124,6 +133,9 @@ export class Chart {
 
   /** The time shown: the common window, or the last one in which these tags had data. */
   #frameFor({ start, end }, numbers) {
+    if (start === -Infinity) {
+      start = Math.min(end - SHORTEST_SPAN_MS, ...numbers.map((one) => one.times[0] ?? end));
+    }
     const newest = Math.max(...numbers.map((one) => one.newest?.time ?? -Infinity));
     const away = Number.isFinite(newest) && (newest < start || newest > end + 5000);
     this.note.textContent = [

@@ -3,10 +3,9 @@
 // would hardly move or drawing would take over a sixth of the time.
 
 import { Chart } from "./chart.js";
-import { library, MARGIN } from "./plot.js";
+import { library, MARGIN, SHORTEST_SPAN_MS } from "./plot.js";
 
 const MOST_TRACES = 32;
-const SHORTEST_SPAN_MS = 10_000;
 const SHORTEST_ROUND_MS = 250;
 const SPENT_PER_FRAME_MS = 8;
 
@@ -28,7 +27,10 @@ export class ChartGrid {
     this.observer = new IntersectionObserver((entries) => this.#seen(entries), {
       rootMargin: "80px",
     });
-    this.sizes = new ResizeObserver(() => this.redraw());
+    this.sizes = new ResizeObserver(() => {
+      this.redraw();
+      this.actions.moved();
+    });
     this.sizes.observe(node);
     document.addEventListener("visibilitychange", () => this.redraw());
     node.addEventListener("pointermove", (event) => this.#point(event));
@@ -40,6 +42,11 @@ export class ChartGrid {
 
   get charts() {
     return this.#charts;
+  }
+
+  /** How many points a chart of this page can show. */
+  get pixels() {
+    return Math.max(...this.#charts.map((chart) => chart.pixels), 0) || 300;
   }
 
   /** Shows exactly these charts, in this order; charts that stay keep their node. */
@@ -124,9 +131,13 @@ export class ChartGrid {
     return Math.min(2000, (this.windowMs / width) * 3);
   }
 
-  /** The last window; while there is less data than that, as much as there is. */
+  /**
+   * The last window; while there is less data than that, as much as there is. A window without a
+   * start is all that each chart has.
+   */
   #frame() {
     if (!this.paused || !this.end) this.end = this.now();
+    if (this.windowMs === Infinity) return { start: -Infinity, end: this.end };
     const drawn = this.#charts.flatMap((chart) => chart.shown.map((one) => one.times[0]));
     const first = Math.min(...drawn.filter((time) => time > this.end - this.windowMs), this.end);
     const full = drawn.some((time) => time <= this.end - this.windowMs);
@@ -142,6 +153,7 @@ export class ChartGrid {
       if (chart) chart.visible = entry.isIntersecting;
     }
     this.redraw();
+    this.actions.moved();
   }
 
   #point(event) {

@@ -1,6 +1,7 @@
 // The WebSocket: it reconnects by itself, repeats its subscriptions, and says what it knows about
 // the age of the data. States: "reconnecting" (no connection), "live", "stale" (connected, but
 // nothing arrived lately). Events: state, welcome, changes, notification, refused.
+// A subscription to every value goes on where it stopped, if the server still knows what came since.
 
 const FIRST_DELAY_MS = 500;
 const LONGEST_DELAY_MS = 10_000;
@@ -11,6 +12,10 @@ const CONNECT_WITHIN_MS = 8_000;
 export class Connection extends EventTarget {
   #socket = null;
   #subscriptions = new Map();
+  /** The commit that each subscription has seen last, of the server that had this instance. */
+  #seqs = new Map();
+  #instance = null;
+  #seen = true;
   #attempts = 0;
   #openedAt = 0;
   #lastDataAt = null;
@@ -51,12 +56,28 @@ export class Connection extends EventTarget {
   /** Subscribes, or replaces the subscription of the same id; an empty list of keys ends it. */
   subscribe(id, subscription) {
     if (subscription.keys.length === 0) {
+      this.#seqs.delete(id);
       if (this.#subscriptions.delete(id)) this.#send({ type: "unsubscribe", id });
     } else {
       this.#subscriptions.set(id, subscription);
-      this.#send({ type: "subscribe", id, ...subscription });
+      this.#seqs.delete(id);
+      this.#ask(id, subscription, {});
     }
     this.#awaitData();
+  }
+
+  /** While nobody sees the page the server sends nothing, and keeps what the page has to catch up. */
+  setSeen(seen) {
+    if (seen === this.#seen) return;
+    this.#seen = seen;
+    const type = seen ? "unpause" : "pause";
+    for (const id of this.#subscriptions.keys()) this.#send({ type, id });
+    this.#awaitData();
+  }
+
+  #ask(id, subscription, since) {
+    this.#send({ type: "subscribe", id, ...subscription, ...since });
+    if (!this.#seen) this.#send({ type: "pause", id });
   }
 
   #send(message) {
@@ -76,6 +97,7 @@ export class Connection extends EventTarget {
       case "snapshot":
       case "update":
         this.#lastDataAt = performance.now();
+        if (this.#subscriptions.has(message.id)) this.#seqs.set(message.id, message.seq);
         this.#awaitData();
         return this.#emit("changes", message);
       case "pong":
@@ -100,8 +122,11 @@ export class Connection extends EventTarget {
     this.#emit("welcome", message);
     this.everOpen = true;
     for (const [id, subscription] of this.#subscriptions) {
-      this.#send({ type: "subscribe", id, ...subscription });
+      const seq = this.#seqs.get(id);
+      const goesOn = subscription.extract?.kind === "since_last" && seq !== undefined;
+      this.#ask(id, subscription, goesOn ? { since: { instance: this.#instance, seq } } : {});
     }
+    this.#instance = message.instance;
     this.#awaitData();
   }
 
@@ -117,7 +142,7 @@ export class Connection extends EventTarget {
     clearTimeout(this.#timers.stale);
     if (this.#state === "reconnecting") return;
     this.#enter("live");
-    if (this.#subscriptions.size === 0) return;
+    if (this.#subscriptions.size === 0 || !this.#seen) return;
     this.#timers.stale = setTimeout(() => this.#enter("stale"), STALE_AFTER_MS);
   }
 

@@ -146,12 +146,14 @@ export function valueAxis(low, high, unit) {
   return { low: first, high: last, positions, texts };
 }
 
-const TIME_STEPS_S = [5, 10, 15, 30, 60, 120, 300, 600, 900, 1800];
+const TIME_STEPS_S = [5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 43200];
+const DAY_S = 86400;
 
 /** Round wall-clock times inside a window, at most `most` of them. */
 export function timeTicks(start, end, most) {
   const rough = (end - start) / 1000 / Math.max(1, most);
-  const step = (TIME_STEPS_S.find((candidate) => candidate >= rough) ?? 3600) * 1000;
+  const days = Math.ceil(rough / DAY_S) * DAY_S;
+  const step = (TIME_STEPS_S.find((candidate) => candidate >= rough) ?? days) * 1000;
   const zone = new Date(end).getTimezoneOffset() * 60000;
   const positions = [];
   const texts = [];
@@ -159,7 +161,11 @@ export function timeTicks(start, end, most) {
     const time = new Date(at);
     positions.push(at);
     const seconds = step < 60000 ? `:${pad(time.getSeconds())}` : "";
-    texts.push(`${pad(time.getHours())}:${pad(time.getMinutes())}${seconds}`);
+    texts.push(
+      step < DAY_S * 1000
+        ? `${pad(time.getHours())}:${pad(time.getMinutes())}${seconds}`
+        : `${pad(time.getMonth() + 1)}-${pad(time.getDate())}`,
+    );
   }
   return { positions, texts };
 }

@@ -2,6 +2,7 @@
 
 export const MARGIN = { l: 64, r: 14, t: 8, b: 24 };
 export const MOST_IN_LEGEND = 6;
+export const SHORTEST_SPAN_MS = 10_000;
 const OPTIONS = { staticPlot: true, displayModeBar: false, responsive: false };
 
 /**

@@ -19,6 +19,8 @@ export class Series {
     this.newest = null;
     /** Points received since the page was opened. */
     this.received = 0;
+    /** Whether the server chose the points. */
+    this.thinned = false;
   }
 
   /** Whether the newest value cannot be drawn, only read. */
@@ -42,7 +44,7 @@ export class Series {
       const at = this.#indexOf(time);
       if (this.times[at] === time) {
         this.values[at] = drawable(value);
-        this.qualities[at] = QUALITY[quality] ?? QUALITY.bad;
+        this.qualities[at] = qualityOf(quality);
         return;
       }
       this.#insert(at, time, value, quality);
@@ -71,17 +73,44 @@ export class Series {
       if (times.length > 0 && time <= times[times.length - 1]) continue;
       times.push(time);
       values.push(drawable(value));
-      qualities.push(QUALITY[quality] ?? QUALITY.bad);
+      qualities.push(qualityOf(quality));
       if (!known.has(time)) this.received += 1;
     }
+    this.thinned = false;
     this.times = this.times.slice(0, from).concat(times, this.times.slice(to));
     this.values = this.values.slice(0, from).concat(values, this.values.slice(to));
     this.qualities = this.qualities.slice(0, from).concat(qualities, this.qualities.slice(to));
     const end = points[points.length - 1];
-    if (!this.newest || last >= this.newest.time) {
+    if (end.quality && (!this.newest || last >= this.newest.time)) {
       this.newest = { time: last, value: end.value, quality: end.quality };
     }
     this.#trim();
+  }
+
+  /** Shows a curve that the server thinned out; what came after its end stays. */
+  replace({ timestamps, values }) {
+    const times = [];
+    const kept = [];
+    timestamps.forEach((timestamp, index) => {
+      const time = timestamp / 1000;
+      if (times.length > 0 && time <= times[times.length - 1]) return;
+      times.push(time);
+      kept.push(drawable(values[index]));
+    });
+    if (times.length === 0) return;
+    const known = this.times[this.times.length - 1] ?? -Infinity;
+    this.received += times.filter((time) => time > known).length;
+    const tail = this.#indexOf(times[times.length - 1] + 1e-6);
+    this.qualities = times.map(() => QUALITY.good).concat(this.qualities.slice(tail));
+    this.values = kept.concat(this.values.slice(tail));
+    this.times = times.concat(this.times.slice(tail));
+    this.thinned = true;
+  }
+
+  /** The server has no value any more. */
+  clear() {
+    this.breakLine();
+    this.newest = null;
   }
 
   /** Ends the line here, so that nothing is drawn across a time that nobody observed. */
@@ -98,7 +127,7 @@ export class Series {
     if (!this.newest) return null;
     return {
       value: drawable(this.newest.value),
-      quality: QUALITY[this.newest.quality] ?? QUALITY.bad,
+      quality: qualityOf(this.newest.quality),
     };
   }
 
@@ -119,7 +148,7 @@ export class Series {
     let to = this.#indexOf(end);
     if (this.times[to] === end) to += 1;
     const out = { x: [], y: [], marks: [], low: Infinity, high: -Infinity };
-    if (to - from <= most) {
+    if (this.thinned || to - from <= most) {
       for (let i = from; i < to; i += 1) this.#emit(out, i);
     } else {
       const width = 2 ** Math.ceil(Math.log2(((end - start) / most) * 2));
@@ -160,7 +189,7 @@ export class Series {
   #insert(at, time, value, quality) {
     this.times.splice(at, 0, time);
     this.values.splice(at, 0, drawable(value));
-    this.qualities.splice(at, 0, QUALITY[quality] ?? QUALITY.bad);
+    this.qualities.splice(at, 0, qualityOf(quality));
   }
 
   /** Index of the first point that is not before `time`. */
@@ -184,6 +213,11 @@ export class Series {
     this.values.splice(0, extra);
     this.qualities.splice(0, extra);
   }
+}
+
+/** Points that were thinned out carry none: their bad ones are gaps. */
+function qualityOf(quality) {
+  return quality === undefined ? QUALITY.good : (QUALITY[quality] ?? QUALITY.bad);
 }
 
 /** A number to draw, or `null` for a gap: text has no place on an axis. */

@@ -30,6 +30,7 @@ const FILES: &[(&str, &str, &[u8])] = files! {
     "narrow.css": STYLE,
     "notifications.js": SCRIPT,
     "plot.js": SCRIPT,
+    "plots.js": SCRIPT,
     "search.js": SCRIPT,
     "selection.js": SCRIPT,
     "series.js": SCRIPT,

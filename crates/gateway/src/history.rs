@@ -1,44 +1,58 @@
-//! `GET /api/history/{source}/{tag}?count=|seconds=`: the history of one key from memory.
-
-use std::time::Duration;
+//! `GET /api/history/{source}/{tag}?count=|seconds=&points=`: the history of one key from memory.
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use dataservice::Requirement;
+use dataservice::{Downsampled, Extractor, Measure, Series, View};
 use pipeline::Reading;
 use record::{Key, Name};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Refused;
+use crate::range::{Range, check_points};
 use crate::state::App;
 
-/// Points that are given when nobody says how many, and the most that are given.
+/// Values that are given when nobody says how many.
 const COUNT_DEFAULT: usize = 1000;
-const COUNT_MAX: usize = 100_000;
-/// The longest span that can be asked for, a year.
-const SECONDS_MAX: f64 = 366.0 * 86_400.0;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HistoryQuery {
     count: Option<usize>,
     seconds: Option<f64>,
+    points: Option<usize>,
 }
 
 #[derive(Serialize)]
-struct History<'a> {
+struct History<'a, P> {
     #[serde(flatten)]
     key: &'a Key,
-    points: Vec<Point<'a>>,
+    #[serde(flatten)]
+    thinned: Option<Thinned>,
+    points: Vec<P>,
+}
+
+/// What became of a wish for so many points.
+#[derive(Serialize)]
+struct Thinned {
+    downsampled: bool,
+    /// The values that the range has.
+    points_in: usize,
 }
 
 #[derive(Serialize)]
-struct Point<'a> {
+struct Value<'a> {
     timestamp: i64,
     #[serde(flatten)]
     reading: &'a Reading,
+}
+
+#[derive(Serialize)]
+struct Point {
+    timestamp: i64,
+    /// Null in a gap.
+    value: f64,
 }
 
 pub(crate) async fn history(
@@ -47,7 +61,12 @@ pub(crate) async fn history(
     query: Result<Query<HistoryQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Response, Refused> {
     let Query(query) = query.map_err(|error| Refused::bad_request(error.body_text()))?;
-    let requirement = requirement(&query).map_err(Refused::bad_request)?;
+    let mut range = Range::new(query.count, query.seconds).map_err(Refused::bad_request)?;
+    let points_max = query.points.map(check_points).transpose();
+    let points_max = points_max.map_err(Refused::bad_request)?;
+    if range == Range::All && points_max.is_none() {
+        range = Range::Count(COUNT_DEFAULT);
+    }
     let name = |field, text: &str| {
         Name::new(field, text).map_err(|error| Refused::bad_request(error.to_string()))
     };
@@ -58,40 +77,55 @@ pub(crate) async fn history(
     let view = app
         .live
         .id(&key)
-        .and_then(|id| app.live.read(id, requirement))
+        .and_then(|id| app.live.read(id, range.once()))
         .ok_or_else(|| {
-            Refused::new(
-                StatusCode::NOT_FOUND,
-                format!("there is no key {:?}", key.to_string()),
-            )
+            let message = format!("there is no key {:?}", key.to_string());
+            Refused::new(StatusCode::NOT_FOUND, message)
         })?;
-    let points = view
-        .times_us()
-        .iter()
-        .zip(view.values())
-        .map(|(timestamp, reading)| Point {
-            timestamp: *timestamp,
-            reading,
-        })
-        .collect();
-    Ok(Json(History { key: &key, points }).into_response())
+    Ok(match points_max {
+        None => plain(&key, None, &view.into_series()),
+        Some(points_max) => thin_out(&key, range, view, points_max),
+    })
 }
 
-fn requirement(query: &HistoryQuery) -> Result<Requirement, String> {
-    match (query.count, query.seconds) {
-        (Some(_), Some(_)) => Err("give either `count` or `seconds`, not both".to_owned()),
-        (None, None) => Ok(Requirement::Count(COUNT_DEFAULT)),
-        (Some(count), None) if (1..=COUNT_MAX).contains(&count) => Ok(Requirement::Count(count)),
-        (Some(count), None) => Err(format!("`count` is {count}, expected 1 to {COUNT_MAX}")),
-        (None, Some(seconds)) if seconds > 0.0 && seconds <= SECONDS_MAX => {
-            let span = Duration::from_secs_f64(seconds);
-            Ok(Requirement::Span {
-                span,
-                count_max: Some(COUNT_MAX),
-            })
-        }
-        (None, Some(seconds)) => Err(format!(
-            "`seconds` is {seconds}, expected more than 0 and at most {SECONDS_MAX}"
-        )),
+fn plain(key: &Key, thinned: Option<Thinned>, values: &Series<Reading>) -> Response {
+    let points = values.iter().map(|sample| Value {
+        timestamp: sample.time_us,
+        reading: sample.value,
+    });
+    let points = points.collect();
+    Json(History {
+        key,
+        thinned,
+        points,
+    })
+    .into_response()
+}
+
+/// Plain values where they are few enough, else as many points. Of values without a number among
+/// them, which are no curve, the last so many.
+fn thin_out(key: &Key, range: Range, view: View<Reading>, points_max: usize) -> Response {
+    let points_in = view.len();
+    let is_curve = || view.values().iter().any(|value| value.measure().is_some());
+    let downsampled = points_in > points_max && is_curve();
+    let thinned = Some(Thinned {
+        downsampled,
+        points_in,
+    });
+    if !downsampled {
+        return plain(key, thinned, &view.into_series().last(points_max));
     }
+    let curve = Downsampled::new(range.once(), points_max).extract(view);
+    let curve = curve.into_output().unwrap_or_default();
+    let points = curve.iter().map(|sample| Point {
+        timestamp: sample.time_us,
+        value: *sample.value,
+    });
+    let points = points.collect();
+    Json(History {
+        key,
+        thinned,
+        points,
+    })
+    .into_response()
 }

@@ -3,8 +3,9 @@
 //! - [`Gateway`]: binds, serves, and shuts down in a bounded time.
 //! - REST: `/api/buffer/status`, `/api/health`, `/api/metrics`, `/metrics`, `/api/keys`,
 //!   `/api/history/{source}/{tag}`, `/api/ingest`, `/api/flush`.
-//! - WebSocket `/ws`: subscribe by glob, a snapshot, then updates; each client is a cursor on the
-//!   data service, so one that is slow gets the newest state and costs no memory.
+//! - WebSocket `/ws`: subscribe by glob, a snapshot, then updates; each client is a set of cursors
+//!   on the data service, so one that is slow gets the newest state and costs no memory. Nothing
+//!   here keeps a value.
 //! - The page at `/`, with its chart library, from the binary itself.
 //!
 //! What comes from outside is checked first: the `Host` and the exact `Origin`, sizes, counts and
@@ -17,6 +18,7 @@ mod history;
 mod ingest;
 mod options;
 mod prometheus;
+mod range;
 mod rest;
 mod server;
 mod state;

@@ -71,6 +71,33 @@ pub(crate) fn render(metrics: &Metrics, health_score: u8) -> String {
             .iter()
             .map(|(labels, count)| (labels.as_str(), *count)),
     );
+    gauges(&mut out, metrics, health_score);
+    history(&mut out, metrics);
+    for (name, help, latency) in [
+        (
+            "latency_seconds",
+            "From acceptance to delivery.",
+            &stats.latency_ms,
+        ),
+        (
+            "write_seconds",
+            "How long writing a batch takes.",
+            &stats.sink.write_ms,
+        ),
+    ] {
+        let quantiles = [
+            ("quantile=\"0.5\"", latency.p50 / 1000.0),
+            ("quantile=\"0.95\"", latency.p95 / 1000.0),
+            ("quantile=\"0.99\"", latency.p99 / 1000.0),
+            ("quantile=\"1\"", latency.max / 1000.0),
+        ];
+        out.family(name, "gauge", help, quantiles);
+    }
+    out.0
+}
+
+fn gauges(out: &mut Text, metrics: &Metrics, health_score: u8) {
+    let stats = &metrics.stats;
     let buffer = &stats.buffer;
     let gauges: [(&str, &str, f64); 9] = [
         (
@@ -114,27 +141,94 @@ pub(crate) fn render(metrics: &Metrics, health_score: u8) -> String {
     for (name, help, value) in gauges {
         out.family(name, "gauge", help, [("", value)]);
     }
-    for (name, help, latency) in [
+}
+
+fn history(out: &mut Text, metrics: &Metrics) {
+    let history = &metrics.history;
+    let counters: [(&str, &str, u64); 8] = [
         (
-            "latency_seconds",
-            "From acceptance to delivery.",
-            &stats.latency_ms,
+            "websocket_updates",
+            "Update frames for clients.",
+            metrics.websocket_updates,
+        ),
+        ("history_commits", "Commits.", history.commits),
+        (
+            "history_updates",
+            "Values that were committed.",
+            history.updates,
         ),
         (
-            "write_seconds",
-            "How long writing a batch takes.",
-            &stats.sink.write_ms,
+            "history_displaced",
+            "Values that left their history.",
+            history.displaced,
         ),
-    ] {
-        let quantiles = [
-            ("quantile=\"0.5\"", latency.p50 / 1000.0),
-            ("quantile=\"0.95\"", latency.p95 / 1000.0),
-            ("quantile=\"0.99\"", latency.p99 / 1000.0),
-            ("quantile=\"1\"", latency.max / 1000.0),
-        ];
-        out.family(name, "gauge", help, quantiles);
+        (
+            "history_expired",
+            "Keys that were idle for too long.",
+            history.expired,
+        ),
+        (
+            "history_resizes",
+            "Changes of the depth of a history.",
+            history.resizes,
+        ),
+        (
+            "history_refused_memory",
+            "Commits and keys refused for lack of memory.",
+            history.refused_memory,
+        ),
+        ("history_wakes", "Wakes of subscribers.", history.wakes),
+    ];
+    for (name, help, value) in counters {
+        let name = format!("{name}_total");
+        out.family(&name, "counter", help, [("", value as f64)]);
     }
-    out.0
+    let gauges: [(&str, &str, f64); 9] = [
+        (
+            "history_bytes",
+            "Memory of keys, histories and log.",
+            history.bytes as f64,
+        ),
+        (
+            "history_bytes_spare",
+            "Of that, memory kept to be used again.",
+            history.bytes_spare as f64,
+        ),
+        (
+            "history_bytes_max",
+            "How much that may be.",
+            history.bytes_max as f64,
+        ),
+        (
+            "history_values",
+            "Keys that hold a value.",
+            history.values as f64,
+        ),
+        (
+            "history_subscribers",
+            "Subscriptions and feeds.",
+            history.subscribers as f64,
+        ),
+        ("history_feeds", "Feeds among them.", history.feeds as f64),
+        (
+            "history_log_updates",
+            "Updates kept for feeds and for who resumes.",
+            history.log_updates as f64,
+        ),
+        (
+            "history_commit_mean_seconds",
+            "How long a commit takes.",
+            history.commit_us_mean / 1e6,
+        ),
+        (
+            "history_commit_max_seconds",
+            "How long the longest one took.",
+            history.commit_us_max / 1e6,
+        ),
+    ];
+    for (name, help, value) in gauges {
+        out.family(name, "gauge", help, [("", value)]);
+    }
 }
 
 #[derive(Default)]

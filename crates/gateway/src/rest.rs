@@ -42,16 +42,72 @@ pub(crate) struct Metrics {
     #[serde(flatten)]
     pub(crate) stats: Stats,
     pub(crate) keys: usize,
+    pub(crate) history: HistoryStats,
     pub(crate) websocket_connections: usize,
+    pub(crate) websocket_updates: u64,
+}
+
+/// What the data service counts.
+#[derive(Serialize)]
+pub(crate) struct HistoryStats {
+    pub(crate) keys_max: usize,
+    /// Keys that hold a value.
+    pub(crate) values: usize,
+    pub(crate) commits: u64,
+    pub(crate) updates: u64,
+    pub(crate) displaced: u64,
+    pub(crate) expired: u64,
+    pub(crate) resizes: u64,
+    pub(crate) bytes: usize,
+    pub(crate) bytes_spare: usize,
+    pub(crate) bytes_max: usize,
+    pub(crate) refused_memory: u64,
+    pub(crate) subscribers: usize,
+    pub(crate) feeds: usize,
+    pub(crate) log_updates: u64,
+    pub(crate) wakes: u64,
+    pub(crate) commit_us_mean: f64,
+    pub(crate) commit_us_max: f64,
+}
+
+impl From<dataservice::Stats> for HistoryStats {
+    fn from(stats: dataservice::Stats) -> Self {
+        Self {
+            keys_max: stats.keys_max,
+            values: stats.values,
+            commits: stats.commits,
+            updates: stats.updates,
+            displaced: stats.displaced,
+            expired: stats.expired,
+            resizes: stats.resizes,
+            bytes: stats.bytes,
+            bytes_spare: stats.bytes_spare,
+            bytes_max: stats.bytes_max,
+            refused_memory: stats.refused_memory,
+            subscribers: stats.subscribers,
+            feeds: stats.feeds,
+            log_updates: stats.log_updates,
+            wakes: stats.wakes,
+            commit_us_mean: microseconds(stats.commit_time_mean),
+            commit_us_max: microseconds(stats.commit_time_max),
+        }
+    }
+}
+
+fn microseconds(duration: Duration) -> f64 {
+    duration.as_nanos() as f64 / 1000.0
 }
 
 impl Metrics {
     fn of(app: &App) -> Self {
+        let history = app.live.stats();
         Self {
             instance: app.live.instance().to_string(),
             stats: app.pipeline.stats(),
-            keys: app.live.keys_len(),
+            keys: history.keys,
+            history: history.into(),
             websocket_connections: app.websockets.load(Ordering::Relaxed),
+            websocket_updates: app.updates.load(Ordering::Relaxed),
         }
     }
 }

@@ -87,6 +87,7 @@ impl Gateway {
             parsing: Semaphore::new(PARSING_MAX),
             websockets: AtomicUsize::new(0),
             connections: AtomicU64::new(0),
+            updates: AtomicU64::new(0),
             keys: keys_seen,
             closing: is_closing,
         });

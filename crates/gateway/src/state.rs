@@ -28,6 +28,8 @@ pub(crate) struct Shared {
     pub(crate) parsing: Semaphore,
     pub(crate) websockets: AtomicUsize,
     pub(crate) connections: AtomicU64,
+    /// Updates that were sent to clients, in frames.
+    pub(crate) updates: AtomicU64,
     /// How many keys there are; sessions look for new ones that they match when it changes.
     pub(crate) keys: watch::Receiver<usize>,
     /// Turns true when the gateway closes.

@@ -113,8 +113,26 @@ async fn buffer_status_health_and_prometheus_have_their_fixed_names() {
         "forebay_dropped_total{policy=\"drop_oldest\"} 0",
         "forebay_pending 1",
         "forebay_health_score 60",
+        "forebay_history_updates_total 1",
+        "forebay_history_values 1",
+        "forebay_history_resizes_total 0",
+        "forebay_history_expired_total 0",
+        "forebay_history_refused_memory_total 0",
+        "forebay_history_feeds 0",
+        "forebay_websocket_updates_total 0",
     ] {
         assert!(text.lines().any(|found| found == line), "{line} in {text}");
+    }
+    let history = &server.get("/api/metrics").await.json()["history"];
+    for name in ["bytes", "bytes_max"] {
+        let gauge = format!("forebay_history_{name} {}", history[name]);
+        assert!(
+            text.lines().any(|found| found == gauge),
+            "{gauge} in {text}"
+        );
+    }
+    for name in ["commit_us_mean", "commit_us_max", "log_updates"] {
+        assert!(history[name].is_number(), "{name} in {history}");
     }
     server.sink.recover();
     server.stop().await;

@@ -7,68 +7,12 @@ mod common;
 use std::time::Duration;
 
 use common::Server;
+use common::socket::{connect, values};
 use futures_util::{SinkExt, StreamExt};
 use gateway::GatewayOptions;
 use pipeline::BufferOptions;
 use serde_json::{Value as Json, json};
-use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::{Error, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
-
-struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
-
-async fn connect(server: &Server, origin: Option<&str>) -> Result<Client, u16> {
-    let mut request = format!("ws://{}/ws", server.address)
-        .into_client_request()
-        .unwrap();
-    if let Some(origin) = origin {
-        request
-            .headers_mut()
-            .insert("origin", origin.parse().unwrap());
-    }
-    match tokio_tungstenite::connect_async(request).await {
-        Ok((socket, _)) => Ok(Client(socket)),
-        Err(Error::Http(response)) => Err(response.status().as_u16()),
-        Err(error) => panic!("{error}"),
-    }
-}
-
-impl Client {
-    async fn say(&mut self, message: Json) {
-        self.0
-            .send(Message::text(message.to_string()))
-            .await
-            .unwrap();
-    }
-
-    /// The next message of one of these types; others are passed over.
-    async fn hear(&mut self, kinds: &[&str]) -> Json {
-        loop {
-            let next = tokio::time::timeout(Duration::from_secs(10), self.0.next()).await;
-            let Message::Text(text) = next.unwrap().unwrap().unwrap() else {
-                continue;
-            };
-            let message: Json = serde_json::from_str(&text).unwrap();
-            if kinds.contains(&message["type"].as_str().unwrap()) {
-                return message;
-            }
-        }
-    }
-}
-
-fn values(message: &Json) -> Vec<(String, f64)> {
-    let changes = message["changes"].as_array().unwrap();
-    changes
-        .iter()
-        .map(|change| {
-            (
-                change["tag"].as_str().unwrap().to_owned(),
-                change["value"].as_f64().unwrap(),
-            )
-        })
-        .collect()
-}
+use tokio_tungstenite::tungstenite::Message;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_then_updates_of_the_keys_that_match_new_ones_included() {
@@ -177,8 +121,38 @@ async fn law_10_malformed_messages_get_an_error_and_the_connection_and_others_go
             "bad_extract",
         ),
         (
+            json!({"type": "subscribe", "id": "x", "keys": ["*"],
+                "extract": {"kind": "downsampled", "seconds": 10}}),
+            "malformed",
+        ),
+        (
+            json!({"type": "subscribe", "id": "x", "keys": ["*"],
+                "extract": {"kind": "downsampled", "points": 1}}),
+            "bad_extract",
+        ),
+        (
+            json!({"type": "subscribe", "id": "x", "keys": ["*"],
+                "extract": {"kind": "downsampled", "points": 2, "count": 2, "seconds": 1}}),
+            "bad_extract",
+        ),
+        (
+            json!({"type": "subscribe", "id": "x", "keys": ["*"],
+                "since": {"instance": "1", "seq": 1}}),
+            "bad_since",
+        ),
+        (
+            json!({"type": "subscribe", "id": "x", "keys": ["*"],
+                "extract": {"kind": "since_last"}, "since": {"instance": "none", "seq": 1}}),
+            "bad_since",
+        ),
+        (
             json!({"type": "subscribe", "id": "x", "keys": ["*"], "min_interval_ms": 70_000}),
             "bad_interval",
+        ),
+        (json!({"type": "pause", "id": "x"}), "unknown_subscription"),
+        (
+            json!({"type": "unpause", "id": "x"}),
+            "unknown_subscription",
         ),
         (
             json!({"type": "unsubscribe", "id": "x"}),

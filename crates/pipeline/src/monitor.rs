@@ -14,7 +14,7 @@ use tokio::sync::broadcast;
 
 use crate::account::Account;
 use crate::driver::now;
-use crate::live::LiveData;
+use crate::live::{LiveData, maintain};
 use crate::notification::{Level, Notification};
 
 /// How often it looks.
@@ -51,7 +51,7 @@ impl Monitor {
                 self.say(level, message);
             }
             if let Some(live) = &self.live {
-                live.maintain(now());
+                maintain(live, now());
             }
         }
     }

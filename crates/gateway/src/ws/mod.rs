@@ -5,10 +5,12 @@
 //! it gets the newest state in one frame. One that does not read at all is cut off after a
 //! deadline, as is one that has sent nothing for a minute, not even the answer to a ping.
 
+mod extract;
 mod globs;
 mod protocol;
 mod session;
 mod socket;
+mod subscribed;
 
 pub(crate) use globs::Globs;
 pub(crate) use socket::connect;

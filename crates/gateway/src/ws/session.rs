@@ -1,24 +1,20 @@
 //! What one client subscribed to, and the frames that it gets for it. Knows no socket and no
 //! clock.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use dataservice::{KeyId, LatestValue, SinceLast, Snapshot, Spec, Subscription, WindowByCount};
-use pipeline::{LiveData, Reading};
-use record::Key;
+use pipeline::LiveData;
 
 use super::globs::Globs;
-use super::protocol::{Change, Changes, Extract, FromClient, ToClient};
+use super::protocol::{FromClient, Subscribe, ToClient};
+use super::subscribed::Subscribed;
 use crate::state::wall_time;
 
 /// Subscriptions that one client may have, and what each may ask for.
 const SUBSCRIPTIONS_MAX: usize = 32;
 const ID_BYTES_MAX: usize = 64;
-const WINDOW_MAX: usize = 10_000;
-/// Values that one frame of windows may have, over all its keys.
-const WINDOW_VALUES_MAX: usize = 200_000;
 const INTERVAL_MS_MAX: u64 = 60_000;
 
 /// A client's subscriptions.
@@ -27,22 +23,8 @@ pub(super) struct Session {
     subscriptions: BTreeMap<String, Subscribed>,
 }
 
-struct Subscribed {
-    globs: Globs,
-    extract: Extract,
-    min_interval: Duration,
-    subscription: Subscription<Reading>,
-    keys: HashMap<KeyId, Key>,
-    /// Whether a key was left out because the windows would be too much for one frame.
-    keys_left_out: bool,
-    /// The first key that was not yet looked at.
-    next_key: KeyId,
-    /// Nothing is sent before this moment.
-    not_before: Option<Instant>,
-}
-
 /// Why a subscription is refused; the code is for programs.
-struct Refused(&'static str, String);
+pub(super) struct Refused(pub(super) &'static str, pub(super) String);
 
 impl Session {
     pub(super) fn new(live: LiveData) -> Self {
@@ -65,41 +47,35 @@ impl Session {
                 timestamp: wall_time(),
             })),
             FromClient::Unsubscribe { id } => {
-                let unknown = self.subscriptions.remove(&id).is_none();
-                unknown.then(|| {
-                    refuse(
-                        "unknown_subscription",
-                        "there is no such id".to_owned(),
-                        Some(&id),
-                    )
-                })
+                let known = self.subscriptions.remove(&id).is_some();
+                (!known).then(|| unknown(&id))
             }
-            FromClient::Subscribe {
-                id,
-                keys,
-                extract,
-                min_interval_ms,
-            } => {
-                let interval = Duration::from_millis(min_interval_ms);
-                match self.subscribe(&id, &keys, extract, interval) {
-                    Ok(mut subscribed) => {
-                        let frame = subscribed.snapshot(&id, now);
-                        self.subscriptions.insert(id, subscribed);
-                        Some(frame)
-                    }
-                    Err(Refused(code, message)) => Some(refuse(code, message, Some(&id))),
+            FromClient::Pause { id } => match self.subscriptions.get_mut(&id) {
+                Some(subscribed) => {
+                    subscribed.pause();
+                    None
                 }
-            }
+                None => Some(unknown(&id)),
+            },
+            FromClient::Unpause { id } => match self.subscriptions.get_mut(&id) {
+                Some(subscribed) => {
+                    subscribed.unpause(&self.live);
+                    None
+                }
+                None => Some(unknown(&id)),
+            },
+            FromClient::Subscribe(asked) => Some(match self.subscribe(&asked, now) {
+                Ok((subscribed, frame)) => {
+                    self.subscriptions.insert(asked.id, subscribed);
+                    frame
+                }
+                Err(Refused(code, message)) => refuse(code, message, Some(&asked.id)),
+            }),
         }
     }
 
-    fn subscribe(
-        &self,
-        id: &str,
-        patterns: &[String],
-        extract: Extract,
-        min_interval: Duration,
-    ) -> Result<Subscribed, Refused> {
+    fn subscribe(&self, asked: &Subscribe, now: Instant) -> Result<(Subscribed, String), Refused> {
+        let id = asked.id.as_str();
         if id.is_empty() || id.len() > ID_BYTES_MAX {
             let message = format!("`id` has {} bytes, expected 1 to {ID_BYTES_MAX}", id.len());
             return Err(Refused("bad_id", message));
@@ -108,42 +84,13 @@ impl Session {
             let message = format!("a client may have {SUBSCRIPTIONS_MAX} subscriptions");
             return Err(Refused("too_many_subscriptions", message));
         }
-        if let Extract::Window { count } = extract
-            && !(1..=WINDOW_MAX).contains(&count)
-        {
-            let message = format!("`extract.count` is {count}, expected 1 to {WINDOW_MAX}");
-            return Err(Refused("bad_extract", message));
-        }
-        if min_interval.as_millis() > u128::from(INTERVAL_MS_MAX) {
+        if asked.min_interval_ms > INTERVAL_MS_MAX {
             let message = format!("`min_interval_ms` is more than {INTERVAL_MS_MAX}");
             return Err(Refused("bad_interval", message));
         }
-        let globs = Globs::new(patterns)
+        let globs = Globs::new(&asked.keys)
             .map_err(|error| Refused("bad_keys", format!("`keys`: {error}")))?;
-        let subscription = self
-            .live
-            .subscribe(Spec::new())
-            .map_err(|error| Refused("too_many_subscribers", error.to_string()))?;
-        let mut subscribed = Subscribed {
-            globs,
-            extract,
-            min_interval,
-            subscription,
-            keys: HashMap::new(),
-            keys_left_out: false,
-            next_key: KeyId::FIRST,
-            not_before: None,
-        };
-        subscribed.find_keys(&self.live);
-        if let Extract::Window { count } = extract
-            && subscribed.keys_left_out
-        {
-            let message = format!(
-                "windows of {count} values of so many keys are more than {WINDOW_VALUES_MAX} values"
-            );
-            return Err(Refused("bad_extract", message));
-        }
-        Ok(subscribed)
+        Subscribed::new(&self.live, globs, asked, now)
     }
 
     /// Looks for keys that came since, and adds those that match.
@@ -158,8 +105,7 @@ impl Session {
         // All are polled, so that each knows whom to wake.
         let mut ready = Poll::Pending;
         for subscribed in self.subscriptions.values() {
-            if subscribed.may_send(now) && subscribed.subscription.poll_changed(context).is_ready()
-            {
+            if subscribed.poll_changed(now, context).is_ready() {
                 ready = Poll::Ready(());
             }
         }
@@ -168,10 +114,8 @@ impl Session {
 
     /// When the next interval passes that something may be waiting for.
     pub(super) fn next_moment(&self, now: Instant) -> Option<Instant> {
-        let moments = self
-            .subscriptions
-            .values()
-            .filter_map(|subscribed| subscribed.not_before);
+        let subscribed = self.subscriptions.values();
+        let moments = subscribed.filter_map(Subscribed::not_before);
         moments.filter(|moment| *moment > now).min()
     }
 
@@ -184,97 +128,15 @@ impl Session {
     }
 }
 
-impl Subscribed {
-    fn find_keys(&mut self, live: &LiveData) {
-        for (id, key) in live.keys_from(self.next_key) {
-            self.next_key = id.next();
-            if !self.globs.matches(&key) {
-                continue;
-            }
-            if let Extract::Window { count } = self.extract
-                && (self.keys.len() + 1) * count > WINDOW_VALUES_MAX
-            {
-                self.keys_left_out = true;
-                continue;
-            }
-            let added = match self.extract {
-                Extract::Latest => self.subscription.add(id, LatestValue),
-                Extract::Window { count } => self.subscription.add(id, WindowByCount::new(count)),
-                Extract::SinceLast => self.subscription.add(id, SinceLast::default()),
-            };
-            // The id came from the service itself, so it is known there.
-            if added.is_ok() {
-                self.keys.insert(id, key);
-            }
-        }
-    }
-
-    fn may_send(&self, now: Instant) -> bool {
-        self.not_before.is_none_or(|moment| now >= moment)
-    }
-
-    /// The state of all keys. A subscription to every update starts with the newest of each: what
-    /// came before it is history.
-    fn snapshot(&mut self, id: &str, now: Instant) -> String {
-        self.not_before = Some(now + self.min_interval);
-        let snapshot = self.subscription.snapshot();
-        let newest_only = self.extract == Extract::SinceLast;
-        let mut changes = self.changes(id, &snapshot, newest_only);
-        changes.missed = 0;
-        encode(&ToClient::Snapshot(changes))
-    }
-
-    fn update(&mut self, id: &str, now: Instant) -> Option<String> {
-        if !self.may_send(now) {
-            return None;
-        }
-        let snapshot = self.subscription.poll()?;
-        self.not_before = Some(now + self.min_interval);
-        let changes = self.changes(id, &snapshot, false);
-        (!changes.changes.is_empty()).then(|| encode(&ToClient::Update(changes)))
-    }
-
-    fn changes<'a>(
-        &'a self,
-        id: &'a str,
-        snapshot: &'a Snapshot<dataservice::Extract<Reading>>,
-        newest_only: bool,
-    ) -> Changes<'a> {
-        let mut changes = Vec::new();
-        let mut missed = 0;
-        for update in snapshot.updates() {
-            let Some(key) = self.keys.get(&update.id()) else {
-                continue;
-            };
-            if self.extract == Extract::SinceLast {
-                missed += update.missed();
-            }
-            let (times, values) = (update.times_us(), update.values());
-            let first = if newest_only {
-                values.len().saturating_sub(1)
-            } else {
-                0
-            };
-            let values = times.iter().zip(values).skip(first);
-            changes.extend(values.map(|(timestamp, reading)| Change {
-                key,
-                timestamp: *timestamp,
-                reading,
-            }));
-        }
-        Changes {
-            id,
-            seq: snapshot.commit_seq().number(),
-            missed,
-            changes,
-        }
-    }
-}
-
 pub(super) fn encode(message: &ToClient<'_>) -> String {
     serde_json::to_string(message).expect("messages have text keys and finite numbers only")
 }
 
 pub(super) fn refuse(code: &'static str, message: String, id: Option<&str>) -> String {
     encode(&ToClient::Error { code, message, id })
+}
+
+fn unknown(id: &str) -> String {
+    let message = "there is no such id".to_owned();
+    refuse("unknown_subscription", message, Some(id))
 }

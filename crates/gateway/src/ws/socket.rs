@@ -133,6 +133,8 @@ async fn serve(mut socket: WebSocket, app: &App) {
             Event::Received(Some(Err(_)) | None) => return,
             Event::Changed => {
                 let updates = session.updates(Instant::now());
+                let count = updates.len() as u64;
+                app.updates.fetch_add(count, Ordering::Relaxed);
                 frames.extend(updates.into_iter().map(Message::from));
             }
             Event::NewKeys => session.find_keys(),

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(dead_code, reason = "each test uses a part")]
 
+pub(crate) mod socket;
+
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -32,6 +34,7 @@ impl Server {
         let live = LiveData::builder()
             .depth_default(100)
             .keys_max(50)
+            .resume_updates(1_000)
             .build()
             .unwrap();
         let pipeline = Pipeline::builder(BoxWriter::new(sink.clone()))

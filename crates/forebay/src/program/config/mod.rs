@@ -82,6 +82,9 @@ pub(crate) struct RetryConfig {
 pub(crate) struct HistoryConfig {
     pub(crate) depth: usize,
     pub(crate) max_keys: usize,
+    memory_mb_max: usize,
+    pub(crate) resume_updates: usize,
+    idle_after_seconds: usize,
 }
 
 /// `[host]`: this machine's own metrics.
@@ -124,6 +127,9 @@ impl Default for Config {
             history: HistoryConfig {
                 depth: 3_000,
                 max_keys: 2_000,
+                memory_mb_max: 1_024,
+                resume_updates: 50_000,
+                idle_after_seconds: 0,
             },
             host: HostConfig {
                 enabled: true,
@@ -274,6 +280,19 @@ impl BufferConfig {
     /// When a filling buffer is reported.
     pub(crate) fn watermark(&self) -> Watermark {
         Watermark::new(self.alert_threshold_pct, self.recover_threshold_pct).unwrap_or_default()
+    }
+}
+
+impl HistoryConfig {
+    /// The bytes that all histories may take together.
+    pub(crate) fn memory_bytes_max(&self) -> usize {
+        self.memory_mb_max << 20
+    }
+
+    /// After what time without a record a key loses its values; `None` for never.
+    pub(crate) fn idle_after(&self) -> Option<Duration> {
+        let seconds = u64::try_from(self.idle_after_seconds).unwrap_or(u64::MAX);
+        (seconds > 0).then(|| Duration::from_secs(seconds))
     }
 }
 

@@ -102,6 +102,15 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting!("retry", "max", c => Slot::Duration(&mut c.retry.max, ms(1)..=DAY)),
     setting!("history", "depth", c => Slot::Whole(&mut c.history.depth, 1..=1_000_000)),
     setting!("history", "max_keys", c => Slot::Whole(&mut c.history.max_keys, 1..=10_000_000)),
+    setting!("history", "memory_mb_max", c => {
+        Slot::Whole(&mut c.history.memory_mb_max, 16..=1 << 20)
+    }),
+    setting!("history", "resume_updates", c => {
+        Slot::Whole(&mut c.history.resume_updates, 0..=10_000_000)
+    }),
+    setting!("history", "idle_after_seconds", c => {
+        Slot::Whole(&mut c.history.idle_after_seconds, 0..=31_536_000)
+    }),
     setting!("host", "enabled", c => Slot::Truth(&mut c.host.enabled)),
     setting!("host", "interval", c => Slot::Duration(&mut c.host.interval, ms(10)..=HOUR)),
     setting!("host", "slow_interval", c => {

@@ -45,6 +45,9 @@ fn every_setting_can_be_set_and_is_printed() {
         [history]
         depth = 10
         max_keys = 20
+        memory_mb_max = 64
+        resume_updates = 7
+        idle_after_seconds = 90
         [host]
         enabled = false
         interval = "1s"
@@ -65,6 +68,8 @@ fn every_setting_can_be_set_and_is_printed() {
         OverflowPolicy::Block(Duration::from_secs(2))
     );
     assert_eq!((config.flush_size(), config.flush.age), (5, None));
+    assert_eq!(config.history.memory_bytes_max(), 64 << 20);
+    assert_eq!(config.history.idle_after(), Some(Duration::from_secs(90)));
     assert_eq!(config.shutdown_deadline, Duration::from_millis(1500));
     assert_eq!(config.log_format(), LogFormat::Json);
     let printed = config.to_toml();
@@ -78,6 +83,22 @@ fn every_setting_can_be_set_and_is_printed() {
         .collect();
     assert!(unchanged.is_empty(), "{unchanged:?}");
     assert_eq!(build(&printed, &[]).unwrap(), config);
+}
+
+#[test]
+fn keys_never_expire_unless_told_to_and_mistakes_in_the_history_name_the_field() {
+    let config = build("", &[]).unwrap();
+    assert_eq!(config.history.idle_after(), None);
+    let text = "[history]\nmemory_mb_max = 8\nresume_updates = -1";
+    let variables = [("FOREBAY_HISTORY__IDLE_AFTER_SECONDS", "soon")];
+    let mistakes = build(text, &variables).unwrap_err();
+    for expected in [
+        "history.memory_mb_max is 8, expected a whole number from 16 to 1048576",
+        "history.resume_updates is -1, expected a whole number from 0 to 10000000",
+        "history.idle_after_seconds is \"soon\", expected a whole number from 0 to 31536000",
+    ] {
+        assert!(mistakes.contains(expected), "{expected} in {mistakes}");
+    }
 }
 
 #[test]

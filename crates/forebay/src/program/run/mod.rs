@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use gateway::{BindError, Gateway, GatewayOptions};
 use pipeline::source::HostConfig;
-use pipeline::{BufferOptions, LiveData, Pipeline, Poller, PollerOptions, Report};
+use pipeline::{BufferOptions, LiveData, Pipeline, Poller, PollerOptions, Reading, Report};
 use record::Name;
 use sinks::{RetryPolicy, ScopeName};
 use tokio::sync::oneshot;
@@ -106,10 +106,17 @@ async fn serve(config: &Config, duration: Option<Duration>) -> Result<Summary> {
 }
 
 fn start_pipeline(config: &Config, writer: sinks::BoxWriter) -> Result<Pipeline> {
+    let history = &config.history;
     let live: LiveData = LiveData::builder()
-        .keys_max(config.history.max_keys)
-        .depth_default(config.history.depth)
-        .depth_max(config.history.depth.max(DEPTH_MAX))
+        .keys_max(history.max_keys)
+        .depth_default(history.depth)
+        .depth_max(history.depth.max(DEPTH_MAX))
+        // A page that looks back by time sees what is there: it makes no history deeper.
+        .span_count_max(history.depth)
+        .memory_max(history.memory_bytes_max())
+        .weigh(Reading::heap_bytes)
+        .resume_updates(history.resume_updates)
+        .idle_after(history.idle_after())
         .build()?;
     let retry = RetryPolicy::new(config.retry.base, config.retry.max, None);
     let pipeline = Pipeline::builder(writer)

@@ -1,0 +1,66 @@
+//! A client of the WebSocket.
+
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::Value as Json;
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+use super::Server;
+
+pub(crate) struct Client(pub(crate) WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+pub(crate) async fn connect(server: &Server, origin: Option<&str>) -> Result<Client, u16> {
+    let mut request = format!("ws://{}/ws", server.address)
+        .into_client_request()
+        .unwrap();
+    if let Some(origin) = origin {
+        request
+            .headers_mut()
+            .insert("origin", origin.parse().unwrap());
+    }
+    match tokio_tungstenite::connect_async(request).await {
+        Ok((socket, _)) => Ok(Client(socket)),
+        Err(Error::Http(response)) => Err(response.status().as_u16()),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+impl Client {
+    pub(crate) async fn say(&mut self, message: Json) {
+        self.0
+            .send(Message::text(message.to_string()))
+            .await
+            .unwrap();
+    }
+
+    /// The next message of one of these types; others are passed over.
+    pub(crate) async fn hear(&mut self, kinds: &[&str]) -> Json {
+        loop {
+            let next = tokio::time::timeout(Duration::from_secs(10), self.0.next()).await;
+            let Message::Text(text) = next.unwrap().unwrap().unwrap() else {
+                continue;
+            };
+            let message: Json = serde_json::from_str(&text).unwrap();
+            if kinds.contains(&message["type"].as_str().unwrap()) {
+                return message;
+            }
+        }
+    }
+}
+
+pub(crate) fn values(message: &Json) -> Vec<(String, f64)> {
+    let changes = message["changes"].as_array().unwrap();
+    changes
+        .iter()
+        .map(|change| {
+            (
+                change["tag"].as_str().unwrap().to_owned(),
+                change["value"].as_f64().unwrap(),
+            )
+        })
+        .collect()
+}
