@@ -49,7 +49,7 @@ pub(crate) struct Deep<V> {
 
 /// After how many appends the memory of a history is computed anew at the latest: it takes about as
 /// long as an append, and is off by little until then.
-const APPENDS_MAX: usize = 64;
+const APPENDS_MAX: usize = 16;
 
 /// What a put did to a slot. What no longer fits is in the [`After`].
 #[derive(Debug, Clone, Copy)]

@@ -91,9 +91,7 @@ impl<V: Value> World<V> {
                 self.subscribe(watches, Backpressure::Conflate, Some(*back as u64))
             }
             Action::Unsubscribe(at) => {
-                if let Some(at) = pick(at) {
-                    self.subscribers.remove(at);
-                }
+                pick(at).map(|at| self.subscribers.remove(at));
                 Ok(())
             }
             Action::Add(at, key, kind) => pick(at).map_or(Ok(()), |at| self.add(at, *key, *kind)),
