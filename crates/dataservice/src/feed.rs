@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crate::after::After;
-use crate::log::{Chunk, Update};
+use crate::log::{Chunk, Cleared, Update};
 use crate::shared::Handle;
 use crate::signal::Signal;
 use crate::state::{FeedAsk, FeedPolled};
@@ -355,13 +355,13 @@ impl<V> FeedBatch<V> {
         self.raw()
     }
 
-    /// The keys that were cleared by these commits, each after the last of its updates before
-    /// that; when among the others is not told.
-    pub fn cleared(&self) -> impl Iterator<Item = KeyId> {
+    /// The keys that were cleared by these commits, in their order, each with the last of its
+    /// updates that it lost.
+    pub fn cleared(&self) -> impl Iterator<Item = Cleared> {
         let set = self.set.as_deref();
         let chunks = self.chunks.iter();
         let all = chunks.flat_map(move |chunk| chunk.cleared_after(self.after));
-        all.filter(move |id| set.is_none_or(|set| set.contains(*id)))
+        all.filter(move |it| set.is_none_or(|set| set.contains(it.id)))
     }
 
     fn raw(&self) -> impl Iterator<Item = &[Update<V>]> {

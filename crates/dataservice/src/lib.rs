@@ -104,7 +104,7 @@ pub use extract::{
 pub use feed::{Feed, FeedBatch, FeedSpec, Newest};
 pub use frame::{AggregatedFrame, Element, Frame, FrameAggregate, FramePool, FramePoolStats};
 pub use id::{CommitSeq, Instance, KeyId, ResumePoint, Resumed};
-pub use log::Update;
+pub use log::{Cleared, Update};
 pub use requirement::{Grant, Requirement};
 pub use savepoint::Savepoint;
 pub use schema::{Described, Extents, Kind, Mismatch, Schema};

@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use buffer_core::KeySeq;
+use buffer_core::{Cursor, KeySeq};
 
 use crate::after::After;
 use crate::state::Staged;
@@ -28,6 +28,15 @@ pub struct Update<V> {
     pub value: V,
 }
 
+/// A key that lost its values, in a [`FeedBatch`](crate::FeedBatch).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cleared {
+    /// The key.
+    pub id: KeyId,
+    /// It lost the updates up to here; those after it came later.
+    pub up_to: Cursor,
+}
+
 /// How many updates a chunk holds: enough that a chunk costs nothing per update, and little enough
 /// that it lies in a processor's cache until its readers come.
 pub(crate) const CHUNK: usize = 2_048;
@@ -42,7 +51,7 @@ pub(crate) struct Chunk<V> {
     pub(crate) first: u64,
     pub(crate) updates: Vec<Update<V>>,
     /// Keys that were cleared, with the commit that did it.
-    cleared: Vec<(CommitSeq, KeyId)>,
+    cleared: Vec<(CommitSeq, Cleared)>,
     /// The commits in here, each with the number of updates up to its end.
     commits: Vec<(CommitSeq, usize)>,
     /// What the values weigh, once the chunk is sealed.
@@ -169,8 +178,8 @@ impl<V> Log<V> {
     }
 
     /// The key was cleared by a commit, which is [marked](Self::mark) next.
-    pub(crate) fn clear(&mut self, id: KeyId, commit_seq: CommitSeq) {
-        self.tail.cleared.push((commit_seq, id));
+    pub(crate) fn clear(&mut self, cleared: Cleared, commit_seq: CommitSeq) {
+        self.tail.cleared.push((commit_seq, cleared));
     }
 
     /// The commit is made. Chunks end with commits, so that each is whole in one of them.
@@ -287,10 +296,10 @@ impl<V> Chunk<V> {
     }
 
     /// The keys that commits after this one cleared.
-    pub(crate) fn cleared_after(&self, commit_seq: CommitSeq) -> impl Iterator<Item = KeyId> {
+    pub(crate) fn cleared_after(&self, commit_seq: CommitSeq) -> impl Iterator<Item = Cleared> {
         let cleared = self.cleared.iter();
         let after = cleared.filter(move |(seq, _)| *seq > commit_seq);
-        after.map(|(_, id)| *id)
+        after.map(|(_, cleared)| *cleared)
     }
 
     /// The last commit that ends in here.
@@ -305,7 +314,7 @@ impl<V> Chunk<V> {
             + self.weight
             + self.updates.capacity() * size_of::<Update<V>>()
             + self.commits.capacity() * size_of::<(CommitSeq, usize)>()
-            + self.cleared.capacity() * size_of::<(CommitSeq, KeyId)>()
+            + self.cleared.capacity() * size_of::<(CommitSeq, Cleared)>()
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::after::After;
-use crate::log::Chunk;
+use crate::log::{Chunk, Cleared};
 use crate::shared::Handle;
 use crate::state::{Start, State};
 use crate::{CommitSeq, KeyId};
@@ -56,7 +56,7 @@ impl<V: Clone> Past<V> {
                 *self.counts.entry(update.id).or_default() += 1;
             }
             // A key that was cleared has changed, with or without an update.
-            for id in chunk.cleared_after(commit_seq) {
+            for Cleared { id, .. } in chunk.cleared_after(commit_seq) {
                 self.counts.entry(id).or_default();
             }
         }

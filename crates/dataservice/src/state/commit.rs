@@ -4,11 +4,12 @@ use super::{KeyShape, State};
 use crate::after::After;
 use crate::buffer::Left;
 use crate::builder::Settings;
+use crate::log::Cleared;
 use crate::slot::Slot;
 use crate::watch::{Watch, WatchIndex};
 use crate::{CommitSeq, KeyId, Schema};
 
-use buffer_core::KeySeq;
+use buffer_core::{Cursor, KeySeq};
 
 /// An update on its way in.
 #[derive(Debug)]
@@ -101,7 +102,9 @@ impl<V: Clone> State<V> {
                 None => Left::Registered(values),
             });
             if self.is_logging() {
-                self.log.clear(*id, commit_seq);
+                let appended = self.slots.at(id.index()).appended();
+                let up_to = Cursor::from_number(appended);
+                self.log.clear(Cleared { id: *id, up_to }, commit_seq);
             }
             if let Some(watch) = self.slots.at(id.index()).watch() {
                 self.tell(watch, after);

@@ -280,7 +280,7 @@ impl<V: Clone> State<V> {
         let mut feeds = self.feeds.iter();
         feeds.any(|(_, feed)| {
             let is_reading = !feed.is_paused && feed.closed.is_none();
-            let is_allowed = chunk.end().saturating_add(feed.updates_max as u64) > end;
+            let is_allowed = chunk.end().saturating_add(feed.updates_max as u64) >= end;
             // There may be commits without updates, which only cleared keys.
             let is_unseen = chunk.end() > feed.position || chunk.last_commit() > feed.commit_seq;
             is_reading && is_unseen && is_allowed

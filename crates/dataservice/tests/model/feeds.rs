@@ -216,7 +216,7 @@ impl<V: Value> World<V> {
         }
         if !may_miss {
             let told = batch.iter().flat_map(|it| it.cleared());
-            let told: Vec<usize> = told.map(|id| id.number() as usize).collect();
+            let told: Vec<usize> = told.map(|it| it.id.number() as usize).collect();
             prop_assert_eq!(told, cleared);
         }
         let is_overrun = missed > 0 && follower.backpressure == Backpressure::Reset;
