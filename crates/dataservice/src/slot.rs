@@ -40,7 +40,7 @@ pub(crate) struct Deep<V> {
     pub(crate) span_us: i64,
     pub(crate) span_depth_max: usize,
     /// The capacity for which `charged` was computed, and after how many appends it is computed
-    /// anew though that stays the same: a history that is shared has a second segment after a while.
+    /// anew though that stays the same: a shared history has a second segment after a while.
     capacity: usize,
     appends_left: u32,
     /// The bytes that the service has counted for this history.

@@ -224,6 +224,7 @@ fn lesson_no_notification_is_stranded_by_an_error_or_a_panic_in_a_transaction() 
 
 #[test]
 fn lesson_a_change_of_shape_never_clears() {
+    #[expect(clippy::ptr_arg, reason = "the values of the service are vectors")]
     fn shape(value: &Vec<u8>) -> Schema {
         Schema::single(if value.len() == 1 { "one" } else { "more" })
     }

@@ -200,7 +200,8 @@ impl Page {
 
     async fn choose_range(&self, value: &str) {
         let label = format!(
-            "document.querySelector('[data-testid=range] [value=\"{value}\"]').closest('label').click()"
+            "document.querySelector('[data-testid=range] [value=\"{value}\"]')\
+             .closest('label').click()"
         );
         self.ask(&label).await;
     }
