@@ -215,12 +215,15 @@ impl<V: Value> World<V> {
             prop_assert!(expected.is_empty() && (cleared.is_empty() || may_miss));
         }
         if !may_miss {
-            let told = batch.iter().flat_map(|it| it.cleared());
+            let told = batch.iter().flat_map(dataservice::FeedBatch::cleared);
             let told: Vec<usize> = told.map(|it| it.id.number() as usize).collect();
             prop_assert_eq!(told, cleared);
         }
         let is_overrun = missed > 0 && follower.backpressure == Backpressure::Reset;
-        prop_assert_eq!(batch.as_ref().is_some_and(|it| it.is_reset()), is_overrun);
+        prop_assert_eq!(
+            batch.as_ref().is_some_and(dataservice::FeedBatch::is_reset),
+            is_overrun
+        );
         follower.delivered += batch.as_ref().map_or(0, |it| it.len() as u64);
         (follower.cursor, follower.commit) = (self.log.len(), self.commits);
         follower.was_paused = false;

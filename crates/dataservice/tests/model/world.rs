@@ -342,7 +342,7 @@ impl<V: Value> World<V> {
             let was_held = key.len > 0;
             key.len = key.len.min(stats.depth);
             prop_assert_eq!(view.len(), key.len, "key {} of depth {}", at, stats.depth);
-            prop_assert_eq!(view.len() > 0, was_held, "the newest value stays");
+            prop_assert_eq!(!view.is_empty(), was_held, "the newest value stays");
             let kept = &key.all[key.all.len() - key.len..];
             prop_assert!(
                 view.values()
