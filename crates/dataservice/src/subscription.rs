@@ -308,6 +308,7 @@ impl<V: Clone, O> Subscription<V, O> {
         let settings = &shared.settings;
         let mut past = from.and_then(|from| Past::after(&shared, from));
         let mut replaced = Vec::new();
+        let mut after = After::new();
         let mut state = shared.state.lock();
         // Only what came since needs to be counted under this lock.
         let is_resumed = past.as_mut().is_some_and(|past| past.complete(&mut state));
@@ -337,8 +338,10 @@ impl<V: Clone, O> Subscription<V, O> {
             }
             replaced.push(self.extractors[at as usize].replace(extractor));
         }
+        state.keep_to_limit(&mut after);
         // Unlocked before extractors that were replaced are dropped.
         drop(state);
+        shared.finish(after);
         let waiting = self.signal.is_pending();
         drop((replaced, past));
         if waiting {
