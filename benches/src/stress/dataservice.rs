@@ -159,7 +159,7 @@ fn round_of<V: Value>(random: &mut fastrand::Rng, weigh: fn(&V) -> usize) -> Res
         .resume_updates(resume_updates)
         .shrink_after(shrink_after)
         .cascade_max(random.u32(4..64));
-    let memory_max = random.usize(100_000..1_000_000);
+    let memory_max = 1 << random.u32(14..21);
     let idle_after = random
         .bool()
         .then(|| Duration::from_millis(random.u64(1..50)));
