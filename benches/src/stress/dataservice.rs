@@ -145,7 +145,7 @@ pub(crate) fn round(seed: u64) -> Result<Report> {
     if random.bool() {
         round_of::<Plain>(&mut random, |_| 16)
     } else {
-        round_of::<Tracked>(&mut random, |value| 50 + value.number() as usize % 50)
+        round_of::<Tracked>(&mut random, |value| 200 + value.number() as usize % 800)
     }
 }
 
