@@ -19,7 +19,7 @@ use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
-use dataservice::{Callback, DataService, DispatcherStats, KeyId};
+use dataservice::{Callback, DataService, DispatcherStats, KeyId, Requirement};
 use parking_lot::Mutex;
 
 use crate::ledger::{Alive, Report, Tracked};
@@ -59,6 +59,7 @@ struct Round<V> {
     writers: AtomicU32,
     panics: AtomicU64,
     too_deep: AtomicU64,
+    wakes_panicked: Arc<AtomicU64>,
 }
 
 impl Keys {
@@ -119,6 +120,7 @@ impl<V: Value> Round<V> {
             writers: AtomicU32::new(0),
             panics: AtomicU64::new(0),
             too_deep: AtomicU64::new(0),
+            wakes_panicked: Arc::default(),
         })
     }
 
@@ -169,6 +171,8 @@ fn round_of<V: Value>(random: &mut fastrand::Rng, weigh: fn(&V) -> usize) -> Res
     }
     if is_weighed {
         builder = builder.weigh(weigh);
+    } else if random.bool() {
+        builder = builder.share_values();
     }
     let settings = format!(
         "lossy {is_lossy}, at most {memory_max} bytes, idle after {idle_after:?}, weighed \
@@ -266,6 +270,10 @@ fn keep_up<V: Value>(round: &Round<V>, mut random: fastrand::Rng) -> Result<Repo
             .iter()
             .map(|(key, value)| (KeyId::from_number(*key), Some(value)));
         follow::check_pairs(&round.keys, values).context("all newest values")?;
+        let id = round.keys.all[random.usize(..round.keys.all.len())];
+        let requirement = Requirement::Count(random.usize(0..100));
+        let view = service.read(id, requirement).context("a key is unknown")?;
+        follow::check_run(&round.keys, id, view.values()).context("a read")?;
         looks += 1;
         thread::sleep(Duration::from_micros(random.u64(0..3_000)));
     }
@@ -308,7 +316,11 @@ fn account<V: Value>(
         ("updates", stats.updates, written.updates.iter().sum()),
         ("subscribers", stats.subscribers as u64, 0),
         ("feeds", stats.feeds as u64, 0),
-        ("wakes_panicked", stats.wakes_panicked, 0),
+        (
+            "wakes_panicked",
+            stats.wakes_panicked,
+            round.wakes_panicked.load(Ordering::Relaxed),
+        ),
         ("refused_memory", stats.refused_memory, written.refused),
     ];
     for (what, counted, expected) in expected {

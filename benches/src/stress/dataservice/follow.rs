@@ -166,16 +166,15 @@ pub(super) fn check_window<V: Value>(
         update.id(),
         describe(update)
     );
+    check_run(keys, update.id(), update.values())
+        .with_context(|| format!("window of key {}: {}", update.id(), describe(update)))
+}
+
+/// Whether values are one run of a key's updates.
+pub(super) fn check_run<V: Value>(keys: &Keys, id: KeyId, values: &[V]) -> Result<()> {
     let mut numbers = Numbers::default();
-    for value in update
-        .values()
-        .iter()
-        .filter(|_| keys.is_numbered(update.id()))
-    {
-        let seen = numbers.see(value);
-        seen.with_context(|| format!("window of key {}: {}", update.id(), describe(update)))?;
-    }
-    Ok(())
+    let mut numbered = values.iter().filter(|_| keys.is_numbered(id));
+    numbered.try_for_each(|value| numbers.see(value))
 }
 
 /// Whether the keys of each pair are of the same commit, where both may be missing.

@@ -3,6 +3,10 @@
 //! many as they are told to have missed.
 
 use std::collections::BTreeSet;
+use std::panic::resume_unwind;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -61,6 +65,11 @@ fn glance<V: Value>(round: &Round<V>, random: &mut fastrand::Rng) -> Result<()> 
         _ => spec.keys(ids, LatestValue),
     };
     let mut reader = round.service.subscribe(spec)?;
+    if random.u8(0..4) == 0 {
+        reader.set_waker(Waker::from(Arc::new(Panics(Arc::clone(
+            &round.wakes_panicked,
+        )))));
+    }
     for _ in 0..random.u8(0..4) {
         for update in reader.snapshot().updates() {
             check_window(&round.keys, update, usize::MAX)?;
@@ -68,6 +77,16 @@ fn glance<V: Value>(round: &Round<V>, random: &mut fastrand::Rng) -> Result<()> 
         let _ = reader.wait(Duration::from_micros(random.u64(0..500)));
     }
     check_stats(&reader.stats())
+}
+
+/// A waker that panics, which must not keep others from being woken.
+struct Panics(Arc<AtomicU64>);
+
+impl Wake for Panics {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        resume_unwind(Box::new("on purpose"));
+    }
 }
 
 fn stay<V: Value>(round: &Round<V>, random: &mut fastrand::Rng, report: &mut Report) -> Result<()> {
