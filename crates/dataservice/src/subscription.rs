@@ -396,3 +396,32 @@ impl<V: Clone, O> fmt::Debug for Subscription<V, O> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use crate::{DataService, KeyId, Spec, WindowByCount};
+
+    #[test]
+    fn whoever_subscribes_makes_histories_grow_within_the_memory() {
+        for depth in [2, 10, 300, 100_000] {
+            let builder = DataService::builder().memory_max(100_000);
+            let service: DataService<u32, i64> = builder.build().expect("the setting can work");
+            for key in 0..400 {
+                let put = service.insert(key, 1, 1);
+                put.expect("there is memory for the newest values");
+            }
+            let subscriptions = (0..400).map(|number| {
+                let id = KeyId::from_number(number);
+                let spec = Spec::new().key(id, WindowByCount::new(depth));
+                let subscription = service.subscribe(spec).expect("there is the key");
+                {
+                    let state = subscription.shared.state.lock();
+                    let (bytes, limit) = (state.bytes(), state.memory.limit);
+                    assert!(bytes <= limit, "{bytes} bytes of {limit}, depth {depth}");
+                }
+                subscription
+            });
+            assert_eq!(subscriptions.collect::<Vec<_>>().len(), 400);
+        }
+    }
+}

@@ -84,29 +84,6 @@ fn a_history_grows_to_its_greediest_subscriber_without_loss() {
 }
 
 #[test]
-fn whoever_subscribes_makes_histories_grow_within_the_memory() {
-    let memory_max = 100_000;
-    let builder = DataService::builder().memory_max(memory_max);
-    let service: DataService<u32, i64> = builder.build().unwrap();
-    let ids = service.register_all((0..500).collect()).unwrap();
-    for id in &ids {
-        service.put(*id, 1, 1).unwrap();
-    }
-    let mut subscriptions = Vec::new();
-    for id in ids {
-        let spec = Spec::new().key(id, WindowByCount::new(10));
-        subscriptions.push(service.subscribe(spec).unwrap());
-        let stats = service.stats();
-        assert!(stats.bytes <= stats.bytes_max, "{stats:?}");
-    }
-    let grants = subscriptions.iter().zip(0..).map(|(it, number)| {
-        let id = service.id::<u32>(&number).unwrap();
-        it.granted(id).unwrap()
-    });
-    assert!(grants.filter(|grant| grant.is_cut()).count() > 0);
-}
-
-#[test]
 fn a_grant_says_when_it_was_cut() {
     let service: DataService<&str, f64> = DataService::builder()
         .depth_max(100)
