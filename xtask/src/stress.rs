@@ -12,7 +12,10 @@ use anyhow::{Context, Result};
 
 use crate::{process, workspace};
 
-const SANITIZER_FLAGS: &str = "-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer";
+/// The last tells what keeps memory for later that it has to free it: see `Pool::put` in
+/// `buffer-core`.
+const SANITIZER_FLAGS: &str =
+    "-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer --cfg thread_sanitizer";
 
 /// Builds the program and runs it; its failure is ours.
 pub(crate) fn run(args: &[String]) -> Result<()> {

@@ -53,7 +53,7 @@ impl Clone for Tracked {
 /// Which item it is; what remains of one that was given away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Name {
-    owner: u32,
+    pub(crate) owner: u32,
     pub(crate) number: u64,
 }
 

@@ -1,4 +1,4 @@
-//! Stress in real time: rings, histories and coalescers under several threads that do whatever a
+//! Stress in real time: rings, histories, coalescers and data services under threads that do what a
 //! program might, in an order chosen by a seed.
 //!
 //! Each scenario runs in short rounds. A round builds a structure with random settings, lets
@@ -11,6 +11,7 @@
 
 mod arrays;
 mod coalescer;
+mod dataservice;
 mod history;
 mod ledger;
 mod ring;
@@ -58,6 +59,7 @@ const SCENARIOS: &[Scenario] = &[
     ("history", history::round),
     ("arrays", arrays::round),
     ("coalescer", coalescer::round),
+    ("dataservice", dataservice::round),
 ];
 
 /// Whether a thread sanitizer looks on.

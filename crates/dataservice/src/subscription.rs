@@ -308,6 +308,7 @@ impl<V: Clone, O> Subscription<V, O> {
         let settings = &shared.settings;
         let mut past = from.and_then(|from| Past::after(&shared, from));
         let mut replaced = Vec::new();
+        let mut after = After::new();
         let mut state = shared.state.lock();
         // Only what came since needs to be counted under this lock.
         let is_resumed = past.as_mut().is_some_and(|past| past.complete(&mut state));
@@ -337,8 +338,10 @@ impl<V: Clone, O> Subscription<V, O> {
             }
             replaced.push(self.extractors[at as usize].replace(extractor));
         }
+        state.keep_to_limit(&mut after);
         // Unlocked before extractors that were replaced are dropped.
         drop(state);
+        shared.finish(after);
         let waiting = self.signal.is_pending();
         drop((replaced, past));
         if waiting {
@@ -391,5 +394,34 @@ impl<V: Clone, O> fmt::Debug for Subscription<V, O> {
             .field("keys", &self.entries.len())
             .field("pending", &self.signal.is_pending())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use crate::{DataService, KeyId, Spec, WindowByCount};
+
+    #[test]
+    fn whoever_subscribes_makes_histories_grow_within_the_memory() {
+        for depth in [2, 10, 300, 100_000] {
+            let builder = DataService::builder().memory_max(100_000);
+            let service: DataService<u32, i64> = builder.build().expect("the setting can work");
+            for key in 0..400 {
+                let put = service.insert(key, 1, 1);
+                put.expect("there is memory for the newest values");
+            }
+            let subscriptions = (0..400).map(|number| {
+                let id = KeyId::from_number(number);
+                let spec = Spec::new().key(id, WindowByCount::new(depth));
+                let subscription = service.subscribe(spec).expect("there is the key");
+                {
+                    let state = subscription.shared.state.lock();
+                    let (bytes, limit) = (state.bytes(), state.memory.limit);
+                    assert!(bytes <= limit, "{bytes} bytes of {limit}, depth {depth}");
+                }
+                subscription
+            });
+            assert_eq!(subscriptions.collect::<Vec<_>>().len(), 400);
+        }
     }
 }

@@ -236,9 +236,7 @@ impl<V: Clone> State<V> {
                 self.trim_log(after);
             }
         }
-        if self.memory.is_over(self.log.bytes()) {
-            self.relieve(0, after);
-        }
+        self.keep_to_limit(after);
         self.counts.wakes += after.wakes.len() as u64;
         self.commit_seq
     }

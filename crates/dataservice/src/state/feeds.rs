@@ -290,9 +290,7 @@ impl<V: Clone> State<V> {
     /// Ends the chunk that is being filled. From then on it counts as memory.
     pub(super) fn seal_log(&mut self, after: &mut After<V>) {
         self.log.seal();
-        if self.memory.is_over(self.log.bytes()) {
-            self.relieve(0, after);
-        }
+        self.keep_to_limit(after);
     }
 
     /// Drops the oldest chunk of the log, whoever may need it.

@@ -53,6 +53,7 @@ impl<V: Clone> State<V> {
         self.give_back(settings, &mut maintained, after);
         self.disconnect(settings, after);
         self.disconnect_feeds(after);
+        self.keep_to_limit(after);
         maintained
     }
 

@@ -107,6 +107,14 @@ impl<V: Clone> State<V> {
         self.memory.limit.saturating_sub(self.bytes())
     }
 
+    /// Gives memory back if more is taken than may be: for whatever made something grow.
+    #[inline(always)]
+    pub(crate) fn keep_to_limit(&mut self, after: &mut After<V>) {
+        if self.memory.is_over(self.log.bytes()) {
+            self.relieve(0, after);
+        }
+    }
+
     /// Gives memory back until there are `bytes` to spare, or nothing is left to give.
     pub(crate) fn relieve(&mut self, bytes: usize, after: &mut After<V>) {
         std::hint::cold_path();
