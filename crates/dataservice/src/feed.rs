@@ -195,7 +195,7 @@ impl<V: Clone> Feed<V> {
             return None;
         }
         let mut after = After::new();
-        let mut state = self.shared.state.lock_unfair();
+        let mut state = self.shared.state.lock_modestly();
         let polled = state.poll_feed(self.number, &mut after);
         self.shared.polled(state);
         self.shared.finish(after);

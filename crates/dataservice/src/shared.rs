@@ -283,7 +283,7 @@ impl<V: Clone> Shared<V> {
     /// The lock, once nobody who makes commits wait would lose something by this one, or was waited
     /// for in vain.
     fn wait_for_readers(&self, staged: &[Staged<V>]) -> MutexGuard<'_, State<V>> {
-        let mut state = self.state.lock_unfair();
+        let mut state = self.state.lock_to_commit();
         if !state.is_waited_for() || crate::cascade::depth() > 0 {
             return state;
         }
