@@ -339,8 +339,9 @@ where
         drop(self.shared.clear(&known.collect::<Vec<_>>()));
     }
 
-    /// Does what has to be done now and then, within a fraction of a millisecond; call it about
-    /// once a second.
+    /// Does what has to be done now and then; call it about once a second. It works in parts of a
+    /// fraction of a millisecond, between which the service is free for others, and leaves what is
+    /// more than 64 of them to the next call.
     ///
     /// - Histories that are four times as deep as anyone needs, and have been so for the grace
     ///   period, which begins with the first call that sees it, shrink. The newest value stays.

@@ -34,6 +34,10 @@ pub(crate) struct Shared<V> {
 /// A handle to what is shared.
 pub(crate) type Handle<V> = Arc<Shared<V>>;
 
+/// Parts of the maintenance that one call does at most, each of which holds the lock for a fraction
+/// of a millisecond: a million keys are swept by one call.
+const MAINTAIN_PARTS_MAX: usize = 64;
+
 /// How long commits held the lock: one in so many is timed.
 const TIMED_EVERY: u64 = 64;
 
@@ -214,10 +218,18 @@ impl<V: Clone> Shared<V> {
         Some(self.state.lock().read(id, requirement, depth))
     }
 
+    /// In parts, between which the lock is free.
     pub(crate) fn maintain(&self, now: Instant) -> Maintained {
-        let mut after = After::new();
-        let maintained = self.state.lock().maintain(now, &self.settings, &mut after);
-        self.finish(after);
+        let mut maintained = Maintained::default();
+        for _ in 0..MAINTAIN_PARTS_MAX {
+            let mut after = After::new();
+            let (part, is_more) = self.state.lock().maintain(now, &self.settings, &mut after);
+            self.finish(after);
+            maintained.add(part);
+            if !is_more {
+                break;
+            }
+        }
         maintained
     }
 

@@ -1,7 +1,6 @@
 //! What is known of a key that somebody watches, or watched until lately.
 
 use std::num::NonZeroU32;
-use std::time::Instant;
 
 /// Where a key's watch is kept: one more than its place, so that `None` takes no room in a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,8 +47,8 @@ pub(crate) struct Watch {
     needs: Vec<(Need, u32)>,
     /// In the list of histories that may shrink.
     pub(crate) listed: bool,
-    /// Since when it has been seen to be too deep.
-    pub(crate) too_deep_since: Option<Instant>,
+    /// It was needed as deep as it is since it came onto that list.
+    pub(crate) was_needed: bool,
     /// The deepest that there is memory for, if less than what was asked.
     pub(crate) cut_to: Option<usize>,
     pub(crate) resizes: u64,

@@ -1,6 +1,7 @@
 //! What is done now and then: histories shrink, idle keys go, cut grants are given back.
 
-use std::time::Instant;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use super::State;
 use super::watch::is_too_deep;
@@ -9,14 +10,15 @@ use crate::builder::Settings;
 use crate::slot::Slot;
 use crate::{Closed, KeyId};
 
-/// Keys that one call sweeps at most, so that it holds the lock for a fraction of a millisecond.
+/// Keys that are swept at most while the lock is held, so that this takes a fraction of a
+/// millisecond.
 const SWEEP_KEYS_MAX: usize = 16_384;
 
 /// How often the sweep comes by an idle key before the key goes.
 const IDLE_ROUNDS: u8 = 4;
 
-/// Histories that one call shrinks at most.
-const SHRINKS_MAX: usize = 256;
+/// Histories that are looked at while the lock is held, to shrink or to grow again.
+const RESIZES_MAX: usize = 256;
 
 /// What [`DataService::maintain`](crate::DataService::maintain) did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,21 +42,80 @@ pub(super) struct Sweep {
     round_since: Option<Instant>,
 }
 
+/// Histories that may be deeper than anyone needs, in the order in which they became so. None is
+/// looked at before the grace period of all before it is over.
+#[derive(Debug, Default)]
+pub(super) struct TooDeep {
+    /// Since the last maintenance.
+    unseen: Vec<KeyId>,
+    /// With the maintenance that saw them first.
+    waiting: VecDeque<(Instant, Vec<KeyId>)>,
+}
+
+impl TooDeep {
+    pub(super) fn push(&mut self, id: KeyId) {
+        self.unseen.push(id);
+    }
+
+    /// One of them, due or not.
+    pub(super) fn pop(&mut self) -> Option<KeyId> {
+        while let Some((_, ids)) = self.waiting.front_mut() {
+            if let Some(id) = ids.pop() {
+                return Some(id);
+            }
+            self.waiting.pop_front();
+        }
+        self.unseen.pop()
+    }
+
+    /// The grace period of those that were not seen before begins.
+    fn see(&mut self, now: Instant) {
+        if !self.unseen.is_empty() {
+            self.waiting
+                .push_back((now, std::mem::take(&mut self.unseen)));
+        }
+    }
+
+    /// One whose grace period is over.
+    fn due(&mut self, now: Instant, grace: Duration) -> Option<KeyId> {
+        while let Some((since, ids)) = self.waiting.front_mut() {
+            if now.saturating_duration_since(*since) < grace {
+                return None;
+            }
+            if let Some(id) = ids.pop() {
+                return Some(id);
+            }
+            self.waiting.pop_front();
+        }
+        None
+    }
+}
+
+impl Maintained {
+    pub(crate) fn add(&mut self, part: Self) {
+        self.histories += part.histories;
+        self.displaced += part.displaced;
+        self.expired.extend(part.expired);
+        self.regrown += part.regrown;
+    }
+}
+
 impl<V: Clone> State<V> {
+    /// A part of what has to be done, and whether there is more.
     pub(crate) fn maintain(
         &mut self,
         now: Instant,
         settings: &Settings<V>,
         after: &mut After<V>,
-    ) -> Maintained {
+    ) -> (Maintained, bool) {
         let mut maintained = Maintained::default();
-        self.shrink_unneeded(now, settings, &mut maintained, after);
-        self.expire(now, settings, &mut maintained, after);
-        self.give_back(settings, &mut maintained, after);
+        let is_more = self.shrink_unneeded(now, settings, &mut maintained, after)
+            | self.expire(now, settings, &mut maintained, after)
+            | self.give_back(settings, &mut maintained, after);
         self.disconnect(settings, after);
         self.disconnect_feeds(after);
         self.keep_to_limit(after);
-        maintained
+        (maintained, is_more)
     }
 
     fn shrink_unneeded(
@@ -63,22 +124,21 @@ impl<V: Clone> State<V> {
         settings: &Settings<V>,
         maintained: &mut Maintained,
         after: &mut After<V>,
-    ) {
-        let mut later = Vec::new();
-        while let Some(id) = self.too_deep.pop() {
-            if maintained.histories >= SHRINKS_MAX {
-                later.push(id);
-                break;
-            }
+    ) -> bool {
+        self.too_deep.see(now);
+        for _ in 0..RESIZES_MAX {
+            let Some(id) = self.too_deep.due(now, settings.limits.shrink_after) else {
+                return false;
+            };
             let needed = self.needed(id).max(settings.limits.depth_default);
             let slot = self.slots.at(id.index());
             let depth = slot.depth();
             let watch = slot.watch().and_then(|at| self.watches.get_mut(at.place()));
             let Some(watch) = watch else { continue };
             if is_too_deep(needed, depth) {
-                let since = *watch.too_deep_since.get_or_insert(now);
-                if now.saturating_duration_since(since) < settings.limits.shrink_after {
-                    later.push(id);
+                if std::mem::take(&mut watch.was_needed) {
+                    // It was needed meanwhile: its grace period begins anew.
+                    self.too_deep.push(id);
                     continue;
                 }
                 maintained.histories += 1;
@@ -86,7 +146,7 @@ impl<V: Clone> State<V> {
             }
             self.unlist(id);
         }
-        self.too_deep.append(&mut later);
+        true
     }
 
     /// How deep a key has to be for those who watch it.
@@ -113,7 +173,7 @@ impl<V: Clone> State<V> {
         let Some(index) = slot.watch() else { return };
         if let Some(watch) = self.watches.get_mut(index.place()) {
             watch.listed = false;
-            watch.too_deep_since = None;
+            watch.was_needed = false;
             if watch.is_idle() {
                 slot.set_watch(None);
                 self.watches.remove(index.place());
@@ -129,14 +189,14 @@ impl<V: Clone> State<V> {
         settings: &Settings<V>,
         maintained: &mut Maintained,
         after: &mut After<V>,
-    ) {
+    ) -> bool {
         let Some(idle_after) = settings.limits.idle_after else {
-            return;
+            return false;
         };
         let since = *self.sweep.round_since.get_or_insert(now);
         if self.sweep.next >= self.slots.len() {
             if now.saturating_duration_since(since) < idle_after / u32::from(IDLE_ROUNDS) {
-                return;
+                return false;
             }
             self.sweep.next = 0;
             self.sweep.round_since = Some(now);
@@ -154,6 +214,7 @@ impl<V: Clone> State<V> {
         if let Some(value) = self.clear(&maintained.expired, settings, after) {
             after.value(value);
         }
+        self.sweep.next < self.slots.len()
     }
 
     /// Gives keys back what was cut, when half of the memory is free.
@@ -162,12 +223,17 @@ impl<V: Clone> State<V> {
         settings: &Settings<V>,
         maintained: &mut Maintained,
         after: &mut After<V>,
-    ) {
+    ) -> bool {
         if self.bytes() < self.memory.limit / 2 {
             self.retain(settings.limits.resume_updates, after);
         }
-        while self.bytes() < self.memory.limit / 2 {
-            let Some(id) = self.cut.pop() else { return };
+        for _ in 0..RESIZES_MAX {
+            if self.bytes() >= self.memory.limit / 2 {
+                return false;
+            }
+            let Some(id) = self.cut.pop() else {
+                return false;
+            };
             let index = self.ensure_watch(id);
             let before = self.slots.at(id.index()).depth();
             super::watch::present_watch(&mut self.watches, index).cut_to = None;
@@ -179,6 +245,7 @@ impl<V: Clone> State<V> {
                 self.watches.remove(index.place());
             }
         }
+        true
     }
 
     /// Closes subscriptions that are overrun and asked for that, also if they never poll.

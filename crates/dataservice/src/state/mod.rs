@@ -51,7 +51,7 @@ pub(crate) struct State<V> {
     /// to tell them.
     shapes: Vec<Option<KeyShape>>,
     /// Histories that may shrink.
-    too_deep: Vec<KeyId>,
+    too_deep: maintain::TooDeep,
     /// Keys that became deep. Some may be so no more.
     deep: Vec<KeyId>,
     /// Keys whose histories were cut for lack of memory.
@@ -99,7 +99,7 @@ impl<V: Clone> State<V> {
             feeds_open: 0,
             log: Log::new(settings.limits.resume_updates, settings.weigh),
             shapes: Vec::new(),
-            too_deep: Vec::new(),
+            too_deep: maintain::TooDeep::default(),
             deep: Vec::new(),
             cut: Vec::new(),
             weigh: settings.weigh,

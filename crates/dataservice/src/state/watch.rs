@@ -259,7 +259,7 @@ impl<V: Clone> State<V> {
             self.counts.resizes += 1;
         }
         if depth.saturating_mul(SHRINK_RATIO) > slot.depth() {
-            watch.too_deep_since = None;
+            watch.was_needed = true;
         }
         if let crate::slot::Slot::Deep { deep, .. } = slot {
             (deep.span_us, deep.span_depth_max) = watch.span();
@@ -280,6 +280,7 @@ impl<V: Clone> State<V> {
         let needed = watch.deepest(settings.limits.depth_default);
         if needed.saturating_mul(SHRINK_RATIO) <= slot.depth() && !watch.listed {
             watch.listed = true;
+            watch.was_needed = false;
             self.too_deep.push(id);
         }
         if watch.is_idle() {
