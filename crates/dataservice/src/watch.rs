@@ -45,10 +45,9 @@ pub(crate) struct Watch {
     pub(crate) blocking: u32,
     /// What watchers count on with how many do, ascending.
     needs: Vec<(Need, u32)>,
-    /// In the list of histories that may shrink.
-    pub(crate) listed: bool,
-    /// It was needed as deep as it is since it came onto that list.
-    pub(crate) was_needed: bool,
+    /// The mark of its place in the list of histories that may shrink. It loses it when it is
+    /// needed again.
+    pub(crate) listed: Option<u32>,
     /// The deepest that there is memory for, if less than what was asked.
     pub(crate) cut_to: Option<usize>,
     pub(crate) resizes: u64,
@@ -101,7 +100,7 @@ impl Watch {
     }
 
     pub(crate) fn is_idle(&self) -> bool {
-        self.watchers.is_empty() && !self.listed
+        self.watchers.is_empty() && self.listed.is_none()
     }
 }
 

@@ -43,25 +43,32 @@ pub(super) struct Sweep {
 }
 
 /// Histories that may be deeper than anyone needs, in the order in which they became so. None is
-/// looked at before the grace period of all before it is over.
+/// looked at before the grace period of all before it is over. Each has a mark, which its watch has
+/// too; one that was needed meanwhile has lost it, and its place here means nothing.
 #[derive(Debug, Default)]
 pub(super) struct TooDeep {
     /// Since the last maintenance.
-    unseen: Vec<KeyId>,
+    unseen: Vec<Listed>,
     /// With the maintenance that saw them first.
-    waiting: VecDeque<(Instant, Vec<KeyId>)>,
+    waiting: VecDeque<(Instant, Vec<Listed>)>,
+    mark: u32,
 }
 
+type Listed = (KeyId, u32);
+
 impl TooDeep {
-    pub(super) fn push(&mut self, id: KeyId) {
-        self.unseen.push(id);
+    /// Its mark.
+    pub(super) fn push(&mut self, id: KeyId) -> u32 {
+        self.mark = self.mark.wrapping_add(1);
+        self.unseen.push((id, self.mark));
+        self.mark
     }
 
     /// One of them, due or not.
-    pub(super) fn pop(&mut self) -> Option<KeyId> {
-        while let Some((_, ids)) = self.waiting.front_mut() {
-            if let Some(id) = ids.pop() {
-                return Some(id);
+    pub(super) fn pop(&mut self) -> Option<Listed> {
+        while let Some((_, listed)) = self.waiting.front_mut() {
+            if let Some(one) = listed.pop() {
+                return Some(one);
             }
             self.waiting.pop_front();
         }
@@ -77,13 +84,13 @@ impl TooDeep {
     }
 
     /// One whose grace period is over.
-    fn due(&mut self, now: Instant, grace: Duration) -> Option<KeyId> {
-        while let Some((since, ids)) = self.waiting.front_mut() {
+    fn due(&mut self, now: Instant, grace: Duration) -> Option<Listed> {
+        while let Some((since, listed)) = self.waiting.front_mut() {
             if now.saturating_duration_since(*since) < grace {
                 return None;
             }
-            if let Some(id) = ids.pop() {
-                return Some(id);
+            if let Some(one) = listed.pop() {
+                return Some(one);
             }
             self.waiting.pop_front();
         }
@@ -127,20 +134,15 @@ impl<V: Clone> State<V> {
     ) -> bool {
         self.too_deep.see(now);
         for _ in 0..RESIZES_MAX {
-            let Some(id) = self.too_deep.due(now, settings.limits.shrink_after) else {
+            let due = self.too_deep.due(now, settings.limits.shrink_after);
+            let Some((id, mark)) = due else {
                 return false;
             };
+            if !self.is_listed(id, mark) {
+                continue;
+            }
             let needed = self.needed(id).max(settings.limits.depth_default);
-            let slot = self.slots.at(id.index());
-            let depth = slot.depth();
-            let watch = slot.watch().and_then(|at| self.watches.get_mut(at.place()));
-            let Some(watch) = watch else { continue };
-            if is_too_deep(needed, depth) {
-                if std::mem::take(&mut watch.was_needed) {
-                    // It was needed meanwhile: its grace period begins anew.
-                    self.too_deep.push(id);
-                    continue;
-                }
+            if is_too_deep(needed, self.slots.at(id.index()).depth()) {
                 maintained.histories += 1;
                 maintained.displaced += self.shrink(id, needed, after) as u64;
             }
@@ -167,13 +169,19 @@ impl<V: Clone> State<V> {
         })
     }
 
+    /// Whether it has not been needed since it was listed with this mark.
+    pub(super) fn is_listed(&self, id: KeyId, mark: u32) -> bool {
+        let watch = self.slots.at(id.index()).watch();
+        let watch = watch.and_then(|at| self.watches.get(at.place()));
+        watch.is_some_and(|watch| watch.listed == Some(mark))
+    }
+
     /// It left the list of histories that may shrink.
     pub(super) fn unlist(&mut self, id: KeyId) {
         let slot = self.slots.at_mut(id.index());
         let Some(index) = slot.watch() else { return };
         if let Some(watch) = self.watches.get_mut(index.place()) {
-            watch.listed = false;
-            watch.was_needed = false;
+            watch.listed = None;
             if watch.is_idle() {
                 slot.set_watch(None);
                 self.watches.remove(index.place());

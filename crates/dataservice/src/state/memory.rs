@@ -133,9 +133,12 @@ impl<V: Clone> State<V> {
     /// Shrinks histories that are deeper than anyone needs, without a grace period.
     fn shrink_idle(&mut self, target: usize, after: &mut After<V>) {
         while self.bytes() > target {
-            let Some(id) = self.too_deep.pop() else {
+            let Some((id, mark)) = self.too_deep.pop() else {
                 return;
             };
+            if !self.is_listed(id, mark) {
+                continue;
+            }
             let depth = self.needed(id).max(self.depth_default);
             self.shrink(id, depth, after);
             self.unlist(id);

@@ -259,7 +259,7 @@ impl<V: Clone> State<V> {
             self.counts.resizes += 1;
         }
         if depth.saturating_mul(SHRINK_RATIO) > slot.depth() {
-            watch.was_needed = true;
+            watch.listed = None;
         }
         if let crate::slot::Slot::Deep { deep, .. } = slot {
             (deep.span_us, deep.span_depth_max) = watch.span();
@@ -278,10 +278,8 @@ impl<V: Clone> State<V> {
             (deep.span_us, deep.span_depth_max) = watch.span();
         }
         let needed = watch.deepest(settings.limits.depth_default);
-        if needed.saturating_mul(SHRINK_RATIO) <= slot.depth() && !watch.listed {
-            watch.listed = true;
-            watch.was_needed = false;
-            self.too_deep.push(id);
+        if needed.saturating_mul(SHRINK_RATIO) <= slot.depth() && watch.listed.is_none() {
+            watch.listed = Some(self.too_deep.push(id));
         }
         if watch.is_idle() {
             slot.set_watch(None);
