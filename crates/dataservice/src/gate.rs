@@ -1,10 +1,11 @@
 //! The service's lock, which lets readers in between commits.
 //!
-//! A writer at full speed takes the lock again before a reader that sleeps in front of it is awake,
-//! and waking it costs the writer more than a commit. So a reader first looks for the moment
-//! between two commits without sleeping, for about as long as a large commit takes. If there is none, it
-//! says that it waits, and the commit that is being made hands the lock over to it: the writer then
-//! waits until the reader is awake and done. Readers that may come all the time do not ask for that.
+//! A writer at full speed takes the lock again before a reader that sleeps in front of it is
+//! awake, and waking it costs the writer more than a commit. So a reader first looks for the
+//! moment between two commits without sleeping, for about as long as a large commit takes. If
+//! there is none, it says that it waits, and the commit that is being made hands the lock over to
+//! it: the writer then waits until the reader is awake and done. Readers that may come all the
+//! time do not ask for that.
 
 use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering, unlock_fair};
 
