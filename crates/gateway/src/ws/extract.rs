@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use dataservice::{
-    Downsampled, Grant, KeyId, LatestValue, SinceLast, Spec, SubscribeError, Subscription,
-    WindowByCount,
+    Backpressure, Downsampled, Grant, KeyId, LatestValue, SinceLast, Spec, SubscribeError,
+    Subscription, WindowByCount,
 };
 use pipeline::Reading;
 
@@ -12,7 +12,9 @@ use super::protocol;
 use crate::range::{Range, check_points};
 
 const WINDOW_MAX: usize = 10_000;
-/// Values that one frame of windows, or of points, may have over all its keys.
+/// Values of a key that may wait for one frame of every value, where the keys are few.
+const SINCE_LAST_MAX: usize = 1_000;
+/// Values that one frame may have over all its keys. Of newest values there is one for each key.
 const FRAME_VALUES_MAX: usize = 200_000;
 /// Values that the points of one frame may be chosen from, over all its keys. A key that is read by
 /// time counts as so many.
@@ -39,7 +41,7 @@ impl Extract {
     pub(super) fn check(asked: protocol::Extract) -> Result<(Self, usize), String> {
         match asked {
             protocol::Extract::Latest => Ok((Self::Latest, usize::MAX)),
-            protocol::Extract::SinceLast => Ok((Self::SinceLast, usize::MAX)),
+            protocol::Extract::SinceLast => Ok((Self::SinceLast, 1 << FRAME_VALUES_MAX.ilog2())),
             protocol::Extract::Window { count } if (1..=WINDOW_MAX).contains(&count) => Ok((
                 Self::Window(WindowByCount::new(count)),
                 FRAME_VALUES_MAX / count,
@@ -75,16 +77,21 @@ impl Extract {
     }
 
     /// The spec of a subscription to these keys.
-    pub(super) fn spec(self, ids: impl Iterator<Item = KeyId>) -> Spec<Reading> {
+    pub(super) fn spec(self, ids: impl ExactSizeIterator<Item = KeyId>) -> Spec<Reading> {
         match self {
             Self::Latest => Spec::new().keys(ids, LatestValue),
             Self::Window(window) => Spec::new().keys(ids, window),
-            Self::SinceLast => Spec::new().keys(ids, SinceLast::default()),
+            Self::SinceLast => {
+                let every = since_last(ids.len());
+                // However deep others keep the histories, a frame has no more than its share.
+                let spec = Spec::new().backpressure(Backpressure::DropOldest);
+                spec.keys(ids, every)
+            }
             Self::Downsampled(points) => Spec::new().keys(ids, points),
         }
     }
 
-    /// Adds a key.
+    /// Adds a key that the subscription does not have.
     pub(super) fn add(
         self,
         subscription: &mut Subscription<Reading>,
@@ -93,8 +100,26 @@ impl Extract {
         match self {
             Self::Latest => subscription.add(id, LatestValue),
             Self::Window(window) => subscription.add(id, window),
-            Self::SinceLast => subscription.add(id, SinceLast::default()),
+            Self::SinceLast => {
+                let keys = subscription.ids().len();
+                let every = since_last(keys + 1);
+                if every != since_last(keys) {
+                    let ids: Vec<KeyId> = subscription.ids().collect();
+                    for id in ids {
+                        subscription.add(id, every)?;
+                    }
+                }
+                subscription.add(id, every)
+            }
             Self::Downsampled(points) => subscription.add(id, points),
         }
     }
+}
+
+/// Every value, of so many keys that a frame of all of them stays within its limit. The share of a
+/// key becomes smaller only when their number passes a power of two, so that new keys seldom
+/// change it for the others.
+fn since_last(keys: usize) -> SinceLast {
+    let share = FRAME_VALUES_MAX / keys.next_power_of_two();
+    SinceLast::new(share.clamp(1, SINCE_LAST_MAX))
 }

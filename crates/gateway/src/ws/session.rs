@@ -2,6 +2,7 @@
 //! clock.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -119,12 +120,18 @@ impl Session {
         moments.filter(|moment| *moment > now).min()
     }
 
-    /// The frames that may be sent now.
-    pub(super) fn updates(&mut self, now: Instant) -> Vec<String> {
-        let subscriptions = self.subscriptions.iter_mut();
-        subscriptions
-            .filter_map(|(id, subscribed)| subscribed.update(id, now))
-            .collect()
+    /// The next frame that may be sent now, of the subscriptions after this one, and whose it is:
+    /// one is made when the one before it is sent, so that they do not pile up in memory.
+    pub(super) fn update_after(
+        &mut self,
+        last: Option<&str>,
+        now: Instant,
+    ) -> Option<(String, String)> {
+        let from = last.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut rest = self
+            .subscriptions
+            .range_mut::<str, _>((from, Bound::Unbounded));
+        rest.find_map(|(id, subscribed)| Some((id.clone(), subscribed.update(id, now)?)))
     }
 }
 
