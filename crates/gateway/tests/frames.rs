@@ -78,3 +78,26 @@ async fn law_2_a_frame_of_many_keys_has_fewer_values_of_each_and_counts_the_rest
     assert!(counts.values().all(|count| *count == 390), "{counts:?}");
     assert_eq!(frame["missed"], 300 * 10);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_new_key_lost_before_it_was_found_is_counted_as_missed() {
+    let server = Server::start().await;
+    server.put("D1", 0.0, 0);
+    let mut client = connect(&server, None).await.unwrap();
+    subscribe(&mut client, "a", json!({"kind": "since_last"})).await;
+    // The server keeps a hundred values of a key that nobody watches.
+    server.put_many("new", 5_000);
+    let (mut shown, mut missed) = (0, 0);
+    while shown + missed < 5_000 {
+        let update = client.hear(&["update"]).await;
+        shown += values(&update).len();
+        missed += update["missed"].as_u64().unwrap_or(0) as usize;
+    }
+    assert_eq!(shown + missed, 5_000);
+    // From then on nothing is missed.
+    server.put("new", 1.0, 6_000);
+    let update = client.hear(&["update"]).await;
+    assert_eq!(values(&update), [("new".to_owned(), 1.0)]);
+    assert!(update["missed"].is_null(), "{update}");
+    server.stop().await;
+}

@@ -1,7 +1,7 @@
 //! One subscription of a client: a subscription to the data service, the globs by which it takes
 //! in keys, and the frames that it makes of what it polls. It keeps no values.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -17,12 +17,17 @@ use super::globs::Globs;
 use super::protocol::{Change, Changes, Plot, Since, Subscribe, ToClient};
 use super::session::{Refused, encode};
 
+type Polled = Snapshot<dataservice::Extract<Reading>>;
+
 pub(super) struct Subscribed {
     globs: Globs,
     extract: Extract,
     keys_max: usize,
     subscription: Subscription<Reading>,
     keys: HashMap<KeyId, Key>,
+    /// Keys younger than the subscription of which nothing was shown yet: all their updates are
+    /// its own, also those that were displaced before it found them.
+    unshown: HashSet<KeyId>,
     /// The first key that was not yet looked at.
     next_key: KeyId,
     /// Nothing is sent before this moment.
@@ -72,6 +77,7 @@ impl Subscribed {
             keys_max,
             subscription,
             keys,
+            unshown: HashSet::new(),
             next_key,
             not_before: None,
             paused: false,
@@ -94,6 +100,9 @@ impl Subscribed {
             // The id came from the service itself, so it is known there.
             if self.extract.add(&mut self.subscription, id).is_ok() {
                 self.keys.insert(id, key);
+                if self.extract.is_since_last() {
+                    self.unshown.insert(id);
+                }
             }
         }
     }
@@ -135,8 +144,9 @@ impl Subscribed {
         self.not_before = Some(now + self.subscription.min_interval());
         if resumed == Some(true) {
             let snapshot = self.subscription.poll();
+            let missed = self.missed(snapshot.as_ref());
             let mut changes = self.changes(id, snapshot.as_ref(), Part::All);
-            changes.resumed = resumed;
+            (changes.resumed, changes.missed) = (resumed, missed);
             return encode(&ToClient::Update(changes));
         }
         let snapshot = self.subscription.snapshot();
@@ -145,7 +155,7 @@ impl Subscribed {
             _ => Part::All,
         };
         let mut changes = self.changes(id, Some(&snapshot), part);
-        (changes.resumed, changes.missed) = (resumed, 0);
+        changes.resumed = resumed;
         changes.cleared.clear();
         encode(&ToClient::Snapshot(changes))
     }
@@ -157,16 +167,29 @@ impl Subscribed {
         }
         let snapshot = self.subscription.poll()?;
         self.not_before = Some(now + self.subscription.min_interval());
-        let changes = self.changes(id, Some(&snapshot), Part::All);
+        let missed = self.missed(Some(&snapshot));
+        let mut changes = self.changes(id, Some(&snapshot), Part::All);
+        changes.missed = missed;
         (!changes.is_empty()).then(|| encode(&ToClient::Update(changes)))
     }
 
-    fn changes<'a>(
-        &'a self,
-        id: &'a str,
-        snapshot: Option<&'a Snapshot<dataservice::Extract<Reading>>>,
-        part: Part,
-    ) -> Changes<'a> {
+    /// How many updates a subscription to every one of them did not get.
+    fn missed(&mut self, snapshot: Option<&Polled>) -> u64 {
+        if !self.extract.is_since_last() {
+            return 0;
+        }
+        let updates = snapshot.map_or(&[][..], Snapshot::updates);
+        let missed = updates.iter().map(|update| {
+            if self.unshown.remove(&update.id()) {
+                update.range().start.number() - 1
+            } else {
+                update.missed()
+            }
+        });
+        missed.sum()
+    }
+
+    fn changes<'a>(&'a self, id: &'a str, snapshot: Option<&'a Polled>, part: Part) -> Changes<'a> {
         let seq = self.subscription.commit_seq().number();
         let mut changes = Changes {
             id,
@@ -181,9 +204,6 @@ impl Subscribed {
             let Some(key) = self.keys.get(&update.id()) else {
                 continue;
             };
-            if self.extract.is_since_last() {
-                changes.missed += update.missed();
-            }
             if update.is_cleared() {
                 changes.cleared.push(key);
             }
