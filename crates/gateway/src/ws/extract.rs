@@ -16,10 +16,9 @@ const WINDOW_MAX: usize = 10_000;
 const SINCE_LAST_MAX: usize = 1_000;
 /// Values that one frame may have over all its keys. Of newest values there is one for each key.
 const FRAME_VALUES_MAX: usize = 200_000;
-/// Values that the points of one frame may be chosen from, over all its keys. A key that is read by
-/// time counts as so many.
-const CHOSEN_FROM_MAX: usize = 1_000_000;
-const CHOSEN_FROM_BY_TIME: usize = 10_000;
+/// Values that the points of one frame may be chosen from, over all its keys: they are copied
+/// while the service is locked.
+pub(super) const CHOSEN_FROM_MAX: usize = 200_000;
 /// Choosing points takes milliseconds, so nobody has it done without end.
 const INTERVAL_DOWNSAMPLED: Duration = Duration::from_millis(250);
 
@@ -56,7 +55,8 @@ impl Extract {
             } => {
                 let range = Range::new(count, seconds)?;
                 let points = check_points(points)?;
-                let chosen_from = count.unwrap_or(CHOSEN_FROM_BY_TIME);
+                // What a key that is read by time has is known once it is subscribed to.
+                let chosen_from = count.unwrap_or(1);
                 let keys_max = (CHOSEN_FROM_MAX / chosen_from).min(FRAME_VALUES_MAX / points);
                 let extractor = Downsampled::new(range.kept(), points);
                 Ok((Self::Downsampled(extractor), keys_max))
@@ -66,6 +66,14 @@ impl Extract {
 
     pub(super) fn is_since_last(self) -> bool {
         matches!(self, Self::SinceLast)
+    }
+
+    /// How many values of a key a frame may be chosen from, when it was granted so many.
+    pub(super) fn chosen_from(self, grant: Grant) -> usize {
+        match self {
+            Self::Downsampled(_) => grant.depth,
+            _ => 0,
+        }
     }
 
     /// The least time between two frames.

@@ -12,7 +12,7 @@ use dataservice::{
 use pipeline::{LiveData, Reading};
 use record::Key;
 
-use super::extract::Extract;
+use super::extract::{CHOSEN_FROM_MAX, Extract};
 use super::globs::Globs;
 use super::protocol::{Change, Changes, Plot, Since, Subscribe, ToClient};
 use super::session::{Refused, encode};
@@ -23,6 +23,8 @@ pub(super) struct Subscribed {
     globs: Globs,
     extract: Extract,
     keys_max: usize,
+    /// How many values the points of a frame may be chosen from.
+    chosen_from: usize,
     subscription: Subscription<Reading>,
     keys: HashMap<KeyId, Key>,
     /// Keys younger than the subscription of which nothing was shown yet: all their updates are
@@ -71,10 +73,22 @@ impl Subscribed {
                 Resumed::Reset(subscription) => (subscription, Some(false)),
             },
         };
+        let grants = keys.keys().filter_map(|id| subscription.granted(*id));
+        let chosen_from = grants.map(|grant| extract.chosen_from(grant)).sum();
+        // Of one key there may always be a curve, however deep its history is.
+        if chosen_from > CHOSEN_FROM_MAX && keys.len() > 1 {
+            let message = format!(
+                "the {} keys that match may have {chosen_from} values in this range, and the \
+                points of a subscription are chosen from {CHOSEN_FROM_MAX} at most",
+                keys.len()
+            );
+            return Err(Refused("bad_extract", message));
+        }
         let mut subscribed = Self {
             globs,
             extract,
             keys_max,
+            chosen_from,
             subscription,
             keys,
             unshown: HashSet::new(),
@@ -98,11 +112,18 @@ impl Subscribed {
                 continue;
             }
             // The id came from the service itself, so it is known there.
-            if self.extract.add(&mut self.subscription, id).is_ok() {
-                self.keys.insert(id, key);
-                if self.extract.is_since_last() {
-                    self.unshown.insert(id);
-                }
+            let Ok(grant) = self.extract.add(&mut self.subscription, id) else {
+                continue;
+            };
+            let chosen_from = self.chosen_from + self.extract.chosen_from(grant);
+            if chosen_from > CHOSEN_FROM_MAX && !self.keys.is_empty() {
+                self.subscription.remove(id);
+                continue;
+            }
+            self.chosen_from = chosen_from;
+            self.keys.insert(id, key);
+            if self.extract.is_since_last() {
+                self.unshown.insert(id);
             }
         }
     }
