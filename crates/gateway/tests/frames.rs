@@ -101,3 +101,39 @@ async fn what_a_new_key_lost_before_it_was_found_is_counted_as_missed() {
     assert!(update["missed"].is_null(), "{update}");
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_is_told_once_that_new_keys_are_left_out() {
+    let server = Server::start().await;
+    let mut client = connect(&server, None).await.unwrap();
+    let window = json!({"kind": "window", "count": 10_000});
+    subscribe(&mut client, "w", window).await;
+    for tag in 0..20 {
+        server.put(&format!("D{tag}"), 0.0, 0);
+    }
+    let mut found = 0;
+    while found < 20 {
+        found += values(&client.hear(&["update"]).await).len();
+    }
+    server.put("D20", 0.0, 0);
+    let error = client.hear(&["error"]).await;
+    assert_eq!(
+        (&error["code"], &error["id"], &error["message"]),
+        (
+            &json!("too_many_keys"),
+            &json!("w"),
+            &json!(
+                "new keys match, but with this `extract` the subscription may have no more than \
+                its 20"
+            )
+        )
+    );
+    // It is not told again, here after a pause, and hears of the keys that it has.
+    client.say(json!({"type": "pause", "id": "w"})).await;
+    server.put("D21", 0.0, 0);
+    client.say(json!({"type": "unpause", "id": "w"})).await;
+    server.put("D0", 1.0, 1);
+    let next = client.hear(&["update", "error"]).await;
+    assert_eq!(next["type"], "update", "{next}");
+    server.stop().await;
+}

@@ -59,10 +59,7 @@ impl Session {
                 None => Some(unknown(&id)),
             },
             FromClient::Unpause { id } => match self.subscriptions.get_mut(&id) {
-                Some(subscribed) => {
-                    subscribed.unpause(&self.live);
-                    None
-                }
+                Some(subscribed) => subscribed.unpause(&id, &self.live),
                 None => Some(unknown(&id)),
             },
             FromClient::Subscribe(asked) => Some(match self.subscribe(&asked, now) {
@@ -94,11 +91,17 @@ impl Session {
         Subscribed::new(&self.live, globs, asked, now)
     }
 
-    /// Looks for keys that came since, and adds those that match.
-    pub(super) fn find_keys(&mut self) {
-        for subscribed in self.subscriptions.values_mut() {
-            subscribed.find_keys(&self.live);
-        }
+    /// Looks for keys that came since, and adds those that match. What is to be said when some
+    /// had to be left out.
+    pub(super) fn find_keys(&mut self) -> Vec<String> {
+        let Self {
+            live,
+            subscriptions,
+        } = self;
+        let subscriptions = subscriptions.iter_mut();
+        subscriptions
+            .filter_map(|(id, subscribed)| subscribed.find_keys(id, live))
+            .collect()
     }
 
     /// Ready when a subscription has something to send and its interval has passed.

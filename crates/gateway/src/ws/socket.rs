@@ -141,7 +141,9 @@ async fn serve(mut socket: WebSocket, app: &App) {
                     last = Some(id);
                 }
             }
-            Event::NewKeys => session.find_keys(),
+            Event::NewKeys => {
+                frames.extend(session.find_keys().into_iter().map(Message::from));
+            }
             Event::Notified(notification) => {
                 frames.push(encode(&ToClient::Notification(notification)).into());
             }

@@ -15,7 +15,7 @@ use record::Key;
 use super::extract::{CHOSEN_FROM_MAX, Extract};
 use super::globs::Globs;
 use super::protocol::{Change, Changes, Plot, Since, Subscribe, ToClient};
-use super::session::{Refused, encode};
+use super::session::{Refused, encode, refuse};
 
 type Polled = Snapshot<dataservice::Extract<Reading>>;
 
@@ -35,6 +35,8 @@ pub(super) struct Subscribed {
     /// Nothing is sent before this moment.
     not_before: Option<Instant>,
     paused: bool,
+    /// The client knows that keys were left out.
+    told_left_out: bool,
 }
 
 impl Subscribed {
@@ -95,37 +97,56 @@ impl Subscribed {
             next_key,
             not_before: None,
             paused: false,
+            told_left_out: false,
         };
         let frame = subscribed.first(&asked.id, now, resumed);
         Ok((subscribed, frame))
     }
 
-    /// Looks for keys that came since, and takes in those that match.
-    pub(super) fn find_keys(&mut self, live: &LiveData) {
+    /// Looks for keys that came since, and takes in those that match. When one of them is left
+    /// out, the client is told so once.
+    pub(super) fn find_keys(&mut self, id: &str, live: &LiveData) -> Option<String> {
         // A key that is added would be something to poll.
         if self.paused {
-            return;
+            return None;
         }
-        for (id, key) in live.keys_from(self.next_key) {
-            self.next_key = id.next();
-            if !self.globs.matches(&key) || self.keys.len() >= self.keys_max {
-                continue;
-            }
-            // The id came from the service itself, so it is known there.
-            let Ok(grant) = self.extract.add(&mut self.subscription, id) else {
-                continue;
-            };
-            let chosen_from = self.chosen_from + self.extract.chosen_from(grant);
-            if chosen_from > CHOSEN_FROM_MAX && !self.keys.is_empty() {
-                self.subscription.remove(id);
-                continue;
-            }
-            self.chosen_from = chosen_from;
-            self.keys.insert(id, key);
-            if self.extract.is_since_last() {
-                self.unshown.insert(id);
+        let mut left_out = false;
+        for (number, key) in live.keys_from(self.next_key) {
+            self.next_key = number.next();
+            if self.globs.matches(&key) {
+                left_out |= !self.take_in(number, key);
             }
         }
+        if !left_out || std::mem::replace(&mut self.told_left_out, true) {
+            return None;
+        }
+        let message = format!(
+            "new keys match, but with this `extract` the subscription may have no more than its {}",
+            self.keys.len()
+        );
+        Some(refuse("too_many_keys", message, Some(id)))
+    }
+
+    /// Adds a new key, if the limits of a frame allow it.
+    fn take_in(&mut self, id: KeyId, key: Key) -> bool {
+        if self.keys.len() >= self.keys_max {
+            return false;
+        }
+        // The id came from the service itself, so it is known there.
+        let Ok(grant) = self.extract.add(&mut self.subscription, id) else {
+            return false;
+        };
+        let chosen_from = self.chosen_from + self.extract.chosen_from(grant);
+        if chosen_from > CHOSEN_FROM_MAX && !self.keys.is_empty() {
+            self.subscription.remove(id);
+            return false;
+        }
+        self.chosen_from = chosen_from;
+        self.keys.insert(id, key);
+        if self.extract.is_since_last() {
+            self.unshown.insert(id);
+        }
+        true
     }
 
     /// Nobody looks: nothing wakes it, and nothing is sent.
@@ -135,10 +156,10 @@ impl Subscribed {
     }
 
     /// Somebody looks again: what changed is there to poll.
-    pub(super) fn unpause(&mut self, live: &LiveData) {
+    pub(super) fn unpause(&mut self, id: &str, live: &LiveData) -> Option<String> {
         self.paused = false;
         self.subscription.unpause();
-        self.find_keys(live);
+        self.find_keys(id, live)
     }
 
     fn may_send(&self, now: Instant) -> bool {
@@ -276,7 +297,11 @@ fn resume_point(since: &Since, extract: Extract) -> Result<ResumePoint, Refused>
             state is all there is";
         return Err(Refused("bad_since", message.to_owned()));
     }
-    let instance = u64::from_str_radix(&since.instance, 16).map_err(|_| {
+    let digits = since.instance.as_str();
+    // The parser of the standard library would take a sign too.
+    let is_hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let instance = u64::from_str_radix(digits, 16).ok().filter(|_| is_hex);
+    let instance = instance.ok_or_else(|| {
         let message = "`since.instance` is not the `instance` of a `welcome`";
         Refused("bad_since", message.to_owned())
     })?;
