@@ -9,6 +9,7 @@ import { isOwn, Plots, quoted, RANGES, reachText } from "./plots.js";
 import { globPattern, isGlob, Search } from "./search.js";
 import { OWN_KEYS, Selection } from "./selection.js";
 import { Series } from "./series.js";
+import { remember, remembered } from "./storage.js";
 import { startTiles } from "./tiles.js";
 
 const SUBSCRIPTION = "charts";
@@ -18,22 +19,9 @@ const KEYS_AGAIN_AFTER_MS = [1000, 2500, 5000];
 const KEYS_EVERY_MS = 30_000;
 const UNSEEN_FOR_MS = 20_000;
 const CATCH_UP_EVERY_MS = 15_000;
+const FILL_GAPS_AFTER_MS = 1000;
 
 const at = (id) => document.getElementById(id);
-const remember = (key, value) => {
-  try {
-    localStorage.setItem(key, value);
-  } catch {
-    // The choice then lasts as long as the page.
-  }
-};
-const remembered = (key) => {
-  try {
-    return localStorage.getItem(key);
-  } catch {
-    return null;
-  }
-};
 
 /** Every series that was ever charted, and the newest value of every key the server listed. */
 const series = new Map();
@@ -69,6 +57,8 @@ let crowded = false;
 /** A connection was lost; the first answer on the new one tells whether anything is missing. */
 let wasLost = false;
 let range = RANGES[0];
+/** Nobody has seen the page for so long that it asks for nothing. */
+let asleep = false;
 
 // Keys and charts
 
@@ -123,7 +113,8 @@ function change(edit) {
 }
 
 /** Of a short range every value is asked for; in a long one the plots bring the curves. */
-function subscribe(live) {
+function subscribe(wanted) {
+  const live = asleep ? [] : wanted;
   const extract = { kind: crowded || range.thinned ? "latest" : "since_last" };
   const shape = JSON.stringify([extract, live]);
   if (shape === subscribed) return;
@@ -191,7 +182,7 @@ setInterval(
 let covered = new Map();
 
 async function loadHistory(one) {
-  if (range.thinned || covered.get(one.key) >= range.seconds) return;
+  if (asleep || range.thinned || covered.get(one.key) >= range.seconds) return;
   if (connection.state === "reconnecting") return;
   const mine = covered;
   mine.set(one.key, range.seconds);
@@ -235,8 +226,9 @@ let burst = { since: performance.now(), changes: 0 };
 
 connection.addEventListener("changes", ({ detail }) => {
   const of = ({ source, tag }) => series.get(`${source}/${tag}`);
-  for (const plot of detail.plots ?? []) of(plot)?.replace(plot);
-  if (detail.plots) {
+  // A late one of a range that was left is coarser than what is there.
+  if (detail.plots && range.thinned && plots.has(detail.id)) {
+    for (const plot of detail.plots) of(plot)?.replace(plot);
     grid.redraw();
     showReach();
   }
@@ -244,6 +236,9 @@ connection.addEventListener("changes", ({ detail }) => {
   if (wasLost) {
     wasLost = false;
     if (!detail.resumed || detail.missed) fillGaps();
+  } else if (detail.missed) {
+    breakLines();
+    fillGapsSoon();
   }
   for (const key of detail.cleared ?? []) of(key)?.clear();
   for (const change of detail.changes) {
@@ -259,6 +254,16 @@ function fillGaps() {
   breakLines();
   arrange();
 }
+
+/** The same a little later, so that many losses in a row ask for one history. */
+function fillGapsSoon() {
+  filling ??= setTimeout(() => {
+    filling = null;
+    covered = new Map();
+    arrange();
+  }, FILL_GAPS_AFTER_MS);
+}
+let filling = null;
 
 /** Every change is drawn unless there are far more than a screen can show. */
 function conflateIfTooMany(number) {
@@ -343,11 +348,15 @@ function showSeen() {
   connection.setSeen(!document.hidden);
   if (document.hidden) {
     unseen = setTimeout(() => {
+      asleep = true;
       subscribe([]);
       plots.end();
     }, UNSEEN_FOR_MS);
-  } else if (liveKeys === 0) {
+  } else if (asleep) {
+    asleep = false;
     fillGaps();
+  } else {
+    arrange();
   }
 }
 document.addEventListener("visibilitychange", showSeen);
@@ -411,8 +420,8 @@ at("reset").onclick = () =>
 // Start
 
 at("host").textContent = location.host;
-connection.setSeen(!document.hidden);
 setRange(remembered("forebay.window"));
+showSeen();
 showTheme();
 startTiles((metrics) => {
   const timestamp = grid.now() * 1000;

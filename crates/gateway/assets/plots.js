@@ -38,6 +38,11 @@ export class Plots {
     this.#timer = setTimeout(() => this.#ask(charts, range), SETTLED_AFTER_MS);
   }
 
+  /** Whether this is one of the subscriptions. */
+  has(id) {
+    return this.#asked.has(id);
+  }
+
   /** Asks for nothing. */
   end() {
     clearTimeout(this.#timer);

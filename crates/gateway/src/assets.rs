@@ -34,6 +34,7 @@ const FILES: &[(&str, &str, &[u8])] = files! {
     "search.js": SCRIPT,
     "selection.js": SCRIPT,
     "series.js": SCRIPT,
+    "storage.js": SCRIPT,
     "theme.js": SCRIPT,
     "tiles.css": STYLE,
     "tiles.js": SCRIPT,

@@ -169,7 +169,7 @@ async fn a_client_gets_curves_of_no_more_points_than_it_asked_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn law_2_curves_of_more_values_than_one_frame_may_read_are_refused() {
     let server = Server::start().await;
-    for tag in 0..11 {
+    for tag in 0..3 {
         server.put(&format!("D{tag}"), 1.0, 1);
     }
     let mut client = connect(&server, None).await.unwrap();
@@ -182,8 +182,37 @@ async fn law_2_curves_of_more_values_than_one_frame_may_read_are_refused() {
         (&error["code"], &error["message"]),
         (
             &json!("bad_extract"),
-            &json!("11 keys match, and with this `extract` a subscription may have 10")
+            &json!("3 keys match, and with this `extract` a subscription may have 2")
         )
     );
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn law_2_curves_by_time_count_as_deep_as_their_histories_may_be() {
+    let server = Server::start().await;
+    for tag in 0..21 {
+        server.put(&format!("D{tag}"), 1.0, 1);
+    }
+    let mut client = connect(&server, None).await.unwrap();
+    // A service that is not told otherwise keeps 10,000 values for a span.
+    let extract = json!({"kind": "downsampled", "points": 2, "seconds": 60});
+    let mut subscribe = json!({"type": "subscribe", "id": "p", "keys": ["*"], "extract": extract});
+    client.say(subscribe.clone()).await;
+    let error = client.hear(&["error", "snapshot"]).await;
+    assert_eq!(
+        (&error["code"], &error["message"]),
+        (
+            &json!("bad_extract"),
+            &json!(
+                "the 21 keys that match may have 210000 values in this range, and the points of \
+                a subscription are chosen from 200000 at most"
+            )
+        )
+    );
+    subscribe["keys"] = json!(["*/D?", "*/D1?"]);
+    client.say(subscribe).await;
+    let snapshot = client.hear(&["error", "snapshot"]).await;
+    assert_eq!(snapshot["plots"].as_array().unwrap().len(), 20);
     server.stop().await;
 }

@@ -146,6 +146,11 @@ async fn law_10_malformed_messages_get_an_error_and_the_connection_and_others_go
             "bad_since",
         ),
         (
+            json!({"type": "subscribe", "id": "x", "keys": ["*"],
+                "extract": {"kind": "since_last"}, "since": {"instance": "+1", "seq": 1}}),
+            "bad_since",
+        ),
+        (
             json!({"type": "subscribe", "id": "x", "keys": ["*"], "min_interval_ms": 70_000}),
             "bad_interval",
         ),

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use dataservice::{
-    Downsampled, Grant, KeyId, LatestValue, SinceLast, Spec, SubscribeError, Subscription,
-    WindowByCount,
+    Backpressure, Downsampled, Grant, KeyId, LatestValue, SinceLast, Spec, SubscribeError,
+    Subscription, WindowByCount,
 };
 use pipeline::Reading;
 
@@ -12,12 +12,13 @@ use super::protocol;
 use crate::range::{Range, check_points};
 
 const WINDOW_MAX: usize = 10_000;
-/// Values that one frame of windows, or of points, may have over all its keys.
+/// Values of a key that may wait for one frame of every value, where the keys are few.
+const SINCE_LAST_MAX: usize = 1_000;
+/// Values that one frame may have over all its keys. Of newest values there is one for each key.
 const FRAME_VALUES_MAX: usize = 200_000;
-/// Values that the points of one frame may be chosen from, over all its keys. A key that is read by
-/// time counts as so many.
-const CHOSEN_FROM_MAX: usize = 1_000_000;
-const CHOSEN_FROM_BY_TIME: usize = 10_000;
+/// Values that the points of one frame may be chosen from, over all its keys: they are copied
+/// while the service is locked.
+pub(super) const CHOSEN_FROM_MAX: usize = 200_000;
 /// Choosing points takes milliseconds, so nobody has it done without end.
 const INTERVAL_DOWNSAMPLED: Duration = Duration::from_millis(250);
 
@@ -39,7 +40,7 @@ impl Extract {
     pub(super) fn check(asked: protocol::Extract) -> Result<(Self, usize), String> {
         match asked {
             protocol::Extract::Latest => Ok((Self::Latest, usize::MAX)),
-            protocol::Extract::SinceLast => Ok((Self::SinceLast, usize::MAX)),
+            protocol::Extract::SinceLast => Ok((Self::SinceLast, 1 << FRAME_VALUES_MAX.ilog2())),
             protocol::Extract::Window { count } if (1..=WINDOW_MAX).contains(&count) => Ok((
                 Self::Window(WindowByCount::new(count)),
                 FRAME_VALUES_MAX / count,
@@ -54,7 +55,8 @@ impl Extract {
             } => {
                 let range = Range::new(count, seconds)?;
                 let points = check_points(points)?;
-                let chosen_from = count.unwrap_or(CHOSEN_FROM_BY_TIME);
+                // What a key that is read by time has is known once it is subscribed to.
+                let chosen_from = count.unwrap_or(1);
                 let keys_max = (CHOSEN_FROM_MAX / chosen_from).min(FRAME_VALUES_MAX / points);
                 let extractor = Downsampled::new(range.kept(), points);
                 Ok((Self::Downsampled(extractor), keys_max))
@@ -66,6 +68,14 @@ impl Extract {
         matches!(self, Self::SinceLast)
     }
 
+    /// How many values of a key a frame may be chosen from, when it was granted so many.
+    pub(super) fn chosen_from(self, grant: Grant) -> usize {
+        match self {
+            Self::Downsampled(_) => grant.depth,
+            _ => 0,
+        }
+    }
+
     /// The least time between two frames.
     pub(super) fn interval_min(self) -> Duration {
         match self {
@@ -75,16 +85,21 @@ impl Extract {
     }
 
     /// The spec of a subscription to these keys.
-    pub(super) fn spec(self, ids: impl Iterator<Item = KeyId>) -> Spec<Reading> {
+    pub(super) fn spec(self, ids: impl ExactSizeIterator<Item = KeyId>) -> Spec<Reading> {
         match self {
             Self::Latest => Spec::new().keys(ids, LatestValue),
             Self::Window(window) => Spec::new().keys(ids, window),
-            Self::SinceLast => Spec::new().keys(ids, SinceLast::default()),
+            Self::SinceLast => {
+                let every = since_last(ids.len());
+                // However deep others keep the histories, a frame has no more than its share.
+                let spec = Spec::new().backpressure(Backpressure::DropOldest);
+                spec.keys(ids, every)
+            }
             Self::Downsampled(points) => Spec::new().keys(ids, points),
         }
     }
 
-    /// Adds a key.
+    /// Adds a key that the subscription does not have.
     pub(super) fn add(
         self,
         subscription: &mut Subscription<Reading>,
@@ -93,8 +108,26 @@ impl Extract {
         match self {
             Self::Latest => subscription.add(id, LatestValue),
             Self::Window(window) => subscription.add(id, window),
-            Self::SinceLast => subscription.add(id, SinceLast::default()),
+            Self::SinceLast => {
+                let keys = subscription.ids().len();
+                let every = since_last(keys + 1);
+                if every != since_last(keys) {
+                    let ids: Vec<KeyId> = subscription.ids().collect();
+                    for id in ids {
+                        subscription.add(id, every)?;
+                    }
+                }
+                subscription.add(id, every)
+            }
             Self::Downsampled(points) => subscription.add(id, points),
         }
     }
+}
+
+/// Every value, of so many keys that a frame of all of them stays within its limit. The share of a
+/// key becomes smaller only when their number passes a power of two, so that new keys seldom
+/// change it for the others.
+fn since_last(keys: usize) -> SinceLast {
+    let share = FRAME_VALUES_MAX / keys.next_power_of_two();
+    SinceLast::new(share.clamp(1, SINCE_LAST_MAX))
 }

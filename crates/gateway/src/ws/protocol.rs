@@ -118,7 +118,10 @@ pub(super) struct Changes<'a> {
 
 impl Changes<'_> {
     pub(super) fn is_empty(&self) -> bool {
-        self.changes.is_empty() && self.plots.is_empty() && self.cleared.is_empty()
+        self.missed == 0
+            && self.changes.is_empty()
+            && self.plots.is_empty()
+            && self.cleared.is_empty()
     }
 }
 

@@ -2,6 +2,7 @@
 //! clock.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -58,10 +59,7 @@ impl Session {
                 None => Some(unknown(&id)),
             },
             FromClient::Unpause { id } => match self.subscriptions.get_mut(&id) {
-                Some(subscribed) => {
-                    subscribed.unpause(&self.live);
-                    None
-                }
+                Some(subscribed) => subscribed.unpause(&id, &self.live),
                 None => Some(unknown(&id)),
             },
             FromClient::Subscribe(asked) => Some(match self.subscribe(&asked, now) {
@@ -93,11 +91,17 @@ impl Session {
         Subscribed::new(&self.live, globs, asked, now)
     }
 
-    /// Looks for keys that came since, and adds those that match.
-    pub(super) fn find_keys(&mut self) {
-        for subscribed in self.subscriptions.values_mut() {
-            subscribed.find_keys(&self.live);
-        }
+    /// Looks for keys that came since, and adds those that match. What is to be said when some
+    /// had to be left out.
+    pub(super) fn find_keys(&mut self) -> Vec<String> {
+        let Self {
+            live,
+            subscriptions,
+        } = self;
+        let subscriptions = subscriptions.iter_mut();
+        subscriptions
+            .filter_map(|(id, subscribed)| subscribed.find_keys(id, live))
+            .collect()
     }
 
     /// Ready when a subscription has something to send and its interval has passed.
@@ -119,12 +123,18 @@ impl Session {
         moments.filter(|moment| *moment > now).min()
     }
 
-    /// The frames that may be sent now.
-    pub(super) fn updates(&mut self, now: Instant) -> Vec<String> {
-        let subscriptions = self.subscriptions.iter_mut();
-        subscriptions
-            .filter_map(|(id, subscribed)| subscribed.update(id, now))
-            .collect()
+    /// The next frame that may be sent now, of the subscriptions after this one, and whose it is:
+    /// one is made when the one before it is sent, so that they do not pile up in memory.
+    pub(super) fn update_after(
+        &mut self,
+        last: Option<&str>,
+        now: Instant,
+    ) -> Option<(String, String)> {
+        let from = last.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut rest = self
+            .subscriptions
+            .range_mut::<str, _>((from, Bound::Unbounded));
+        rest.find_map(|(id, subscribed)| Some((id.clone(), subscribed.update(id, now)?)))
     }
 }
 

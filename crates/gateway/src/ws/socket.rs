@@ -93,9 +93,8 @@ async fn serve(mut socket: WebSocket, app: &App) {
     let mut frames = vec![Message::from(welcome)];
     loop {
         for frame in frames.drain(..) {
-            match tokio::time::timeout(SEND_WITHIN, socket.send(frame)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) | Err(_) => return,
+            if !send(&mut socket, frame).await {
+                return;
             }
         }
         let event = tokio::select! {
@@ -132,12 +131,19 @@ async fn serve(mut socket: WebSocket, app: &App) {
             }
             Event::Received(Some(Err(_)) | None) => return,
             Event::Changed => {
-                let updates = session.updates(Instant::now());
-                let count = updates.len() as u64;
-                app.updates.fetch_add(count, Ordering::Relaxed);
-                frames.extend(updates.into_iter().map(Message::from));
+                let mut last = None;
+                while let Some((id, frame)) = session.update_after(last.as_deref(), Instant::now())
+                {
+                    app.updates.fetch_add(1, Ordering::Relaxed);
+                    if !send(&mut socket, frame.into()).await {
+                        return;
+                    }
+                    last = Some(id);
+                }
             }
-            Event::NewKeys => session.find_keys(),
+            Event::NewKeys => {
+                frames.extend(session.find_keys().into_iter().map(Message::from));
+            }
             Event::Notified(notification) => {
                 frames.push(encode(&ToClient::Notification(notification)).into());
             }
@@ -158,6 +164,12 @@ async fn serve(mut socket: WebSocket, app: &App) {
             }
         }
     }
+}
+
+/// Whether the client took the frame.
+async fn send(socket: &mut WebSocket, frame: Message) -> bool {
+    let sent = tokio::time::timeout(SEND_WITHIN, socket.send(frame)).await;
+    matches!(sent, Ok(Ok(())))
 }
 
 /// Comes when a subscription has something to send that may be sent now.

@@ -1,7 +1,7 @@
 //! One subscription of a client: a subscription to the data service, the globs by which it takes
 //! in keys, and the frames that it makes of what it polls. It keeps no values.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -12,22 +12,31 @@ use dataservice::{
 use pipeline::{LiveData, Reading};
 use record::Key;
 
-use super::extract::Extract;
+use super::extract::{CHOSEN_FROM_MAX, Extract};
 use super::globs::Globs;
 use super::protocol::{Change, Changes, Plot, Since, Subscribe, ToClient};
-use super::session::{Refused, encode};
+use super::session::{Refused, encode, refuse};
+
+type Polled = Snapshot<dataservice::Extract<Reading>>;
 
 pub(super) struct Subscribed {
     globs: Globs,
     extract: Extract,
     keys_max: usize,
+    /// How many values the points of a frame may be chosen from.
+    chosen_from: usize,
     subscription: Subscription<Reading>,
     keys: HashMap<KeyId, Key>,
+    /// Keys younger than the subscription of which nothing was shown yet: all their updates are
+    /// its own, also those that were displaced before it found them.
+    unshown: HashSet<KeyId>,
     /// The first key that was not yet looked at.
     next_key: KeyId,
     /// Nothing is sent before this moment.
     not_before: Option<Instant>,
     paused: bool,
+    /// The client knows that keys were left out.
+    told_left_out: bool,
 }
 
 impl Subscribed {
@@ -66,36 +75,78 @@ impl Subscribed {
                 Resumed::Reset(subscription) => (subscription, Some(false)),
             },
         };
+        let grants = keys.keys().filter_map(|id| subscription.granted(*id));
+        let chosen_from = grants.map(|grant| extract.chosen_from(grant)).sum();
+        // Of one key there may always be a curve, however deep its history is.
+        if chosen_from > CHOSEN_FROM_MAX && keys.len() > 1 {
+            let message = format!(
+                "the {} keys that match may have {chosen_from} values in this range, and the \
+                points of a subscription are chosen from {CHOSEN_FROM_MAX} at most",
+                keys.len()
+            );
+            return Err(Refused("bad_extract", message));
+        }
         let mut subscribed = Self {
             globs,
             extract,
             keys_max,
+            chosen_from,
             subscription,
             keys,
+            unshown: HashSet::new(),
             next_key,
             not_before: None,
             paused: false,
+            told_left_out: false,
         };
         let frame = subscribed.first(&asked.id, now, resumed);
         Ok((subscribed, frame))
     }
 
-    /// Looks for keys that came since, and takes in those that match.
-    pub(super) fn find_keys(&mut self, live: &LiveData) {
+    /// Looks for keys that came since, and takes in those that match. When one of them is left
+    /// out, the client is told so once.
+    pub(super) fn find_keys(&mut self, id: &str, live: &LiveData) -> Option<String> {
         // A key that is added would be something to poll.
         if self.paused {
-            return;
+            return None;
         }
-        for (id, key) in live.keys_from(self.next_key) {
-            self.next_key = id.next();
-            if !self.globs.matches(&key) || self.keys.len() >= self.keys_max {
-                continue;
-            }
-            // The id came from the service itself, so it is known there.
-            if self.extract.add(&mut self.subscription, id).is_ok() {
-                self.keys.insert(id, key);
+        let mut left_out = false;
+        for (number, key) in live.keys_from(self.next_key) {
+            self.next_key = number.next();
+            if self.globs.matches(&key) {
+                left_out |= !self.take_in(number, key);
             }
         }
+        if !left_out || std::mem::replace(&mut self.told_left_out, true) {
+            return None;
+        }
+        let message = format!(
+            "new keys match, but with this `extract` the subscription may have no more than its {}",
+            self.keys.len()
+        );
+        Some(refuse("too_many_keys", message, Some(id)))
+    }
+
+    /// Adds a new key, if the limits of a frame allow it.
+    fn take_in(&mut self, id: KeyId, key: Key) -> bool {
+        if self.keys.len() >= self.keys_max {
+            return false;
+        }
+        // The id came from the service itself, so it is known there.
+        let Ok(grant) = self.extract.add(&mut self.subscription, id) else {
+            return false;
+        };
+        let chosen_from = self.chosen_from + self.extract.chosen_from(grant);
+        if chosen_from > CHOSEN_FROM_MAX && !self.keys.is_empty() {
+            self.subscription.remove(id);
+            return false;
+        }
+        self.chosen_from = chosen_from;
+        self.keys.insert(id, key);
+        if self.extract.is_since_last() {
+            self.unshown.insert(id);
+        }
+        true
     }
 
     /// Nobody looks: nothing wakes it, and nothing is sent.
@@ -105,10 +156,10 @@ impl Subscribed {
     }
 
     /// Somebody looks again: what changed is there to poll.
-    pub(super) fn unpause(&mut self, live: &LiveData) {
+    pub(super) fn unpause(&mut self, id: &str, live: &LiveData) -> Option<String> {
         self.paused = false;
         self.subscription.unpause();
-        self.find_keys(live);
+        self.find_keys(id, live)
     }
 
     fn may_send(&self, now: Instant) -> bool {
@@ -135,8 +186,9 @@ impl Subscribed {
         self.not_before = Some(now + self.subscription.min_interval());
         if resumed == Some(true) {
             let snapshot = self.subscription.poll();
+            let missed = self.missed(snapshot.as_ref());
             let mut changes = self.changes(id, snapshot.as_ref(), Part::All);
-            changes.resumed = resumed;
+            (changes.resumed, changes.missed) = (resumed, missed);
             return encode(&ToClient::Update(changes));
         }
         let snapshot = self.subscription.snapshot();
@@ -145,7 +197,7 @@ impl Subscribed {
             _ => Part::All,
         };
         let mut changes = self.changes(id, Some(&snapshot), part);
-        (changes.resumed, changes.missed) = (resumed, 0);
+        changes.resumed = resumed;
         changes.cleared.clear();
         encode(&ToClient::Snapshot(changes))
     }
@@ -157,16 +209,29 @@ impl Subscribed {
         }
         let snapshot = self.subscription.poll()?;
         self.not_before = Some(now + self.subscription.min_interval());
-        let changes = self.changes(id, Some(&snapshot), Part::All);
+        let missed = self.missed(Some(&snapshot));
+        let mut changes = self.changes(id, Some(&snapshot), Part::All);
+        changes.missed = missed;
         (!changes.is_empty()).then(|| encode(&ToClient::Update(changes)))
     }
 
-    fn changes<'a>(
-        &'a self,
-        id: &'a str,
-        snapshot: Option<&'a Snapshot<dataservice::Extract<Reading>>>,
-        part: Part,
-    ) -> Changes<'a> {
+    /// How many updates a subscription to every one of them did not get.
+    fn missed(&mut self, snapshot: Option<&Polled>) -> u64 {
+        if !self.extract.is_since_last() {
+            return 0;
+        }
+        let updates = snapshot.map_or(&[][..], Snapshot::updates);
+        let missed = updates.iter().map(|update| {
+            if self.unshown.remove(&update.id()) {
+                update.range().start.number() - 1
+            } else {
+                update.missed()
+            }
+        });
+        missed.sum()
+    }
+
+    fn changes<'a>(&'a self, id: &'a str, snapshot: Option<&'a Polled>, part: Part) -> Changes<'a> {
         let seq = self.subscription.commit_seq().number();
         let mut changes = Changes {
             id,
@@ -181,9 +246,6 @@ impl Subscribed {
             let Some(key) = self.keys.get(&update.id()) else {
                 continue;
             };
-            if self.extract.is_since_last() {
-                changes.missed += update.missed();
-            }
             if update.is_cleared() {
                 changes.cleared.push(key);
             }
@@ -235,7 +297,11 @@ fn resume_point(since: &Since, extract: Extract) -> Result<ResumePoint, Refused>
             state is all there is";
         return Err(Refused("bad_since", message.to_owned()));
     }
-    let instance = u64::from_str_radix(&since.instance, 16).map_err(|_| {
+    let digits = since.instance.as_str();
+    // The parser of the standard library would take a sign too.
+    let is_hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let instance = u64::from_str_radix(digits, 16).ok().filter(|_| is_hex);
+    let instance = instance.ok_or_else(|| {
         let message = "`since.instance` is not the `instance` of a `welcome`";
         Refused("bad_since", message.to_owned())
     })?;

@@ -30,10 +30,19 @@ impl Server {
     }
 
     pub(crate) async fn with(buffer: BufferOptions, options: GatewayOptions) -> Self {
+        Self::with_keys(50, buffer, options).await
+    }
+
+    /// One with room for so many keys.
+    pub(crate) async fn with_keys(
+        keys_max: usize,
+        buffer: BufferOptions,
+        options: GatewayOptions,
+    ) -> Self {
         let sink = MemoryWriter::new();
         let live = LiveData::builder()
             .depth_default(100)
-            .keys_max(50)
+            .keys_max(keys_max)
             .resume_updates(1_000)
             .build()
             .unwrap();
@@ -69,6 +78,16 @@ impl Server {
             stop: Some(stop),
             served,
         }
+    }
+
+    /// Puts so many readings of a tag at once.
+    pub(crate) fn put_many(&self, tag: &str, count: i64) {
+        let records = (1..=count).map(|number| {
+            let timestamp = Timestamp::from_micros(number).unwrap();
+            Ok(Record::new("PLC01", tag, Value::F64(number as f64), timestamp).unwrap())
+        });
+        let pushed = self.intake.push(Instant::now(), records.collect());
+        assert_eq!(pushed.unwrap().accepted as i64, count);
     }
 
     pub(crate) fn put(&self, tag: &str, value: impl Into<Value>, micros: i64) {
