@@ -24,6 +24,8 @@ pub struct View<V> {
     pub(crate) generation_start: KeySeq,
     /// The key holds no value; a view of what is new can be empty though it does.
     pub(crate) is_cleared: bool,
+    /// The number of the newest value that a clear took away; 0 if none is known of.
+    pub(crate) cleared_up_to: u64,
     pub(crate) series: Series<V>,
 }
 
@@ -48,6 +50,7 @@ impl<V> View<V> {
             generation: Generation::default(),
             generation_start: KeySeq::FIRST,
             is_cleared: series.is_empty(),
+            cleared_up_to: 0,
             series,
         }
     }
@@ -201,6 +204,7 @@ impl<V> View<V> {
             generation: self.generation,
             generation_start: self.generation_start,
             is_cleared: self.is_cleared,
+            cleared_up_to: self.cleared_up_to,
             series,
         }
     }

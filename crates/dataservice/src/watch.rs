@@ -52,6 +52,8 @@ pub(crate) struct Watch {
     pub(crate) cut_to: Option<usize>,
     pub(crate) resizes: u64,
     pub(crate) evicted: u64,
+    /// The number of the newest value that a clear took away while somebody watched; 0 if none.
+    pub(crate) cleared_up_to: u64,
 }
 
 impl Watch {

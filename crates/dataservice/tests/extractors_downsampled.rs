@@ -186,6 +186,35 @@ fn times_of_an_epoch_and_at_the_ends_of_their_range_are_fine() {
     );
 }
 
+#[test]
+fn runs_that_each_last_as_long_as_there_is_time_are_no_overflow() {
+    let times_us: Vec<i64> = (0..40)
+        .map(|i| if i % 4 < 2 { i64::MIN } else { i64::MAX })
+        .collect();
+    let values: Vec<f64> = (0..40)
+        .map(|i| if i % 4 == 0 { NAN } else { f64::from(i) })
+        .collect();
+    for points in 2..40 {
+        let plot = downsample(&times_us, &values, points);
+        assert!(plot.len() <= points && !plot.is_empty(), "{points} points");
+        let last = plot.latest().unwrap();
+        assert_eq!((last.time_us, *last.value), (i64::MAX, 39.0));
+    }
+}
+
+#[test]
+fn between_gaps_at_both_ends_three_points_show_a_number_and_two_do_not() {
+    let times_us: Vec<i64> = (0..100).collect();
+    let values: Vec<f64> = (0..100)
+        .map(|i| if (10..90).contains(&i) { 1.0 } else { NAN })
+        .collect();
+    for (points, numbers) in [(2, 0), (3, 1), (10, 8)] {
+        let plot = downsample(&times_us, &values, points);
+        let shown = plot.values().iter().filter(|value| !value.is_nan());
+        assert_eq!((shown.count(), plot.len()), (numbers, points));
+    }
+}
+
 fn any_value() -> impl Strategy<Value = f64> {
     prop_oneof![
         8 => -100.0..100.0,

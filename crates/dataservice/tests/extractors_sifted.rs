@@ -228,6 +228,53 @@ fn each_key_has_a_memory_of_its_own_and_a_clear_wipes_it() {
     assert!(shows(view(1.0, 3)), "the first value after a clear");
 }
 
+/// What is shown of 5.0 and of 5.5 soon after it, and then of that again, each time after a clear
+/// with nobody looking in between if this is said.
+fn shown_around_clears<E>(extractor: E, clears: bool) -> Vec<Vec<f64>>
+where
+    E: Extractor<f64, Output = Extract<f64>> + 'static,
+{
+    let service: DataService<&str, f64> = DataService::new();
+    let id = service.register("a").unwrap();
+    let mut sifted = service.subscribe(Spec::new().key(id, extractor)).unwrap();
+    let mut poll = || {
+        let snapshot = sifted.poll();
+        let update = snapshot.as_ref().and_then(|snapshot| snapshot.update(id));
+        update.map_or_else(Vec::new, |update| update.values().to_vec())
+    };
+    let mut shown = Vec::new();
+    for (time_us, value) in [(0, 5.0), (1, 5.5), (2, 5.5)] {
+        if clears {
+            service.clear(&[id]);
+        }
+        service.put(id, time_us, value).unwrap();
+        shown.push(poll());
+        service.put(id, time_us, value).unwrap();
+        assert!(poll().is_empty(), "only the first after a clear passes");
+    }
+    shown
+}
+
+#[test]
+fn a_clear_between_two_polls_wipes_the_memory_of_each_rule_though_values_followed() {
+    let band = Deadband::absolute(5.0);
+    let apart = Duration::from_micros(100);
+    let held_back: [&[f64]; 3] = [&[5.0], &[], &[]];
+    let anew: [&[f64]; 3] = [&[5.0], &[5.5], &[5.5]];
+    for (clears, expected) in [(false, held_back), (true, anew)] {
+        let latest = LatestValue.deadband(band);
+        assert_eq!(shown_around_clears(latest, clears), expected);
+        let every = SinceLast::default().min_separation(apart);
+        assert_eq!(shown_around_clears(every, clears), expected);
+        let window = WindowByCount::new(9).deadband(band).min_separation(apart);
+        assert_eq!(
+            shown_around_clears(window, clears),
+            expected,
+            "one in another"
+        );
+    }
+}
+
 #[test]
 fn a_map_turns_what_is_shown_and_keeps_the_count() {
     let largest = SinceLast::default()

@@ -204,6 +204,65 @@ fn rounding_errors_do_not_outlive_two_windows() {
     }
 }
 
+/// Slides windows over these frames of a few parts, of which the first and the last element vary
+/// and the others are always 1, and compares each sum with one made anew.
+#[track_caller]
+fn assert_exact<E: Element>(count: usize, one: E, nan: Option<E>, firsts: &[E]) {
+    let mut sum = FrameAggregate::sum(count);
+    let frame_of = |at: usize, first: E| {
+        let mut elements = vec![one; 2_500];
+        (elements[0], elements[2_499]) = (first, first);
+        if let Some(nan) = nan.filter(|_| at % 3 == 0) {
+            elements[1] = nan;
+        }
+        (at as i64, frame(&elements))
+    };
+    let frames: Vec<_> = (0..)
+        .zip(firsts)
+        .map(|(at, first)| frame_of(at, *first))
+        .collect();
+    for end in 1..=frames.len() {
+        let shown = extract(&mut sum, window(&frames[..end], count)).unwrap();
+        let (expected, _) = naive(window(&frames[..end], count));
+        assert_same(shown.frame().as_slice(), &expected, 0.0);
+    }
+}
+
+#[test]
+fn a_number_that_outweighs_the_others_is_gone_when_it_leaves() {
+    for nan in [None, Some(f32::NAN)] {
+        let mut firsts = [1.0; 40];
+        (firsts[9], firsts[30]) = (f32::MAX, f32::MIN);
+        assert_exact(8, 1.0, nan, &firsts);
+    }
+    let mut firsts = [1; 40];
+    (firsts[9], firsts[30]) = (i64::MAX, i64::MIN);
+    assert_exact(8, 1, None, &firsts);
+}
+
+#[test]
+fn a_sum_that_overflowed_is_a_number_again_when_what_was_too_large_left() {
+    for nan in [None, Some(f64::NAN)] {
+        let mut firsts = [1.0; 40];
+        (firsts[9], firsts[10]) = (1.5e308, 1.5e308);
+        (firsts[27], firsts[31]) = (-1.5e308, -1.5e308);
+        assert_exact(8, 1.0, nan, &firsts);
+    }
+}
+
+#[test]
+fn it_outweighs_also_when_several_frames_come_at_a_time_or_the_window_grows_shorter() {
+    let mut sum = FrameAggregate::<f32>::sum(8);
+    let large = |at: i64| if at == 2 { f32::MAX } else { 1.0 };
+    let frames: Vec<_> = (0..10).map(|at| (at, frame(&[large(at), 1.0]))).collect();
+    for (from, to, expected) in [(0, 8, None), (2, 10, None), (4, 10, Some(6.0))] {
+        let shown = extract(&mut sum, &frames[from..to]).unwrap();
+        let first = shown.frame().as_slice()[0];
+        assert!(expected.is_none_or(|expected| first == expected), "{first}");
+        assert_eq!(shown.frame().as_slice()[1], (to - from) as f64);
+    }
+}
+
 #[test]
 fn it_follows_a_key_of_a_service_beside_other_extractors() {
     let service: DataService<&str, Frame<f64>> = DataService::new();

@@ -16,7 +16,7 @@ mod svg;
 #[path = "../examples/live_plot/table.rs"]
 mod table;
 
-use arguments::{Arguments, USAGE};
+use arguments::{Arguments, USAGE, is_help};
 use session::{Report, Session};
 
 fn parse(line: &str) -> Result<Arguments, String> {
@@ -104,4 +104,5 @@ fn nonsense_on_the_command_line_is_named() {
         "unknown argument --minutes"
     );
     assert!(USAGE.contains("--seconds"));
+    assert!(is_help("--help") && is_help("-h") && !is_help("--svg"));
 }

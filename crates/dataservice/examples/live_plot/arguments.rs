@@ -5,6 +5,11 @@ use std::time::Duration;
 
 pub(crate) const USAGE: &str = "usage: live_plot [--seconds 5] [--svg FILE]";
 
+/// Whether somebody asks how to call it.
+pub(crate) fn is_help(argument: &str) -> bool {
+    matches!(argument, "--help" | "-h")
+}
+
 const SECONDS_MIN: f64 = 0.1;
 const SECONDS_MAX: f64 = 3_600.0;
 

@@ -17,10 +17,14 @@ use std::error::Error;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use arguments::{Arguments, USAGE};
+use arguments::{Arguments, USAGE, is_help};
 use session::Session;
 
 fn main() -> ExitCode {
+    if std::env::args().skip(1).any(|argument| is_help(&argument)) {
+        println!("{USAGE}");
+        return ExitCode::SUCCESS;
+    }
     let outcome = Arguments::parse(std::env::args().skip(1)).map_err(|error| {
         let error: Box<dyn Error> = format!("{error}\n{USAGE}").into();
         error

@@ -207,8 +207,9 @@ impl DispatcherHandle {
         self.add(pull, Call(callback))
     }
 
-    /// Calls a function with the names of keys that changed, each once. Cheapest with
-    /// [`NamesOnly`](super::NamesOnly), which reads no values.
+    /// Calls a function with the ids of keys that changed, each once. Cheapest with
+    /// [`NamesOnly`](super::NamesOnly), which reads no values. What a key is called says
+    /// [`DataService::key`](crate::DataService::key).
     ///
     /// # Errors
     /// When there are too many callbacks, or the dispatcher has stopped; the subscription is handed

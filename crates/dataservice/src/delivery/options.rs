@@ -46,8 +46,9 @@ impl DispatcherBuilder {
         self
     }
 
-    /// How many callbacks may cause one another by what they write; a commit in the last of them is
-    /// refused. Default 64. The service has a limit too, and the smaller one holds.
+    /// How many callbacks may cause one another by what they write; a commit in the one after the
+    /// last of them is refused, with the default of 64 in the 65th of a chain. The service has a
+    /// limit too, and the smaller one holds.
     pub fn cascade_max(mut self, callbacks: u32) -> Self {
         self.options.cascade_max = callbacks;
         self

@@ -8,7 +8,8 @@ use crate::{Requirement, Series, View};
 /// `MinMaxLTTB`. [`downsample`] says how; it is the same for data from elsewhere.
 ///
 /// Values of a shape other than the newest value's are left out; fresh ones count as filtered. A
-/// poll costs time linear in the window.
+/// poll costs time linear in the window, and n log n in the points. Two points are too few for a
+/// window with gaps at both ends: they show the gaps and no number.
 ///
 /// ```
 /// use dataservice::{DataService, Downsampled, Requirement, Series, Spec};
@@ -64,7 +65,8 @@ impl<V: Measure> Extractor<V> for Downsampled {
 /// line. If there are no more, it is all of them. Times without a value, and the reverse, are
 /// ignored.
 ///
-/// - The first and the last point are kept.
+/// - The first and the last point are kept, also where both are gaps: three points are needed then
+///   to show a number.
 /// - A gap, which is a run of values that are no finite number, stays visible: as one of its
 ///   points, between the last number before it and the first after it. Up to a quarter of the
 ///   points go to gaps, the longest first; shorter ones are bridged.
@@ -77,7 +79,7 @@ impl<V: Measure> Extractor<V> for Downsampled {
 ///   all.
 /// - The order stays as it is. Where times do not ascend, bins are cut by count alone.
 ///
-/// It takes time linear in the number of points given.
+/// It takes time linear in the number of points given, and n log n in that of points shown.
 ///
 /// ```
 /// let times_us: Vec<i64> = (0..100_000).collect();

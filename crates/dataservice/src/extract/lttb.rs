@@ -68,7 +68,7 @@ impl Curve<'_> {
             .partition(|gap| gap.start == 0 || gap.end == len);
         if count < inner.len() {
             let length_us = |gap: &Range<usize>| self.elapsed_us(gap.start - 1, gap.end);
-            inner.sort_by_cached_key(|gap| Reverse(length_us(gap)));
+            inner.select_nth_unstable_by_key(count, |gap| (Reverse(length_us(gap)), gap.start));
             inner.truncate(count);
         }
         shown.append(&mut inner);
@@ -85,9 +85,11 @@ impl Curve<'_> {
         mut take: impl FnMut(Range<usize>, usize),
     ) {
         let len: usize = runs.iter().map(Range::len).sum();
-        let time_us: u64 = runs.iter().map(|run| self.duration_us(run)).sum();
+        // Where times go back between runs, their durations add up to more than there is time.
+        let durations_us = runs.iter().map(|run| self.duration_us(run) as f64);
+        let time_us: f64 = durations_us.sum();
         let weight = |run: &Range<usize>| {
-            self.duration_us(run) as f64 / time_us.max(1) as f64 + run.len() as f64 / len as f64
+            self.duration_us(run) as f64 / time_us.max(1.0) + run.len() as f64 / len as f64
         };
         // What a short run cannot use is left to longer ones.
         runs.sort_by_key(Range::len);
@@ -202,8 +204,11 @@ impl Curve<'_> {
         // Times count from the run's first, since an `f64` does not hold microseconds of an epoch
         // times a value without loss.
         let point = |at: usize| {
-            let elapsed_us = self.times_us[at].wrapping_sub(self.times_us[*first]);
-            (elapsed_us as f64, self.values[at])
+            let (start_us, time_us) = (self.times_us[*first], self.times_us[at]);
+            let distance_us = time_us.abs_diff(start_us) as f64;
+            let is_before = time_us < start_us;
+            let elapsed_us = if is_before { -distance_us } else { distance_us };
+            (elapsed_us, self.values[at])
         };
         let (mut at, mut before) = (*first, point(*first));
         chosen.push(at);

@@ -27,12 +27,16 @@ pub struct Sifted<E, R, V> {
     extractor: E,
     rule: R,
     generation: Generation,
+    /// The number of the newest value that a clear is known to have taken away.
+    cleared_up_to: u64,
     /// The number after the last value that was judged.
     next: u64,
     /// The numbers of the values in the window that passed.
     passed: VecDeque<u64>,
     /// How many ever passed: the number of the last one for the extractor within.
     passed_total: u64,
+    /// How many of them passed before the key was last cleared.
+    passed_cleared: u64,
     value: PhantomData<fn(V)>,
 }
 
@@ -42,9 +46,11 @@ impl<E, R, V> Sifted<E, R, V> {
             extractor,
             rule,
             generation: Generation::default(),
+            cleared_up_to: 0,
             next: 0,
             passed: VecDeque::new(),
             passed_total: 0,
+            passed_cleared: 0,
             value: PhantomData,
         }
     }
@@ -56,9 +62,12 @@ impl<E, R: Rule<V>, V> Sifted<E, R, V> {
         let range = view.range();
         let (first, end) = (range.start.number(), range.end.number());
         let fresh_from = end - view.fresh() as u64;
-        if view.is_cleared() {
+        // A clear may have been followed by new values before anybody looked.
+        let cleared_up_to = std::mem::replace(&mut self.cleared_up_to, view.cleared_up_to);
+        if view.is_cleared() || self.cleared_up_to != cleared_up_to {
             self.rule.forget();
             self.passed.clear();
+            self.passed_cleared = self.passed_total;
         } else if view.generation() != self.generation {
             self.rule.forget();
             self.generation = view.generation();
@@ -104,6 +113,7 @@ impl<E, R, V: Clone> Sifted<E, R, V> {
         let of_generation = self.passed.iter().rev().take_while(of_generation).count() as u64;
         let (id, commit_seq, missed) = (view.id, view.commit_seq, view.missed);
         let is_cleared = view.is_cleared;
+        let cleared_up_to = self.passed_cleared;
         let generation_start = KeySeq::new(self.passed_total + 1 - of_generation)
             .expect("no more values are of this generation than ever passed");
         let newest_only = self.passed.front().is_none_or(|seq| {
@@ -128,6 +138,7 @@ impl<E, R, V: Clone> Sifted<E, R, V> {
             generation: self.generation,
             generation_start,
             is_cleared,
+            cleared_up_to,
             series,
         }
     }
@@ -162,9 +173,11 @@ impl<E: Clone, R: Clone, V> Clone for Sifted<E, R, V> {
             extractor: self.extractor.clone(),
             rule: self.rule.clone(),
             generation: self.generation,
+            cleared_up_to: self.cleared_up_to,
             next: self.next,
             passed: self.passed.clone(),
             passed_total: self.passed_total,
+            passed_cleared: self.passed_cleared,
             value: PhantomData,
         }
     }

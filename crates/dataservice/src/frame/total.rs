@@ -8,7 +8,9 @@
 //! a frame, no update is slower than others for it, and no error outlives two windows.
 //!
 //! NaN is left out, and counted where it occurs. An infinity goes into the sum; a part that one
-//! leaves is summed anew at once, since no subtraction brings the number back.
+//! leaves is summed anew at once, since no subtraction brings the number back. For the same reason
+//! an element is summed anew when a number leaves it that is far larger than what stays, or so large
+//! that sums of it overflow: it took the digits of the others with it.
 
 #![allow(
     unsafe_code,
@@ -25,6 +27,11 @@ use super::{Element, Frame, FramePool};
 const PART: usize = 1024;
 /// How often the window turns over until each part was summed anew.
 const TURNOVERS: usize = 2;
+/// How many times larger than what stays a number may be that leaves a sum. It left an error of
+/// 2⁻⁵³ of itself, which is 2⁻³³ of what stays at most.
+const OUTWEIGHS: f64 = (1_u64 << 20) as f64;
+/// The largest number of which any count of frames can be summed without overflow.
+const SUMMED_SAFELY: f64 = f64::MAX / (1_u64 << 40) as f64;
 
 pub(super) struct Total {
     show: Show,
@@ -178,6 +185,8 @@ struct Part<'a> {
     range: Range<usize>,
     sums: &'a mut [f64],
     absent: &'a mut Absent,
+    /// A number left that was far larger than what stays.
+    has_outweighed: bool,
 }
 
 impl<'a> Part<'a> {
@@ -187,6 +196,7 @@ impl<'a> Part<'a> {
             range: first..first + sums.len(),
             sums,
             absent,
+            has_outweighed: false,
         }
     }
 
@@ -219,6 +229,22 @@ impl<'a> Part<'a> {
             for frame in staying {
                 self.add(&frame[self.range.clone()]);
             }
+        } else if self.has_outweighed {
+            self.mend(leaving, staying);
+        }
+    }
+
+    /// Sums those elements anew that a number left which took the digits of the others with it.
+    #[cold]
+    #[inline(never)]
+    fn mend<E: Element>(&mut self, leaving: &[&[E]], staying: &[&[E]]) {
+        for (at, sum) in self.range.clone().zip(self.sums.iter_mut()) {
+            if leaving.iter().any(|old| outweighs(old[at].to_f64(), *sum)) {
+                *sum = staying
+                    .iter()
+                    .map(|new| zero_for_nan(new[at].to_f64()))
+                    .sum();
+            }
         }
     }
 
@@ -246,9 +272,13 @@ impl<'a> Part<'a> {
     fn replace<E: Element>(&mut self, old: &[E], new: &[E]) -> bool {
         if E::all_finite(old) && E::all_finite(new) {
             // What leaves goes first: the sum of what stays is no larger than what was there.
+            let mut outweighed = false;
             for ((sum, old), new) in self.sums.iter_mut().zip(old).zip(new) {
-                *sum = (*sum - old.to_f64()) + new.to_f64();
+                let old = old.to_f64();
+                *sum = (*sum - old) + new.to_f64();
+                outweighed |= !E::SUMS_EXACTLY && outweighs(old, *sum);
             }
+            self.has_outweighed |= outweighed;
             return true;
         }
         let followed = self.subtract(old);
@@ -276,9 +306,13 @@ impl<'a> Part<'a> {
     #[inline(always)]
     fn subtract<E: Element>(&mut self, old: &[E]) -> bool {
         if E::all_finite(old) {
+            let mut outweighed = false;
             for (sum, old) in self.sums.iter_mut().zip(old) {
-                *sum -= old.to_f64();
+                let old = old.to_f64();
+                *sum -= old;
+                outweighed |= !E::SUMS_EXACTLY && outweighs(old, *sum);
             }
+            self.has_outweighed |= outweighed;
             return true;
         }
         let infinite = |any, old: &E| any | old.to_f64().is_infinite();
@@ -286,11 +320,20 @@ impl<'a> Part<'a> {
             return false;
         }
         for (sum, old) in self.sums.iter_mut().zip(old) {
-            *sum -= zero_for_nan(old.to_f64());
+            let old = zero_for_nan(old.to_f64());
+            *sum -= old;
+            self.has_outweighed |= outweighs(old, *sum);
         }
         for_each_nan(&self.range, old, |place| self.absent.subtract(place));
         true
     }
+}
+
+/// Whether a number that left is too large for what stays to be known by subtraction.
+#[inline(always)]
+fn outweighs(left: f64, stays: f64) -> bool {
+    let left = left.abs();
+    (left > stays.abs() * OUTWEIGHS) | (left > SUMMED_SAFELY)
 }
 
 #[inline(always)]

@@ -106,8 +106,13 @@ impl<V: Clone> State<V> {
                 let up_to = Cursor::from_number(appended);
                 self.log.clear(Cleared { id: *id, up_to }, commit_seq);
             }
-            if let Some(watch) = self.slots.at(id.index()).watch() {
-                self.tell(watch, after);
+            let slot = self.slots.at(id.index());
+            let appended = slot.appended();
+            if let Some(index) = slot.watch() {
+                if let Some(watch) = self.watches.get_mut(index.place()) {
+                    watch.cleared_up_to = appended;
+                }
+                self.tell(index, after);
             }
         }
         if cleared > 0 {

@@ -107,6 +107,7 @@ impl<V: Clone> State<V> {
         let series = slot.select(requirement, unseen, count_max);
         let fresh = unseen.min(series.len() as u64);
         let (generation, generation_start) = self.generation(entry.id);
+        let watch = slot.watch().and_then(|at| self.watches.get(at.place()));
         View {
             id: entry.id,
             commit_seq: self.commit_seq,
@@ -116,6 +117,7 @@ impl<V: Clone> State<V> {
             generation,
             generation_start,
             is_cleared: slot.len() == 0,
+            cleared_up_to: watch.map_or(0, |watch| watch.cleared_up_to),
             series,
         }
     }

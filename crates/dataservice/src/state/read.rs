@@ -30,6 +30,7 @@ impl<V: Clone> State<V> {
             generation,
             generation_start,
             is_cleared: slot.len() == 0,
+            cleared_up_to: 0,
             series,
         }
     }
