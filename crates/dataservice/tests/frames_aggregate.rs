@@ -212,7 +212,7 @@ fn assert_exact<E: Element>(count: usize, one: E, nan: Option<E>, firsts: &[E]) 
     let frame_of = |at: usize, first: E| {
         let mut elements = vec![one; 2_500];
         (elements[0], elements[2_499]) = (first, first);
-        if let Some(nan) = nan.filter(|_| at % 3 == 0) {
+        if let Some(nan) = nan.filter(|_| at.is_multiple_of(3)) {
             elements[1] = nan;
         }
         (at as i64, frame(&elements))

@@ -9,8 +9,8 @@
 //!
 //! NaN is left out, and counted where it occurs. An infinity goes into the sum; a part that one
 //! leaves is summed anew at once, since no subtraction brings the number back. For the same reason
-//! an element is summed anew when a number leaves it that is far larger than what stays, or so large
-//! that sums of it overflow: it took the digits of the others with it.
+//! an element is summed anew when a number leaves it that is far larger than what stays, or so
+//! large that sums of it overflow: it took the digits of the others with it.
 
 #![allow(
     unsafe_code,
