@@ -108,6 +108,8 @@ pub struct FeedBatch<V> {
     commit_seq: CommitSeq,
     len: usize,
     missed: u64,
+    /// By commits that are not in the chunks any more.
+    cleared: Vec<Cleared>,
     reset: Option<Newest<V>>,
 }
 
@@ -134,6 +136,11 @@ impl<V: Clone> Feed<V> {
             set.insert(*id);
         }
         let set = spec.keys.is_some().then(|| Arc::new(set));
+        let mut keys = spec.keys;
+        if let Some(keys) = &mut keys {
+            keys.sort_unstable();
+            keys.dedup();
+        }
         let signal = Arc::new(Signal::default());
         let limit = shared.settings.limits.subscribers_max;
         let mut state = shared.state.lock();
@@ -141,7 +148,7 @@ impl<V: Clone> Feed<V> {
             return Err(SubscribeError::SubscriberLimit { limit });
         }
         let ask = FeedAsk {
-            keys: spec.keys,
+            keys,
             updates_max: spec.updates_max,
             backpressure: spec.backpressure,
         };
@@ -205,6 +212,7 @@ impl<V: Clone> Feed<V> {
             after,
             commit_seq,
             missed,
+            cleared,
             reset,
         } = polled?;
         let mut batch = FeedBatch {
@@ -215,6 +223,7 @@ impl<V: Clone> Feed<V> {
             commit_seq,
             len: 0,
             missed,
+            cleared,
             reset,
         };
         batch.len = match &batch.set {
@@ -361,7 +370,11 @@ impl<V> FeedBatch<V> {
         let set = self.set.as_deref();
         let chunks = self.chunks.iter();
         let all = chunks.flat_map(move |chunk| chunk.cleared_after(self.after));
-        all.filter(move |it| set.is_none_or(|set| set.contains(it.id)))
+        self.cleared
+            .iter()
+            .copied()
+            .chain(all)
+            .filter(move |it| set.is_none_or(|set| set.contains(it.id)))
     }
 
     fn raw(&self) -> impl Iterator<Item = &[Update<V>]> {

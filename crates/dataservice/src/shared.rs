@@ -41,9 +41,9 @@ const MAINTAIN_PARTS_MAX: usize = 64;
 /// How long commits held the lock: one in so many is timed.
 const TIMED_EVERY: u64 = 64;
 
-/// Buffers of transactions that are kept, and how large they may be, in updates.
+/// Buffers of transactions that are kept, and how large they may be, in bytes.
 const SPARES_MAX: usize = 16;
-const SPARE_UPDATES_MAX: usize = 65_536;
+const SPARE_BYTES_MAX: usize = 1 << 20;
 
 #[derive(Debug, Default)]
 struct Times {
@@ -61,7 +61,7 @@ impl<V> Shared<V> {
     /// Keeps the buffer of a transaction.
     pub(crate) fn keep_spare(&self, mut staged: Vec<Staged<V>>) {
         staged.clear();
-        if (1..=SPARE_UPDATES_MAX).contains(&staged.capacity()) {
+        if (1..=SPARE_BYTES_MAX).contains(&(staged.capacity() * size_of::<Staged<V>>())) {
             let mut spares = self.spares.lock();
             if spares.len() < SPARES_MAX {
                 spares.push(staged);

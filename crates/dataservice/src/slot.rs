@@ -237,7 +237,11 @@ impl<V: Clone> Slot<V> {
     /// without a value becomes deep with its first one.
     pub(crate) fn grow(&mut self, depth: usize, registry: &Registry<V>) -> isize {
         match self {
-            Self::Newest { .. } if depth > 1 => {
+            Self::Newest {
+                appended, value, ..
+            } if depth > 1 => {
+                // Before anything is changed: it may be somebody else's code, and panic.
+                let mut deep = Deep::new(registry.make(depth, value), *appended - 1);
                 let empty = Self::Empty {
                     watch: None,
                     appended: 0,
@@ -245,14 +249,13 @@ impl<V: Clone> Slot<V> {
                 let Self::Newest {
                     watch,
                     idle_rounds,
-                    appended,
                     time_us,
                     value,
+                    ..
                 } = std::mem::replace(self, empty)
                 else {
                     unreachable!("the slot held its newest value");
                 };
-                let mut deep = Deep::new(registry.make(depth, &value), appended - 1);
                 // The history is empty, so that nothing leaves it.
                 let put = deep.put(time_us, value, &mut After::new());
                 *self = Self::Deep {

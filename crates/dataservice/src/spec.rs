@@ -47,7 +47,9 @@ pub enum Backpressure {
     /// state of all keys. Everything else that waited is counted as missed.
     Reset,
     /// A commit that would overrun a key waits for a poll, up to this long in all; then it goes on
-    /// as with `Conflate`. A commit made in a callback never waits.
+    /// as with `Conflate`. A transaction with more updates of a key than were granted cannot wait
+    /// for room that there never is: it commits once nothing is pending, and what is too much
+    /// counts as missed. A commit made in a callback never waits.
     Block(Duration),
     /// When a key is overrun, the subscription is closed and its grants are given up.
     Disconnect,

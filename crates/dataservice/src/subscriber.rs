@@ -1,7 +1,9 @@
 //! What the service knows of those who read: which of their keys changed, and how far they are.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::log::Cleared;
 use crate::signal::Signal;
 use crate::state::Settled;
 use crate::watch::Need;
@@ -113,6 +115,8 @@ pub(crate) struct FeedState {
     pub(crate) start: u64,
     /// What the log dropped before it was read, since the last poll.
     pub(crate) missed: u64,
+    /// Keys that were cleared by commits that the log dropped since.
+    pub(crate) cleared: BTreeMap<KeyId, Cleared>,
     pub(crate) is_paused: bool,
     pub(crate) is_stalled: bool,
     pub(crate) closed: Option<Closed>,

@@ -28,8 +28,10 @@ impl<V: Clone> State<V> {
         after: &mut After<V>,
     ) -> CommitSeq {
         let count = staged.len() as u64;
+        try_out(staged, settings);
         let place = self.is_logging().then(|| self.push_to_log(staged, after));
-        // Whatever could panic, a clone for the log, is done: from here on nothing is undone.
+        // What could panic on usual ways is done, clones for the log and what values are asked:
+        // from here on nothing is undone.
         let is_plain = settings.weigh.is_none() && settings.describe.is_none();
         for (nth, update) in staged.drain(..).enumerate() {
             let seq = if is_plain {
@@ -52,6 +54,7 @@ impl<V: Clone> State<V> {
         settings: &Settings<V>,
         after: &mut After<V>,
     ) -> CommitSeq {
+        try_out(std::slice::from_ref(&update), settings);
         let place = self.is_logging().then(|| {
             let place = self.log.reserve(1, after);
             let value = update.value.clone();
@@ -262,6 +265,19 @@ impl<V: Clone> State<V> {
             {
                 after.wakes.push(std::sync::Arc::clone(&subscriber.signal));
             }
+        }
+    }
+}
+
+/// Asks values what they will be asked in the middle of the commit: if that panics, it does so
+/// before anything has changed.
+fn try_out<V>(staged: &[Staged<V>], settings: &Settings<V>) {
+    for update in staged {
+        if let Some(weigh) = settings.weigh {
+            weigh(&update.value);
+        }
+        if let Some(describe) = settings.describe {
+            describe(&update.value);
         }
     }
 }

@@ -1,10 +1,11 @@
 //! Readers of the log.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::State;
 use crate::after::After;
-use crate::log::Chunk;
+use crate::log::{Chunk, Cleared};
 use crate::signal::Signal;
 use crate::subscriber::{FeedState, KeySet};
 use crate::{Backpressure, Closed, CommitSeq, FeedStats, KeyId, Sample};
@@ -12,6 +13,7 @@ use crate::{Backpressure, Closed, CommitSeq, FeedStats, KeyId, Sample};
 /// What a feed is to be.
 #[derive(Debug)]
 pub(crate) struct FeedAsk {
+    /// In ascending order, each once.
     pub(crate) keys: Option<Vec<KeyId>>,
     pub(crate) updates_max: usize,
     pub(crate) backpressure: Backpressure,
@@ -26,6 +28,8 @@ pub(crate) struct FeedPolled<V> {
     pub(crate) after: CommitSeq,
     pub(crate) commit_seq: CommitSeq,
     pub(crate) missed: u64,
+    /// Keys that were cleared by commits that the log dropped.
+    pub(crate) cleared: Vec<Cleared>,
     /// The newest value of every key, if what was missed makes a new start necessary.
     pub(crate) reset: Option<Vec<(KeyId, Sample<V>)>>,
 }
@@ -58,15 +62,18 @@ impl<V: Clone> State<V> {
             set: KeySet::default(),
             start: position,
             missed: 0,
+            cleared: BTreeMap::new(),
             is_paused: false,
             is_stalled: false,
             closed: None,
             settled: FeedStats::default(),
         };
-        for id in ask.keys.into_iter().flatten() {
-            feed.add(id, self.slots.at(id.index()).appended());
+        for id in ask.keys.iter().flatten() {
+            feed.set.insert(*id);
         }
-        if let Some(keys) = &mut feed.keys {
+        if let (Some(keys), Some(ids)) = (&mut feed.keys, ask.keys) {
+            let appended = |id: KeyId| (id, self.slots.at(id.index()).appended());
+            *keys = ids.into_iter().map(appended).collect();
             // What the log holds of a key from there on was committed to the feed.
             for chunk in self.log.all() {
                 for update in chunk.from(position) {
@@ -157,6 +164,7 @@ impl<V: Clone> State<V> {
             feed.missed > 0
                 && feed.backpressure == Backpressure::Disconnect
                 && feed.closed.is_none()
+                && !feed.is_paused
         };
         let all = self.feeds.iter();
         let overrun: Vec<u32> = all
@@ -174,14 +182,16 @@ impl<V: Clone> State<V> {
         if feed.is_paused {
             return None;
         }
+        if feed.closed.is_some() {
+            return None;
+        }
         feed.signal.clear();
-        if feed.closed.is_some() || (feed.commit_seq == self.commit_seq && feed.missed == 0) {
+        if feed.commit_seq == self.commit_seq && feed.missed == 0 {
             return None;
         }
         let is_overrun = feed.missed > 0;
         if is_overrun && feed.backpressure == Backpressure::Disconnect {
             self.close_feed(number, Closed::Overrun, after);
-            self.feeds.get_mut(number)?.signal.clear();
             return None;
         }
         let is_reset = is_overrun && feed.backpressure == Backpressure::Reset;
@@ -194,6 +204,7 @@ impl<V: Clone> State<V> {
             after: feed.commit_seq,
             commit_seq: self.commit_seq,
             missed: std::mem::take(&mut feed.missed),
+            cleared: std::mem::take(&mut feed.cleared).into_values().collect(),
             reset: None,
         };
         feed.position = self.log.end();
@@ -300,6 +311,14 @@ impl<V: Clone> State<V> {
             if feed.closed.is_none() && feed.position < chunk.end() {
                 feed.missed += feed.count(chunk.from(feed.position));
                 feed.position = chunk.end();
+            }
+            if feed.closed.is_none() {
+                // That a key was cleared is told all the same: once for each.
+                for cleared in chunk.cleared_after(feed.commit_seq) {
+                    if feed.contains(cleared.id) {
+                        feed.cleared.insert(cleared.id, cleared);
+                    }
+                }
             }
         }
         after.chunk(chunk);

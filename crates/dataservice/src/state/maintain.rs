@@ -259,7 +259,10 @@ impl<V: Clone> State<V> {
     /// Closes subscriptions that are overrun and asked for that, also if they never poll.
     fn disconnect(&mut self, settings: &Settings<V>, after: &mut After<V>) {
         let asks = |it: &crate::subscriber::Subscriber| {
-            it.backpressure == crate::Backpressure::Disconnect && it.closed.is_none()
+            it.backpressure == crate::Backpressure::Disconnect
+                && it.closed.is_none()
+                // It cannot poll, and is judged when it can.
+                && !it.is_paused
         };
         let all = self.subscribers.iter();
         let asking: Vec<u32> = all.filter(|(_, it)| asks(it)).map(|(n, _)| n).collect();

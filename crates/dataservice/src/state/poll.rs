@@ -46,7 +46,6 @@ impl<V: Clone> State<V> {
     ) -> Option<Polled<V>> {
         let subscriber = present(&mut self.subscribers, number);
         if subscriber.closed.is_some() {
-            subscriber.signal.clear();
             return None;
         }
         if scope == Scope::Changed

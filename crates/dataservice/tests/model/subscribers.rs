@@ -254,12 +254,12 @@ impl<V: Value> World<V> {
 
     /// Which subscribers have to be closed now.
     pub(crate) fn overrun(&self) -> Vec<bool> {
-        let asks = |at: usize| {
-            let subscriber = &self.subscribers[at];
-            subscriber.backpressure == Backpressure::Disconnect && !subscriber.is_closed
+        let asks = |it: &Subscriber<V>| {
+            it.backpressure == Backpressure::Disconnect && !it.is_closed && !it.is_paused
         };
-        let all = 0..self.subscribers.len();
-        all.map(|at| asks(at) && self.is_overrun(at)).collect()
+        let all = self.subscribers.iter().enumerate();
+        all.map(|(at, it)| asks(it) && self.is_overrun(at))
+            .collect()
     }
 
     pub(crate) fn closed_by_maintenance(&mut self, overrun: &[bool]) -> Checked {
