@@ -15,6 +15,9 @@ use crate::buffer::Left;
 use crate::slot::Slot;
 use crate::{KeyId, Refusal};
 
+/// When there is too much, this part of all is made free, so that not every commit has to.
+const SPARE_PART: usize = 16;
+
 #[derive(Debug)]
 pub(crate) struct Memory {
     /// Everything but the log and spare segments.
@@ -111,7 +114,7 @@ impl<V: Clone> State<V> {
     #[inline(always)]
     pub(crate) fn keep_to_limit(&mut self, after: &mut After<V>) {
         if self.memory.is_over(self.log.bytes()) {
-            self.relieve(0, after);
+            self.relieve(self.memory.limit / SPARE_PART, after);
         }
     }
 
