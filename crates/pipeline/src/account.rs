@@ -11,7 +11,7 @@ use buffer_core::{Lease, Ring, RingStats};
 use flush_policy::{FlushCounts, Outcome, Reason};
 use hdrhistogram::Histogram;
 use parking_lot::Mutex;
-use sinks::{Receipt, Row};
+use sinks::{Entry, Receipt};
 
 /// How far back rates look.
 const RATE_SPAN: Duration = Duration::from_secs(10);
@@ -119,7 +119,7 @@ impl Account {
     /// The sink has the batch: acknowledges the lease and counts its rows, as one step.
     pub(crate) fn settle(
         &self,
-        lease: Lease<Row>,
+        lease: Lease<Entry>,
         receipt: &Receipt,
         reason: Reason,
         began: Instant,

@@ -10,7 +10,7 @@ use buffer_core::{Demand, Lease, Ring, RingStats};
 use flush_policy::{Decision, FlushPolicy, Flushed, Load, Reason, Remainder};
 use parking_lot::Mutex;
 use sinks::{Batch, BatchId, BatchWriter, BoxWriter, ErrorKind, Retry, RetryDecision, RetryPolicy};
-use sinks::{Row, WriteError};
+use sinks::{Entry, WriteError};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::account::Account;
@@ -27,7 +27,7 @@ pub(crate) struct FlushRequest {
 }
 
 pub(crate) struct Driver {
-    pub(crate) ring: Ring<Row>,
+    pub(crate) ring: Ring<Entry>,
     pub(crate) policy: Box<dyn FlushPolicy>,
     /// Reaching this much queued makes a flush due: the driver need not wake before.
     pub(crate) due: Demand,
@@ -206,7 +206,7 @@ impl Driver {
 
     /// Writes one batch, again and again with the same rows under the same id, until the sink has
     /// it or it is time to give up.
-    async fn deliver(&mut self, lease: Lease<Row>, reason: Reason) -> Result<(), WriteError> {
+    async fn deliver(&mut self, lease: Lease<Entry>, reason: Reason) -> Result<(), WriteError> {
         let rows = lease.share();
         let oldest = rows.first().map_or_else(now, |row| row.arrival);
         self.batches += 1;

@@ -14,7 +14,7 @@ use buffer_core::{PushedMany, Refusal, Ring};
 use dataservice::{KeyId, Transaction};
 use parking_lot::Mutex;
 use record::{Key, Malformed, Position, Record};
-use sinks::{Row, ScopeIndex, ScopeName};
+use sinks::{Entry, ScopeIndex, ScopeName};
 
 use crate::account::Account;
 use crate::error::IntakeError;
@@ -46,7 +46,7 @@ struct Inner {
     name: ScopeName,
     scope: ScopeIndex,
     watermark: Position,
-    ring: Ring<Row>,
+    ring: Ring<Entry>,
     live: Option<LiveData>,
     account: Arc<Account>,
     state: Mutex<State>,
@@ -72,7 +72,7 @@ impl Intake {
         name: ScopeName,
         scope: ScopeIndex,
         watermark: Position,
-        ring: Ring<Row>,
+        ring: Ring<Entry>,
         live: Option<LiveData>,
         account: Arc<Account>,
     ) -> Self {
@@ -178,7 +178,7 @@ fn numbered(contents: Vec<Content>) -> impl ExactSizeIterator<Item = (Option<Pos
 impl Inner {
     /// Refuses before keys are registered: a full buffer must not fill the table of keys.
     fn check_room(&self, contents: &[Content]) -> Result<(), IntakeError> {
-        let bytes: usize = contents.iter().map(Row::size_bytes_with).sum();
+        let bytes: usize = contents.iter().map(Entry::size_bytes_with).sum();
         let ring = self.ring.stats();
         let refusal = if contents.len() > ring.max_size || bytes > ring.max_bytes {
             Refusal::TooHeavy
@@ -197,7 +197,7 @@ impl Inner {
         &self,
         now: Instant,
         contents: impl ExactSizeIterator<Item = (Option<Position>, Content)>,
-        push: impl FnOnce(&Ring<Row>, &mut Vec<Row>) -> PushedMany,
+        push: impl FnOnce(&Ring<Entry>, &mut Vec<Entry>) -> PushedMany,
     ) -> Result<Accepted, IntakeError> {
         let mut state = self.state.lock();
         let before = state.last;
@@ -247,12 +247,12 @@ impl Inner {
         state: &mut State,
         now: Instant,
         contents: impl ExactSizeIterator<Item = (Option<Position>, Content)>,
-    ) -> Result<(Vec<Row>, Vec<Shown>), (usize, IntakeError)> {
+    ) -> Result<(Vec<Entry>, Vec<Shown>), (usize, IntakeError)> {
         let mut rows = Vec::with_capacity(contents.len());
         for (position, content) in contents {
             let position = position.unwrap_or_else(|| state.last.next());
             state.last = state.last.max(position);
-            rows.push(Row {
+            rows.push(Entry {
                 scope: self.scope,
                 position,
                 arrival: now,
@@ -317,7 +317,7 @@ impl State {
     }
 }
 
-fn records(rows: &[Row]) -> impl Iterator<Item = &Record> {
+fn records(rows: &[Entry]) -> impl Iterator<Item = &Record> {
     rows.iter().filter_map(|row| row.content.as_ref().ok())
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use buffer_core::{Crossing, Direction, Ring};
 use parking_lot::Mutex;
 use record::Timestamp;
-use sinks::Row;
+use sinks::Entry;
 use tokio::sync::broadcast;
 
 use crate::account::Account;
@@ -25,7 +25,7 @@ const PULSE: Duration = Duration::from_secs(1);
 pub(crate) type LastCrossing = Arc<Mutex<Option<Crossing>>>;
 
 pub(crate) struct Monitor {
-    pub(crate) ring: Ring<Row>,
+    pub(crate) ring: Ring<Entry>,
     pub(crate) account: Arc<Account>,
     pub(crate) live: Option<LiveData>,
     pub(crate) crossing: LastCrossing,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use buffer_core::{Demand, Ring};
 use flush_policy::Reason;
 use parking_lot::Mutex;
-use sinks::{Batch, BatchWriter, BoxWriter, ErrorKind, Row};
+use sinks::{Batch, BatchWriter, BoxWriter, Entry, ErrorKind};
 use sinks::{ScopeIndex, ScopeName, WriteError};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -52,7 +52,7 @@ pub struct Pipeline {
 }
 
 struct Inner {
-    ring: Ring<Row>,
+    ring: Ring<Entry>,
     writer: BoxWriter,
     live: Option<LiveData>,
     account: Arc<Account>,
@@ -78,7 +78,7 @@ pub struct Report {
     /// The last account; `pending` is what was not delivered.
     pub stats: Stats,
     /// What was accepted and not delivered, oldest first.
-    pub undelivered: Vec<Row>,
+    pub undelivered: Vec<Entry>,
     /// The error of the sink that ended delivery; `None` when only time ran out.
     pub error: Option<WriteError>,
 }
@@ -100,7 +100,7 @@ impl Pipeline {
         let crossing = LastCrossing::default();
         let listener = Arc::clone(&crossing);
         let ring = Ring::builder(options.buffer.max_size)
-            .max_bytes(options.buffer.max_bytes, Row::size_bytes)
+            .max_bytes(options.buffer.max_bytes, Entry::size_bytes)
             .policy(options.buffer.policy)
             .watermark(options.buffer.watermark)
             .on_crossing(move |crossing| {
@@ -211,7 +211,7 @@ impl Pipeline {
             now: now(),
             started: inner.started,
             oldest_queued: inner.ring.peek(1).first().map(|row| row.arrival),
-            sink: inner.writer.name(),
+            sink: inner.writer.name().to_owned(),
         };
         Stats::new(&counts, &ring, &moment)
     }
@@ -344,7 +344,7 @@ impl Pipeline {
 }
 
 /// Closes a ring when the task that empties it is gone, however it went.
-struct CloseOnDrop(Ring<Row>);
+struct CloseOnDrop(Ring<Entry>);
 
 impl Drop for CloseOnDrop {
     fn drop(&mut self) {

@@ -92,7 +92,7 @@ pub struct BufferStats {
 #[derive(Clone, Debug, Serialize)]
 pub struct SinkStats {
     /// Its kind.
-    pub name: &'static str,
+    pub name: String,
     /// Rows written per second over the last ten seconds.
     pub rows_per_s: f64,
     /// Batches written.
@@ -147,7 +147,7 @@ pub(crate) struct Moment {
     pub(crate) now: Instant,
     pub(crate) started: Instant,
     pub(crate) oldest_queued: Option<Instant>,
-    pub(crate) sink: &'static str,
+    pub(crate) sink: String,
 }
 
 impl Stats {
@@ -186,7 +186,7 @@ impl Stats {
             },
             flushes: counts.flushes,
             sink: SinkStats {
-                name: moment.sink,
+                name: moment.sink.clone(),
                 rows_per_s: counts.delivered_rate.per_s(moment.now),
                 batches: counts.batches,
                 retries: counts.retries,

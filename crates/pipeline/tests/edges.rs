@@ -28,7 +28,9 @@ struct Scripted<W> {
 }
 
 impl<W: Fn(Batch) -> Written + Send + Sync + 'static> BatchWriter for Scripted<W> {
-    fn name(&self) -> &'static str {
+    type Row = Record;
+
+    fn name(&self) -> &str {
         "scripted"
     }
 

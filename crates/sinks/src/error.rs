@@ -1,13 +1,18 @@
 //! Why a batch was not written.
 
+use std::time::Duration;
+
 use crate::receipt::RowOutcome;
 
 /// What kind of failure it was, which decides what to do about it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// It may work later: busy, locked, disk full, connection lost.
+    /// It may work later: busy, locked, disk full, connection lost, overloaded.
     Transient,
+    /// The sink refused the batch for what is in it; without some of its rows it may work. The
+    /// error names the row where the sink did. Nothing of the batch was written.
+    Data,
     /// The scope was opened by somebody else since; writing again can never work.
     Fenced,
     /// It will not work as things are: no such table, not a database, no permission.
@@ -15,12 +20,14 @@ pub enum ErrorKind {
 }
 
 /// A batch was not written: none of its rows are in the sink, or the outcome is unknown and will
-/// be read from the ledger by the next attempt. All its rows are retryable.
+/// be found by the next attempt, in the ledger or by the ids of the rows.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct WriteError {
     kind: ErrorKind,
     message: String,
+    row: Option<usize>,
+    retry_after: Option<Duration>,
 }
 
 impl WriteError {
@@ -29,6 +36,26 @@ impl WriteError {
         Self {
             kind,
             message: message.into(),
+            row: None,
+            retry_after: None,
+        }
+    }
+
+    /// The same, with the index in the batch of the row that the sink blamed.
+    #[must_use]
+    pub fn at_row(self, row: usize) -> Self {
+        Self {
+            row: Some(row),
+            ..self
+        }
+    }
+
+    /// The same, with how long the sink asks to be left alone.
+    #[must_use]
+    pub fn with_retry_after(self, retry_after: Duration) -> Self {
+        Self {
+            retry_after: Some(retry_after),
+            ..self
         }
     }
 
@@ -38,9 +65,24 @@ impl WriteError {
         self.kind
     }
 
+    /// The index in the batch of the row that the sink blamed, where it named one.
+    #[must_use]
+    pub fn row(&self) -> Option<usize> {
+        self.row
+    }
+
+    /// How long the sink asks to be left alone, where it did.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
     /// What became of one row of the batch.
     #[must_use]
-    pub fn outcome(&self, _row: usize) -> RowOutcome<'_> {
+    pub fn outcome(&self, row: usize) -> RowOutcome<'_> {
+        if self.kind == ErrorKind::Data && self.row == Some(row) {
+            return RowOutcome::Rejected(&self.message);
+        }
         RowOutcome::Retryable
     }
 }

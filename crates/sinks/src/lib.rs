@@ -10,23 +10,32 @@
 
 mod batch;
 mod error;
+mod history;
+pub mod ledger;
 mod memory;
 mod receipt;
 mod retry;
+mod row;
 mod scope;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod url;
 mod writer;
 
-pub use batch::{Batch, BatchId, Row};
+pub use batch::{Batch, BatchId, Entry};
 pub use error::{ErrorKind, WriteError};
+pub use history::{
+    Bucket, BucketNumbers, HistoryQuery, HistoryReader, HistoryStream, ReadError, Reading,
+};
 pub use memory::MemoryWriter;
-pub use receipt::{Quarantined, Receipt, RowOutcome};
+pub use receipt::{Receipt, Refused, RowOutcome};
 pub use retry::{Retry, RetryDecision, RetryPolicy};
+pub use row::{Cell, Column, ColumnType, IDENTIFIER_BYTES_MAX, Row, Schema};
 pub use scope::{OpenScope, ScopeIndex, ScopeName};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{SqliteOptions, SqliteWriter};
-pub use writer::{BatchWriter, BoxWriter};
+pub use url::InvalidUrl;
+pub use writer::{BatchWriter, BoxWriter, Guarantee};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

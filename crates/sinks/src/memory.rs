@@ -7,8 +7,8 @@ use std::time::Duration;
 use record::{Position, Record};
 
 use crate::{
-    Batch, BatchId, BatchWriter, ErrorKind, OpenScope, Quarantined, Receipt, ScopeIndex, ScopeName,
-    WriteError,
+    Batch, BatchId, BatchWriter, ErrorKind, Guarantee, OpenScope, Receipt, Refused, ScopeIndex,
+    ScopeName, WriteError,
 };
 
 /// A sink in memory, for tests and examples: keeps a ledger like a database, and fails as it is
@@ -159,7 +159,7 @@ impl State {
                     if is_new {
                         self.quarantined.push((name, row.position, reason.clone()));
                     }
-                    quarantined.push(Quarantined { row: index, reason });
+                    quarantined.push(Refused { row: index, reason });
                 }
             }
         }
@@ -174,8 +174,14 @@ fn scope_of(open: &OpenScopes, index: ScopeIndex) -> Result<(ScopeName, u64), Wr
 }
 
 impl BatchWriter for MemoryWriter {
-    fn name(&self) -> &'static str {
+    type Row = Record;
+
+    fn name(&self) -> &str {
         "memory"
+    }
+
+    fn guarantee(&self) -> Guarantee {
+        Guarantee::ExactlyOnce
     }
 
     async fn open_scope(

@@ -106,7 +106,8 @@ impl Retry {
             .is_some_and(|max| self.retries >= max);
         let hopeless = match error.kind() {
             ErrorKind::Transient => false,
-            ErrorKind::Fenced => true,
+            // The same rows would be refused again.
+            ErrorKind::Fenced | ErrorKind::Data => true,
             // Somebody may mend the database while the buffer holds what it should get.
             ErrorKind::Fatal => self.policy.retries_max.is_some(),
         };

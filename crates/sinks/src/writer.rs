@@ -4,21 +4,60 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use record::Position;
+use record::{Position, Record};
 
-use crate::{Batch, OpenScope, Receipt, ScopeIndex, ScopeName, WriteError};
+use crate::{Batch, OpenScope, Receipt, Row, ScopeIndex, ScopeName, WriteError};
 
-/// A sink that takes batches and keeps a ledger of how far each scope is delivered.
+/// What a sink promises about a row whose write had an unknown outcome, or that is offered again
+/// after a crash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Guarantee {
+    /// It is there once: rows and watermark commit together.
+    ExactlyOnce,
+    /// It may be there twice, unless whoever reads the sink knows rows again by their ids.
+    AtLeastOnce,
+}
+
+impl std::fmt::Display for Guarantee {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(match self {
+            Self::ExactlyOnce => "exactly once",
+            Self::AtLeastOnce => "at least once",
+        })
+    }
+}
+
+/// A sink that takes batches.
+///
+/// Only [`write`](Self::write) has to be there. A sink that keeps a ledger of how far each scope
+/// is delivered also has the methods about scopes; for one that keeps none, the layer
+/// [`Ledger`](crate::Ledger) does.
 ///
 /// # Cancellation
-/// A future that is dropped leaves the outcome unknown: the write may still happen. The next
-/// write of the same rows reads the watermark and repeats none of them.
+/// A future that is dropped leaves the outcome unknown: the write may still happen. A sink with a
+/// ledger reads its watermark at the next write of the same rows, and repeats none of them.
 pub trait BatchWriter: Send + Sync + 'static {
-    /// The word for this sink in statistics and messages.
-    fn name(&self) -> &'static str;
+    /// What it writes.
+    type Row: Row;
 
-    /// Opens a scope for rows that carry `index`, shuts out whoever had opened it before, and
-    /// says how far it is delivered. A scope that was never seen starts at [`Position::START`].
+    /// The word for this sink in statistics and messages.
+    fn name(&self) -> &str;
+
+    /// What it promises about rows that are offered again.
+    fn guarantee(&self) -> Guarantee {
+        Guarantee::AtLeastOnce
+    }
+
+    /// Waits until a write has a chance: an open breaker waits here for its next probe, so that
+    /// nothing leaves the buffer meanwhile. May be dropped at any time.
+    fn ready(&self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
+
+    /// Opens a scope for rows that carry `index`, shuts out whoever had it open before, and
+    /// says how far it is delivered. A scope that was never seen starts at [`Position::START`],
+    /// and so does every scope of a sink without a ledger.
     ///
     /// # Errors
     /// When the sink cannot be reached or refuses.
@@ -26,7 +65,13 @@ pub trait BatchWriter: Send + Sync + 'static {
         &self,
         index: ScopeIndex,
         name: &ScopeName,
-    ) -> impl Future<Output = Result<OpenScope, WriteError>> + Send;
+    ) -> impl Future<Output = Result<OpenScope, WriteError>> + Send {
+        let _ = (index, name);
+        std::future::ready(Ok(OpenScope {
+            watermark: Position::START,
+            fence: 0,
+        }))
+    }
 
     /// The scopes whose names begin with `prefix`, and how far each is delivered.
     ///
@@ -35,7 +80,10 @@ pub trait BatchWriter: Send + Sync + 'static {
     fn scopes(
         &self,
         prefix: &str,
-    ) -> impl Future<Output = Result<Vec<(ScopeName, Position)>, WriteError>> + Send;
+    ) -> impl Future<Output = Result<Vec<(ScopeName, Position)>, WriteError>> + Send {
+        let _ = prefix;
+        std::future::ready(Ok(Vec::new()))
+    }
 
     /// Gives a scope another name, under which it keeps its watermark.
     ///
@@ -45,37 +93,105 @@ pub trait BatchWriter: Send + Sync + 'static {
         &self,
         from: &ScopeName,
         to: &ScopeName,
-    ) -> impl Future<Output = Result<(), WriteError>> + Send;
+    ) -> impl Future<Output = Result<(), WriteError>> + Send {
+        let _ = (from, to);
+        std::future::ready(Ok(()))
+    }
 
-    /// Writes the batch, quarantines its bad rows, and advances the watermarks of its scopes, all
-    /// in one transaction. Rows at or below their watermark are not written again.
+    /// Writes the batch. A sink with a ledger writes the rows above their watermark, quarantines
+    /// the bad ones and advances the watermarks, all in one transaction.
     ///
     /// # Errors
     /// When nothing was written, or the outcome is unknown; the same batch can be written again.
-    fn write(&self, batch: &Batch) -> impl Future<Output = Result<Receipt, WriteError>> + Send;
+    fn write(
+        &self,
+        batch: &Batch<Self::Row>,
+    ) -> impl Future<Output = Result<Receipt, WriteError>> + Send;
 
     /// Finishes what is under way and closes the sink.
     ///
     /// # Errors
     /// When closing fails; what was written stays written.
-    fn close(&self) -> impl Future<Output = Result<(), WriteError>> + Send;
+    fn close(&self) -> impl Future<Output = Result<(), WriteError>> + Send {
+        std::future::ready(Ok(()))
+    }
 }
+
+/// Forwards the named methods of [`BatchWriter`] to `self.inner`, for layers.
+macro_rules! forward_to_inner {
+    ($($method:ident),+ $(,)?) => { $($crate::writer::forward_to_inner!(@ $method);)+ };
+    (@ name) => {
+        fn name(&self) -> &str {
+            self.inner.name()
+        }
+    };
+    (@ guarantee) => {
+        fn guarantee(&self) -> $crate::Guarantee {
+            self.inner.guarantee()
+        }
+    };
+    (@ ready) => {
+        async fn ready(&self) {
+            self.inner.ready().await;
+        }
+    };
+    (@ scopes) => {
+        async fn open_scope(
+            &self,
+            index: $crate::ScopeIndex,
+            name: &$crate::ScopeName,
+        ) -> Result<$crate::OpenScope, $crate::WriteError> {
+            self.inner.open_scope(index, name).await
+        }
+
+        async fn scopes(
+            &self,
+            prefix: &str,
+        ) -> Result<Vec<($crate::ScopeName, record::Position)>, $crate::WriteError> {
+            self.inner.scopes(prefix).await
+        }
+
+        async fn rename_scope(
+            &self,
+            from: &$crate::ScopeName,
+            to: &$crate::ScopeName,
+        ) -> Result<(), $crate::WriteError> {
+            self.inner.rename_scope(from, to).await
+        }
+    };
+    (@ close) => {
+        async fn close(&self) -> Result<(), $crate::WriteError> {
+            self.inner.close().await
+        }
+    };
+}
+pub(crate) use forward_to_inner;
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, WriteError>> + Send + 'a>>;
 
 /// The same with boxed futures, which a trait object can return.
-trait DynWriter: Send + Sync {
-    fn name(&self) -> &'static str;
+trait DynWriter<R>: Send + Sync {
+    fn name(&self) -> &str;
+    fn guarantee(&self) -> Guarantee;
+    fn ready(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
     fn open_scope<'a>(&'a self, index: ScopeIndex, name: &'a ScopeName) -> Boxed<'a, OpenScope>;
     fn scopes<'a>(&'a self, prefix: &'a str) -> Boxed<'a, Vec<(ScopeName, Position)>>;
     fn rename_scope<'a>(&'a self, from: &'a ScopeName, to: &'a ScopeName) -> Boxed<'a, ()>;
-    fn write<'a>(&'a self, batch: &'a Batch) -> Boxed<'a, Receipt>;
+    fn write<'a>(&'a self, batch: &'a Batch<R>) -> Boxed<'a, Receipt>;
     fn close(&self) -> Boxed<'_, ()>;
 }
 
-impl<W: BatchWriter> DynWriter for W {
-    fn name(&self) -> &'static str {
+impl<R, W: BatchWriter<Row = R>> DynWriter<R> for W {
+    fn name(&self) -> &str {
         BatchWriter::name(self)
+    }
+
+    fn guarantee(&self) -> Guarantee {
+        BatchWriter::guarantee(self)
+    }
+
+    fn ready(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(BatchWriter::ready(self))
     }
 
     fn open_scope<'a>(&'a self, index: ScopeIndex, name: &'a ScopeName) -> Boxed<'a, OpenScope> {
@@ -90,7 +206,7 @@ impl<W: BatchWriter> DynWriter for W {
         Box::pin(BatchWriter::rename_scope(self, from, to))
     }
 
-    fn write<'a>(&'a self, batch: &'a Batch) -> Boxed<'a, Receipt> {
+    fn write<'a>(&'a self, batch: &'a Batch<R>) -> Boxed<'a, Receipt> {
         Box::pin(BatchWriter::write(self, batch))
     }
 
@@ -103,51 +219,42 @@ impl<W: BatchWriter> DynWriter for W {
 ///
 /// ```
 /// use sinks::{BatchWriter, BoxWriter, MemoryWriter};
-/// let writer = BoxWriter::new(MemoryWriter::new());
+/// let writer: BoxWriter = BoxWriter::new(MemoryWriter::new());
 /// assert_eq!(writer.name(), "memory");
 /// ```
-#[derive(Clone)]
-pub struct BoxWriter(Arc<dyn DynWriter>);
+pub struct BoxWriter<R = Record> {
+    inner: Arc<dyn DynWriter<R>>,
+}
 
-impl BoxWriter {
+impl<R: Row> BoxWriter<R> {
     /// Boxes a writer.
-    pub fn new(writer: impl BatchWriter) -> Self {
-        Self(Arc::new(writer))
+    pub fn new(writer: impl BatchWriter<Row = R>) -> Self {
+        Self {
+            inner: Arc::new(writer),
+        }
     }
 }
 
-impl BatchWriter for BoxWriter {
-    fn name(&self) -> &'static str {
-        self.0.name()
-    }
-
-    async fn open_scope(
-        &self,
-        index: ScopeIndex,
-        name: &ScopeName,
-    ) -> Result<OpenScope, WriteError> {
-        self.0.open_scope(index, name).await
-    }
-
-    async fn scopes(&self, prefix: &str) -> Result<Vec<(ScopeName, Position)>, WriteError> {
-        self.0.scopes(prefix).await
-    }
-
-    async fn rename_scope(&self, from: &ScopeName, to: &ScopeName) -> Result<(), WriteError> {
-        self.0.rename_scope(from, to).await
-    }
-
-    async fn write(&self, batch: &Batch) -> Result<Receipt, WriteError> {
-        self.0.write(batch).await
-    }
-
-    async fn close(&self) -> Result<(), WriteError> {
-        self.0.close().await
+impl<R> Clone for BoxWriter<R> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+        }
     }
 }
 
-impl std::fmt::Debug for BoxWriter {
+impl<R: Row> BatchWriter for BoxWriter<R> {
+    type Row = R;
+
+    forward_to_inner!(name, guarantee, ready, scopes, close);
+
+    async fn write(&self, batch: &Batch<R>) -> Result<Receipt, WriteError> {
+        self.inner.write(batch).await
+    }
+}
+
+impl<R> std::fmt::Debug for BoxWriter<R> {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "BoxWriter({})", self.0.name())
+        write!(out, "BoxWriter({})", self.inner.name())
     }
 }

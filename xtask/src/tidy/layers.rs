@@ -27,6 +27,7 @@ const TABLE: &[Row] = &[
     ("buffer-core", 0, &[]),
     ("flush-policy", 0, &[]),
     ("trust", 0, &[]),
+    ("test-services", 0, &[]),
     ("coalesce", 1, &["buffer-core"]),
     ("dataservice", 1, &["buffer-core"]),
     ("journal", 1, &[]),

@@ -21,7 +21,9 @@ use std::time::Duration;
 use record::Position;
 use tokio::sync::oneshot;
 
-use crate::{Batch, BatchWriter, ErrorKind, OpenScope, Receipt, ScopeIndex, ScopeName, WriteError};
+use crate::{
+    Batch, BatchWriter, ErrorKind, Guarantee, OpenScope, Receipt, ScopeIndex, ScopeName, WriteError,
+};
 use worker::{Command, Reply};
 
 /// Where the file is, and how patient to be with others who lock it.
@@ -119,8 +121,14 @@ fn worker_ended() -> WriteError {
 }
 
 impl BatchWriter for SqliteWriter {
-    fn name(&self) -> &'static str {
+    type Row = record::Record;
+
+    fn name(&self) -> &str {
         "sqlite"
+    }
+
+    fn guarantee(&self) -> Guarantee {
+        Guarantee::ExactlyOnce
     }
 
     async fn open_scope(

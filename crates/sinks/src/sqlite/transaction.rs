@@ -12,7 +12,7 @@ use rusqlite::{
 use super::worker::{Failure, OpenScopes, Opened};
 use super::{classify, schema};
 use crate::{
-    Batch, BatchId, ErrorKind, OpenScope, Quarantined, Receipt, Row, ScopeIndex, ScopeName,
+    Batch, BatchId, Entry, ErrorKind, OpenScope, Receipt, Refused, ScopeIndex, ScopeName,
     WriteError,
 };
 
@@ -175,7 +175,7 @@ fn attempt(
             }
             refused
         };
-        quarantined.extend(reason.map(|reason| Quarantined { row: index, reason }));
+        quarantined.extend(reason.map(|reason| Refused { row: index, reason }));
     }
     marks.advance(batch.id())?;
     drop((rows, quarantine));
@@ -255,7 +255,7 @@ impl ToSql for SqlValue<'_> {
 }
 
 /// What came in, as text where it is text and bytes otherwise; a record as its line.
-fn original(row: &Row) -> ToSqlOutput<'_> {
+fn original(row: &Entry) -> ToSqlOutput<'_> {
     let malformed = match &row.content {
         Ok(record) => return ToSqlOutput::from(ndjson::write(record)),
         Err(malformed) => malformed.original(),

@@ -6,13 +6,13 @@
 use std::time::Instant;
 
 use record::{Malformed, Position, Record, Timestamp, Value};
-use sinks::{Batch, BatchId, Row, ScopeIndex};
+use sinks::{Batch, BatchId, Entry, ScopeIndex};
 
 pub(crate) const SCOPE: ScopeIndex = ScopeIndex(0);
 
-pub(crate) fn row(position: u64, value: Value) -> Row {
+pub(crate) fn row(position: u64, value: Value) -> Entry {
     let timestamp = Timestamp::from_micros(i64::try_from(position).unwrap()).unwrap();
-    Row {
+    Entry {
         scope: SCOPE,
         position: Position::new(position),
         arrival: Instant::now(),
@@ -20,8 +20,8 @@ pub(crate) fn row(position: u64, value: Value) -> Row {
     }
 }
 
-pub(crate) fn malformed(position: u64, reason: &str, original: &[u8]) -> Row {
-    Row {
+pub(crate) fn malformed(position: u64, reason: &str, original: &[u8]) -> Entry {
+    Entry {
         content: Err(Malformed::new(reason, original)),
         ..row(position, Value::Null)
     }
@@ -29,7 +29,7 @@ pub(crate) fn malformed(position: u64, reason: &str, original: &[u8]) -> Row {
 
 /// A batch of whole numbers, one row per position.
 pub(crate) fn batch(id: u64, positions: impl IntoIterator<Item = u64>) -> Batch {
-    let rows: Vec<Row> = positions
+    let rows: Vec<Entry> = positions
         .into_iter()
         .map(|position| row(position, Value::I64(position.try_into().unwrap())))
         .collect();

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use record::{Timestamp, ndjson};
-use sinks::Row;
+use sinks::Entry;
 
 /// Records that were kept for later.
 #[derive(Debug)]
@@ -18,14 +18,14 @@ pub(crate) struct Kept {
 
 /// Writes rows to a new file in the data directory, one line each. Malformed input is written as
 /// it came, so that it is quarantined then as it would have been now.
-pub(crate) fn keep(data: &Path, rows: &[Row]) -> Result<Kept> {
+pub(crate) fn keep(data: &Path, rows: &[Entry]) -> Result<Kept> {
     let micros = Timestamp::from_system(SystemTime::now()).micros();
     let path = data.join(format!("undelivered-{micros}.ndjson"));
     write(&path, data, rows).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(Kept { path })
 }
 
-fn write(path: &Path, directory: &Path, rows: &[Row]) -> std::io::Result<()> {
+fn write(path: &Path, directory: &Path, rows: &[Entry]) -> std::io::Result<()> {
     let mut out = BufWriter::new(File::create_new(path)?);
     for row in rows {
         match &row.content {
@@ -67,7 +67,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let time = Timestamp::from_micros(5).unwrap();
         let record = Record::new("PLC01", "D100", Value::F64(0.1), time).unwrap();
-        let row = |content| Row {
+        let row = |content| Entry {
             scope: ScopeIndex(0),
             position: Position::new(1),
             arrival: Instant::now(),
