@@ -11,6 +11,8 @@
 mod batch;
 mod error;
 mod history;
+#[cfg(feature = "http")]
+mod http;
 pub mod ledger;
 mod memory;
 mod receipt;
@@ -19,6 +21,8 @@ mod row;
 mod scope;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(any(feature = "http", feature = "redis"))]
+mod tls;
 pub mod url;
 mod writer;
 
@@ -27,6 +31,8 @@ pub use error::{ErrorKind, WriteError};
 pub use history::{
     Bucket, BucketNumbers, HistoryQuery, HistoryReader, HistoryStream, ReadError, Reading,
 };
+#[cfg(feature = "http")]
+pub use http::{HttpFormat, HttpOptions, HttpProxy, HttpWriter, IdempotencyKey};
 pub use memory::MemoryWriter;
 pub use receipt::{Receipt, Refused, RowOutcome};
 pub use retry::{Retry, RetryDecision, RetryPolicy};
