@@ -1,6 +1,7 @@
 //! What adapters that speak TLS have in common: rustls with *ring*, never a provider that some
 //! other part of the process installed, and roots from the list of Mozilla or from a file.
 
+use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -37,4 +38,29 @@ pub(crate) fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, Stri
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?;
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// Whether the certificate of the other side can never be trusted as things are. One that is not
+/// valid at this moment may be replaced at any time.
+pub(crate) fn distrusts(error: &(dyn Error + 'static)) -> bool {
+    use rustls::CertificateError as Why;
+    let mut cause = Some(error);
+    while let Some(inner) = cause {
+        if let Some(rustls::Error::InvalidCertificate(why)) = inner.downcast_ref() {
+            return !matches!(
+                why,
+                Why::Expired
+                    | Why::ExpiredContext { .. }
+                    | Why::NotValidYet
+                    | Why::NotValidYetContext { .. }
+            );
+        }
+        // The source of an I/O error is that of what it wraps, so that this is asked for.
+        let wrapped = inner.downcast_ref::<std::io::Error>();
+        cause = match wrapped.and_then(std::io::Error::get_ref) {
+            Some(wrapped) => Some(wrapped),
+            None => inner.source(),
+        };
+    }
+    false
 }

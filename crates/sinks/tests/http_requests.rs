@@ -66,7 +66,7 @@ async fn lesson_none_is_never_stored_as_zero_and_one_text_does_not_abort_the_res
     let rows = vec![
         row(1, Value::Null),
         row(2, Value::F64(f64::NAN)),
-        row(3, Value::from("on\nfire")),
+        row(3, Value::text("on\nfire").unwrap()),
         row(4, Value::F64(0.0)),
     ];
     writer.write(&Batch::new(BatchId(1), rows)).await.unwrap();

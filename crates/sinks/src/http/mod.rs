@@ -168,7 +168,7 @@ impl<R: Row> HttpWriter<R> {
         } else {
             format!("the connection broke: {}", cause_of(error))
         };
-        let kind = if error.is_builder() || distrusts(error) {
+        let kind = if error.is_builder() || tls::distrusts(error) {
             ErrorKind::Fatal
         } else {
             ErrorKind::Transient
@@ -291,29 +291,4 @@ fn cause_of(error: &reqwest::Error) -> String {
         .into();
     }
     cause.to_string()
-}
-
-/// Whether the certificate of the receiver can never be trusted as things are. One that is not
-/// valid at this moment may be replaced at any time.
-fn distrusts(error: &reqwest::Error) -> bool {
-    use rustls::CertificateError as Why;
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(inner) = cause {
-        // An I/O error shows what it wraps only when asked.
-        let wrapped = inner.downcast_ref::<std::io::Error>();
-        let wrapped = wrapped.and_then(std::io::Error::get_ref);
-        let tls = inner.downcast_ref::<rustls::Error>();
-        let tls = tls.or_else(|| wrapped.and_then(|wrapped| wrapped.downcast_ref()));
-        if let Some(rustls::Error::InvalidCertificate(why)) = tls {
-            return !matches!(
-                why,
-                Why::Expired
-                    | Why::ExpiredContext { .. }
-                    | Why::NotValidYet
-                    | Why::NotValidYetContext { .. }
-            );
-        }
-        cause = inner.source();
-    }
-    false
 }
