@@ -16,6 +16,8 @@ mod http;
 pub mod ledger;
 mod memory;
 mod receipt;
+#[cfg(feature = "redis")]
+mod redis;
 mod retry;
 mod row;
 mod scope;
@@ -35,6 +37,8 @@ pub use history::{
 pub use http::{HttpFormat, HttpOptions, HttpProxy, HttpWriter, IdempotencyKey};
 pub use memory::MemoryWriter;
 pub use receipt::{Receipt, Refused, RowOutcome};
+#[cfg(feature = "redis")]
+pub use redis::{RedisFormat, RedisOptions, RedisTrim, RedisWriter};
 pub use retry::{Retry, RetryDecision, RetryPolicy};
 pub use row::{Cell, Column, ColumnType, IDENTIFIER_BYTES_MAX, Row, Schema};
 pub use scope::{OpenScope, ScopeIndex, ScopeName};
