@@ -19,7 +19,7 @@ mod row;
 mod scope;
 #[cfg(feature = "sqlite")]
 mod sqlite;
-mod url;
+pub mod url;
 mod writer;
 
 pub use batch::{Batch, BatchId, Entry};
