@@ -95,6 +95,27 @@ fn a_table_that_cannot_be_is_refused_by_name() {
     }
 }
 
+#[test]
+fn a_url_is_understood_or_refused_by_the_name_of_the_parameter() {
+    let options = |text: &str| SqliteOptions::from_url(&url::Url::parse(text).unwrap());
+    let expected = SqliteOptions::new("/var/f.sqlite")
+        .busy_timeout(std::time::Duration::from_secs(2))
+        .checkpoint_pages(4_000)
+        .table("plant")
+        .unwrap();
+    let text = "sqlite:///var/f.sqlite?table=plant&busy_timeout=2s&checkpoint_pages=4000";
+    assert_eq!(options(text).unwrap(), expected);
+    for (text, says) in [
+        ("sqlite:f?tabel=x", "tabel"),
+        ("sqlite:f?busy_timeout=soon", "busy_timeout"),
+        ("sqlite:f?checkpoint_pages=0", "checkpoint_pages"),
+        ("sqlite:f?table=ledger", "table `ledger`"),
+    ] {
+        let error = options(text).unwrap_err().to_string();
+        assert!(error.contains(says), "{text}: {error}");
+    }
+}
+
 #[tokio::test]
 async fn a_file_of_an_earlier_version_is_migrated_and_goes_on_at_its_watermark() {
     let folder = tempfile::tempdir().unwrap();

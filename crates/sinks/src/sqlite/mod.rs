@@ -23,6 +23,7 @@ use record::{Position, Record};
 use tokio::sync::oneshot;
 
 use crate::row::{IDENTIFIER_BYTES_MAX, is_identifier};
+use crate::url::{Query, path_of};
 use crate::{
     Batch, BatchWriter, ErrorKind, Guarantee, InvalidUrl, OpenScope, Receipt, Row, ScopeIndex,
     ScopeName, WriteError,
@@ -46,6 +47,35 @@ impl SqliteOptions {
             table: None,
             busy_timeout: Duration::from_secs(5),
             checkpoint_pages: 1_000,
+        }
+    }
+
+    /// Reads `sqlite:relative/path` or `sqlite:///absolute/path`, with the parameters `table`,
+    /// `busy_timeout` (such as `5s`, up to an hour) and `checkpoint_pages` (1 to 1,000,000).
+    ///
+    /// ```
+    /// use sinks::SqliteOptions;
+    /// let url = url::Url::parse("sqlite:data/plant.sqlite?busy_timeout=2s").expect("a URL");
+    /// let options = SqliteOptions::from_url(&url).expect("understood");
+    /// assert_eq!(options.path(), std::path::Path::new("data/plant.sqlite"));
+    /// ```
+    ///
+    /// # Errors
+    /// When there is no path, or a parameter is unknown or not allowed.
+    pub fn from_url(url: &url::Url) -> Result<Self, InvalidUrl> {
+        let mut options = Self::new(path_of(url)?);
+        let mut query = Query::new(url);
+        let table = query.text("table");
+        if let Some(timeout) = query.duration_in("busy_timeout", Duration::ZERO..=BUSY_MAX) {
+            options = options.busy_timeout(timeout);
+        }
+        if let Some(pages) = query.number("checkpoint_pages", 1..=1_000_000) {
+            options = options.checkpoint_pages(u32::try_from(pages).unwrap_or(u32::MAX));
+        }
+        query.finish()?;
+        match table {
+            Some(table) => options.table(&table),
+            None => Ok(options),
         }
     }
 
@@ -120,6 +150,8 @@ pub struct SqliteWriter<R: Row = Record> {
     options: SqliteOptions,
 }
 
+/// The longest that a URL may ask to wait for a lock.
+const BUSY_MAX: Duration = Duration::from_secs(60 * 60);
 /// Commands that may wait for the thread; a pipeline has one batch in flight.
 const COMMANDS_MAX: usize = 16;
 
