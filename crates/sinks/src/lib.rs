@@ -10,6 +10,7 @@
 
 mod batch;
 mod error;
+mod guard;
 mod history;
 pub mod ledger;
 mod memory;
@@ -24,6 +25,7 @@ mod writer;
 
 pub use batch::{Batch, BatchId, Entry};
 pub use error::{ErrorKind, WriteError};
+pub use guard::quarantine::{self, Quarantine, QuarantineFiles, QuarantineOptions};
 pub use history::{
     Bucket, BucketNumbers, HistoryQuery, HistoryReader, HistoryStream, ReadError, Reading,
 };
