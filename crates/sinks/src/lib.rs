@@ -10,6 +10,9 @@
 
 mod batch;
 mod error;
+mod fault;
+mod fn_writer;
+mod guard;
 mod history;
 pub mod ledger;
 mod memory;
@@ -24,6 +27,14 @@ mod writer;
 
 pub use batch::{Batch, BatchId, Entry};
 pub use error::{ErrorKind, WriteError};
+pub use fault::{Fault, FaultChances, FaultWriter};
+pub use fn_writer::{AsyncFnWriter, FnWriter};
+pub use guard::bisect::Bisect;
+pub use guard::fallback::Fallback;
+pub use guard::fan_out::{FanOut, Target, TargetStats, WhenBehind};
+pub use guard::ledger_file::Ledger;
+pub use guard::ndjson_file::{NdjsonFileOptions, NdjsonFileWriter};
+pub use guard::quarantine::{self, Quarantine, QuarantineFiles, QuarantineOptions};
 pub use history::{
     Bucket, BucketNumbers, HistoryQuery, HistoryReader, HistoryStream, ReadError, Reading,
 };
