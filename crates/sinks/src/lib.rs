@@ -9,12 +9,15 @@
 //! - [`SqliteWriter`] is the embedded default, [`MemoryWriter`] the one for tests.
 
 mod batch;
+mod breaker;
 mod error;
 mod fault;
 mod fn_writer;
 mod guard;
 mod history;
+mod layers;
 pub mod ledger;
+mod limit;
 mod memory;
 mod receipt;
 mod retry;
@@ -26,6 +29,10 @@ pub mod url;
 mod writer;
 
 pub use batch::{Batch, BatchId, Entry};
+pub use breaker::{
+    Admission, Breaker, BreakerChange, BreakerSnapshot, BreakerSpec, BreakerState, CallOutcome,
+    Outlook, Pass, WindowSpec,
+};
 pub use error::{ErrorKind, WriteError};
 pub use fault::{Fault, FaultChances, FaultWriter};
 pub use fn_writer::{AsyncFnWriter, FnWriter};
@@ -38,9 +45,14 @@ pub use guard::quarantine::{self, Quarantine, QuarantineFiles, QuarantineOptions
 pub use history::{
     Bucket, BucketNumbers, HistoryQuery, HistoryReader, HistoryStream, ReadError, Reading,
 };
+pub use layers::{
+    BreakerHandle, CircuitBreaker, LimitSnapshot, LimitSpec, Limited, Retrying, SharedBudget,
+    Timeout,
+};
+pub use limit::{Concurrency, ConcurrencySpec, InvalidSetting, Load, Rate, Slot, TokenBucket};
 pub use memory::MemoryWriter;
 pub use receipt::{Receipt, Refused, RowOutcome};
-pub use retry::{Retry, RetryDecision, RetryPolicy};
+pub use retry::{GiveUp, Retry, RetryBudget, RetryDecision, RetryPolicy};
 pub use row::{Cell, Column, ColumnType, IDENTIFIER_BYTES_MAX, Row, Schema};
 pub use scope::{OpenScope, ScopeIndex, ScopeName};
 #[cfg(feature = "sqlite")]
