@@ -19,6 +19,8 @@ mod row;
 mod scope;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(feature = "trust")]
+mod tracker;
 mod url;
 mod writer;
 
@@ -34,6 +36,8 @@ pub use row::{Cell, Column, ColumnType, IDENTIFIER_BYTES_MAX, Row, Schema};
 pub use scope::{OpenScope, ScopeIndex, ScopeName};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{SqliteOptions, SqliteWriter};
+#[cfg(feature = "trust")]
+pub use tracker::{AggregatedUpdate, Tracker, TrackerWriter, TrustRow, TrustUpdate};
 pub use url::InvalidUrl;
 pub use writer::{BatchWriter, BoxWriter, Guarantee};
 
