@@ -26,6 +26,9 @@ mod scope;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 pub mod url;
+#[cfg(feature = "trust")]
+mod tracker;
+mod url;
 mod writer;
 
 pub use batch::{Batch, BatchId, Entry};
@@ -57,6 +60,8 @@ pub use row::{Cell, Column, ColumnType, IDENTIFIER_BYTES_MAX, Row, Schema};
 pub use scope::{OpenScope, ScopeIndex, ScopeName};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{SqliteOptions, SqliteWriter};
+#[cfg(feature = "trust")]
+pub use tracker::{AggregatedUpdate, Tracker, TrackerWriter, TrustRow, TrustUpdate};
 pub use url::InvalidUrl;
 pub use writer::{BatchWriter, BoxWriter, Guarantee};
 
