@@ -16,19 +16,25 @@ mod fn_writer;
 mod guard;
 mod history;
 mod layers;
+#[cfg(feature = "http")]
+mod http;
 pub mod ledger;
 mod limit;
 mod memory;
 mod receipt;
+#[cfg(feature = "redis")]
+mod redis;
 mod retry;
 mod row;
 mod scope;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(any(feature = "http", feature = "redis"))]
+mod tls;
 pub mod url;
 #[cfg(feature = "trust")]
 mod tracker;
-mod url;
+pub mod url;
 mod writer;
 
 pub use batch::{Batch, BatchId, Entry};
@@ -56,6 +62,13 @@ pub use limit::{Concurrency, ConcurrencySpec, InvalidSetting, Load, Rate, Slot, 
 pub use memory::MemoryWriter;
 pub use receipt::{Receipt, Refused, RowOutcome};
 pub use retry::{GiveUp, Retry, RetryBudget, RetryDecision, RetryPolicy};
+#[cfg(feature = "http")]
+pub use http::{HttpFormat, HttpOptions, HttpProxy, HttpWriter, IdempotencyKey};
+pub use memory::MemoryWriter;
+pub use receipt::{Receipt, Refused, RowOutcome};
+#[cfg(feature = "redis")]
+pub use redis::{RedisFormat, RedisOptions, RedisTrim, RedisWriter};
+pub use retry::{Retry, RetryDecision, RetryPolicy};
 pub use row::{Cell, Column, ColumnType, IDENTIFIER_BYTES_MAX, Row, Schema};
 pub use scope::{OpenScope, ScopeIndex, ScopeName};
 #[cfg(feature = "sqlite")]
