@@ -15,9 +15,9 @@ mod fault;
 mod fn_writer;
 mod guard;
 mod history;
-mod layers;
 #[cfg(feature = "http")]
 mod http;
+mod layers;
 pub mod ledger;
 mod limit;
 mod memory;
@@ -31,7 +31,6 @@ mod scope;
 mod sqlite;
 #[cfg(any(feature = "http", feature = "redis"))]
 mod tls;
-pub mod url;
 #[cfg(feature = "trust")]
 mod tracker;
 pub mod url;
@@ -54,6 +53,8 @@ pub use guard::quarantine::{self, Quarantine, QuarantineFiles, QuarantineOptions
 pub use history::{
     Bucket, BucketNumbers, HistoryQuery, HistoryReader, HistoryStream, ReadError, Reading,
 };
+#[cfg(feature = "http")]
+pub use http::{HttpFormat, HttpOptions, HttpProxy, HttpWriter, IdempotencyKey};
 pub use layers::{
     BreakerHandle, CircuitBreaker, LimitSnapshot, LimitSpec, Limited, Retrying, SharedBudget,
     Timeout,
@@ -61,14 +62,9 @@ pub use layers::{
 pub use limit::{Concurrency, ConcurrencySpec, InvalidSetting, Load, Rate, Slot, TokenBucket};
 pub use memory::MemoryWriter;
 pub use receipt::{Receipt, Refused, RowOutcome};
-pub use retry::{GiveUp, Retry, RetryBudget, RetryDecision, RetryPolicy};
-#[cfg(feature = "http")]
-pub use http::{HttpFormat, HttpOptions, HttpProxy, HttpWriter, IdempotencyKey};
-pub use memory::MemoryWriter;
-pub use receipt::{Receipt, Refused, RowOutcome};
 #[cfg(feature = "redis")]
 pub use redis::{RedisFormat, RedisOptions, RedisTrim, RedisWriter};
-pub use retry::{Retry, RetryDecision, RetryPolicy};
+pub use retry::{GiveUp, Retry, RetryBudget, RetryDecision, RetryPolicy};
 pub use row::{Cell, Column, ColumnType, IDENTIFIER_BYTES_MAX, Row, Schema};
 pub use scope::{OpenScope, ScopeIndex, ScopeName};
 #[cfg(feature = "sqlite")]
