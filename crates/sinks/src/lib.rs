@@ -26,6 +26,8 @@ mod writer;
 
 pub use batch::{Batch, BatchId, Entry};
 pub use error::{ErrorKind, WriteError};
+#[cfg(feature = "csv")]
+pub use files::{FileFormat, FileOptions, FileStats, FileWriter, WhenFull};
 pub use history::{
     Bucket, BucketNumbers, HistoryQuery, HistoryReader, HistoryStream, ReadError, Reading,
 };
