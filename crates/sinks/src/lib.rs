@@ -12,6 +12,8 @@ mod batch;
 mod breaker;
 mod error;
 mod fault;
+#[cfg(feature = "csv")]
+pub mod files;
 mod fn_writer;
 mod guard;
 mod history;
@@ -43,6 +45,8 @@ pub use breaker::{
 };
 pub use error::{ErrorKind, WriteError};
 pub use fault::{Fault, FaultChances, FaultWriter};
+#[cfg(feature = "csv")]
+pub use files::{FileFormat, FileOptions, FileStats, FileWriter, WhenFull};
 pub use fn_writer::{AsyncFnWriter, FnWriter};
 pub use guard::bisect::Bisect;
 pub use guard::fallback::Fallback;
