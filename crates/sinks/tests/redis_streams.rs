@@ -434,34 +434,3 @@ async fn a_wrong_password_is_fatal_and_never_shown() {
         assert!(!error.to_string().contains("hunter2"), "{error}");
     }
 }
-
-#[test]
-fn parameters_that_are_wrong_are_named_with_what_is_allowed() {
-    let check = |url: &str, expected: &str| {
-        let error = RedisOptions::new(url).unwrap_err().to_string();
-        assert!(error.contains(expected), "{url}: {error}");
-        assert!(!error.contains("hunter2"), "{error}");
-    };
-    check(
-        "redis://h/?maxlen=0",
-        "`maxlen` is `0`, expected off, a number of entries, or ~",
-    );
-    check(
-        "redis://h/?chunk=0",
-        "`chunk` is `0`, expected a whole number from 1 to 10000",
-    );
-    check(
-        "redis://h/?format=xml",
-        "`format` is `xml`, expected fields or json",
-    );
-    check("redis://h/?ca=x.pem", "expected the scheme rediss");
-    check(
-        "redis://a:hunter2@h/?colour=red",
-        "parameter `colour` is unknown",
-    );
-    check("redis://a:hunter2@h/first", "the address is none of Redis");
-    check(
-        "http://a:hunter2@h/",
-        "the scheme is `http`, expected redis or rediss",
-    );
-}
