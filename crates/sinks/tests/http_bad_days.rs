@@ -67,10 +67,7 @@ async fn a_receiver_that_says_nothing_is_left_after_the_timeout() {
         .await
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Transient);
-    assert!(
-        error.to_string().contains("no answer within 200ms"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("within 200ms"), "{error}");
 }
 
 #[tokio::test]
