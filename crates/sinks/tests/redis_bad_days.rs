@@ -161,7 +161,8 @@ async fn lesson_a_commit_whose_answer_was_lost_is_not_repeated() {
         proxy.lose_an_answer();
         let error = writer.write(&rows).await.unwrap_err();
         assert_eq!((error.kind(), proxy.to_lose()), (ErrorKind::Transient, 0));
-        // Another cut of the same rows, as another run would send.
+        // A part of it, as a layer that splits would send, and another cut of another run.
+        assert!(write(&writer, &rows.slice(0..20)).await.repeated() > 0);
         let receipt = write(&writer, &batch(100 + round, first..first + 20)).await;
         assert!(receipt.repeated() > 0, "{receipt:?}");
         assert_eq!(write(&writer, &rows).await.delivered(), 30);
