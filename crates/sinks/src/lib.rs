@@ -60,8 +60,8 @@ pub use history::{
 #[cfg(feature = "http")]
 pub use http::{HttpFormat, HttpOptions, HttpProxy, HttpWriter, IdempotencyKey};
 pub use layers::{
-    BreakerHandle, CircuitBreaker, LimitSnapshot, LimitSpec, Limited, Retrying, SharedBudget,
-    Timeout,
+    BreakerHandle, CircuitBreaker, LimitHandle, LimitSnapshot, LimitSpec, Limited, Retrying,
+    SharedBudget, Timeout,
 };
 pub use limit::{Concurrency, ConcurrencySpec, InvalidSetting, Load, Rate, Slot, TokenBucket};
 pub use memory::MemoryWriter;
