@@ -49,7 +49,7 @@ fn limits() -> Result<LimitSpec, InvalidSetting> {
 }
 
 fn breaker<W: BatchWriter>(inner: W) -> Result<CircuitBreaker<W>, InvalidSetting> {
-    CircuitBreaker::new(inner, BreakerSpec::default().slow_calls(TIME, 0.5))
+    CircuitBreaker::new(inner, BreakerSpec::default())
 }
 
 fn retrying<W: BatchWriter>(inner: W) -> Retrying<W> {
@@ -80,6 +80,11 @@ async fn measure(writer: Nothing) -> Result<(), InvalidSetting> {
     };
     print("timeout", cost(&Timeout::new(writer, TIME)).await);
     print("breaker", cost(&breaker(writer)?).await);
+    let timed = BreakerSpec::default().slow_calls(TIME, 0.5);
+    print(
+        "breaker with slow calls",
+        cost(&CircuitBreaker::new(writer, timed)?).await,
+    );
     print(
         "rate and concurrency limit",
         cost(&Limited::new(writer, limits()?)?).await,

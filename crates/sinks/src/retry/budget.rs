@@ -69,9 +69,9 @@ impl RetryBudget {
         }
     }
 
-    /// A batch is attempted for the first time.
-    pub fn deposit(&mut self, now: Instant) {
-        self.credits.refill(now);
+    /// A batch is attempted for the first time. It does not matter when: under a cap, what comes
+    /// in and what is deposited add up the same in any order.
+    pub fn deposit(&mut self) {
         self.credits.put(self.deposit);
     }
 
