@@ -211,7 +211,7 @@ impl Driver {
         let oldest = rows.first().map_or_else(now, |row| row.arrival);
         self.batches += 1;
         let batch = Batch::new(BatchId(self.batches), rows);
-        let mut retry = Retry::new(self.retry, self.random.u64(..));
+        let mut retry = Retry::new(self.retry, now(), self.random.u64(..));
         self.account.attempt(oldest);
         loop {
             let began = now();
@@ -232,7 +232,7 @@ impl Driver {
                 Err(error) => error,
             };
             self.account.fail(now(), reason, error.to_string());
-            let delay = match retry.on_failure(&error) {
+            let delay = match retry.on_failure(now(), &error) {
                 RetryDecision::After(delay) if !self.is_too_late() => delay,
                 _ => {
                     self.account.give_up();

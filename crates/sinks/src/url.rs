@@ -1,4 +1,20 @@
 //! Where a sink is, as a URL says it.
+//!
+//! Every adapter has options that are read from a URL: `postgres://user@host/database?table=rows`.
+//! [`Query`] reads the parameters and says what is wrong with all of them at once, naming each with
+//! its value and what is allowed. [`hide_password`] makes a URL fit to be shown: nothing that this
+//! crate says of a URL has a password in it.
+
+#[cfg(any(feature = "sqlite", feature = "csv", feature = "parquet"))]
+mod path;
+mod query;
+mod secret;
+mod units;
+
+#[cfg(any(feature = "sqlite", feature = "csv", feature = "parquet"))]
+pub(crate) use path::path_of;
+pub use query::Query;
+pub use secret::hide_password;
 
 /// A URL that names no sink, or says something about it that is not understood. Passwords are
 /// never part of the message.
