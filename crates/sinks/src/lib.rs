@@ -81,3 +81,7 @@ pub use writer::{BatchWriter, BoxWriter, Guarantee};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/delivery-guards.md")]
+struct DeliveryGuards;
