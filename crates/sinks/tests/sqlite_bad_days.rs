@@ -23,7 +23,7 @@ fn a_file_that_is_no_database_is_named_and_left_alone() {
     let path = folder.path().join("forebay.sqlite");
     let text = "this is a letter, not a database, and it is longer than a header".repeat(20);
     std::fs::write(&path, &text).unwrap();
-    let error = SqliteWriter::open(options(&path)).unwrap_err();
+    let error = <SqliteWriter>::open(options(&path)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Fatal);
     assert!(
         error.to_string().contains("not an SQLite database"),
@@ -41,14 +41,16 @@ fn tables_of_another_shape_are_refused_with_the_difference() {
     connection
         .execute_batch("CREATE TABLE tag_values(timestamp, reading)")
         .unwrap();
-    let error = SqliteWriter::open(options(&path)).unwrap_err().to_string();
+    let error = <SqliteWriter>::open(options(&path))
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("has the columns (timestamp, reading), expected (timestamp, source"));
 }
 
 #[test]
 fn a_missing_directory_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    let error = SqliteWriter::open(options(&folder.path().join("no/such.sqlite"))).unwrap_err();
+    let error = <SqliteWriter>::open(options(&folder.path().join("no/such.sqlite"))).unwrap_err();
     assert!(
         error.to_string().contains("does its directory exist"),
         "{error}"
@@ -59,7 +61,7 @@ fn a_missing_directory_is_named() {
 async fn a_lock_of_another_process_is_transient_and_the_batch_goes_in_once_it_is_gone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("forebay.sqlite");
-    let writer = SqliteWriter::open(options(&path)).unwrap();
+    let writer = <SqliteWriter>::open(options(&path)).unwrap();
     writer
         .open_scope(SCOPE, &ScopeName::new("plc/normal"))
         .await
@@ -86,7 +88,7 @@ fn a_file_that_stays_locked_at_start_is_said_so() {
     other
         .execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; CREATE TABLE t(x)")
         .unwrap();
-    let error = SqliteWriter::open(options(&path)).unwrap_err();
+    let error = <SqliteWriter>::open(options(&path)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Transient);
     assert!(
         error.to_string().contains("another process has locked it"),
@@ -102,7 +104,7 @@ async fn a_file_that_is_removed_while_it_is_open_takes_no_rows_that_nobody_will_
         folder.path().join("forebay.sqlite"),
         folder.path().join("aside"),
     );
-    let writer = SqliteWriter::open(options(&path)).unwrap();
+    let writer = <SqliteWriter>::open(options(&path)).unwrap();
     writer
         .open_scope(SCOPE, &ScopeName::new("plc/normal"))
         .await
@@ -159,7 +161,7 @@ async fn a_full_disk_fails_the_batch_whole_and_it_goes_in_once_there_is_room() {
         return;
     };
     let path = disk.0.path().join("forebay.sqlite");
-    let writer = SqliteWriter::open(options(&path)).unwrap();
+    let writer = <SqliteWriter>::open(options(&path)).unwrap();
     writer
         .open_scope(SCOPE, &ScopeName::new("plc/normal"))
         .await

@@ -15,7 +15,7 @@ use sinks::{
 use tempfile::TempDir;
 
 fn open(folder: &TempDir) -> SqliteWriter {
-    SqliteWriter::open(SqliteOptions::new(folder.path().join("forebay.sqlite"))).unwrap()
+    <SqliteWriter>::open(SqliteOptions::new(folder.path().join("forebay.sqlite"))).unwrap()
 }
 
 fn query<T: rusqlite::types::FromSql>(folder: &TempDir, sql: &str) -> Vec<T> {
@@ -212,7 +212,7 @@ async fn law_9_a_table_that_was_changed_is_not_taken_for_bad_rows() {
             [0],
             "{sql}"
         );
-        let opened = SqliteWriter::open(SqliteOptions::new(folder.path().join("forebay.sqlite")));
+        let opened = <SqliteWriter>::open(SqliteOptions::new(folder.path().join("forebay.sqlite")));
         let creates_anew = sql.contains("DROP") || sql.contains("RENAME TO");
         assert_eq!(opened.is_ok(), goes_on || creates_anew, "{sql}: {opened:?}");
     }

@@ -3,22 +3,21 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use record::{Position, Record, Value, ndjson};
+use record::Position;
 use rusqlite::types::{Null, ToSqlOutput, ValueRef};
 use rusqlite::{
     CachedStatement, Connection, OptionalExtension, ToSql, TransactionBehavior, params,
 };
 
-use super::worker::{Failure, OpenScopes, Opened};
+use super::schema::RowTable;
+use super::worker::{Failure, OpenScopes};
 use super::{classify, schema};
+use crate::ledger::{self, LedgerPlan, Mark};
 use crate::{
-    Batch, BatchId, Entry, ErrorKind, OpenScope, Receipt, Refused, ScopeIndex, ScopeName,
-    WriteError,
+    Batch, BatchId, Cell, Entry, ErrorKind, OpenScope, Receipt, Refused, Row, ScopeIndex,
+    ScopeName, WriteError,
 };
 
-const INSERT_ROW: &str =
-    "INSERT INTO tag_values(timestamp, source, tag, value, quality, scope, position)
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 const INSERT_QUARANTINE: &str =
     "INSERT INTO quarantine(scope, position, reason, original) VALUES (?1, ?2, ?3, ?4)";
 
@@ -87,20 +86,19 @@ pub(super) fn rename_scope(
 /// Writes the batch in one transaction. Rows are inserted straight away at first; once one of
 /// them is refused the batch is begun again, with a savepoint around each row, so that nothing of
 /// a bad row stays whatever its trigger does.
-pub(super) fn write(
+pub(super) fn write<R: Row>(
     connection: &mut Connection,
-    path: &Path,
-    open: &OpenScopes,
-    batch: &Batch,
+    target: &Target<'_>,
+    batch: &Batch<R>,
 ) -> Result<Receipt, Failure> {
     let mut care = Care::Fast;
     loop {
-        match attempt(connection, open, batch, &care) {
+        match attempt(connection, target, batch, &care) {
             Ok(receipt) => return Ok(receipt),
             Err(Stopped::Failed(failure)) => return Err(failure),
             Err(Stopped::Suspect) => {
                 // A table that was changed under us refuses every row; that is not their fault.
-                schema::check(connection, path)?;
+                schema::check(connection, target.table, target.path)?;
                 care = Care::Savepoints(BTreeMap::new());
             }
             Err(Stopped::RolledBack { row, reason }) => {
@@ -111,6 +109,13 @@ pub(super) fn write(
             }
         }
     }
+}
+
+/// Where a batch goes.
+pub(super) struct Target<'a> {
+    pub(super) path: &'a Path,
+    pub(super) table: &'a RowTable,
+    pub(super) open: &'a OpenScopes,
 }
 
 /// How carefully rows are inserted.
@@ -136,81 +141,82 @@ impl<E: Into<Failure>> From<E> for Stopped {
     }
 }
 
-fn attempt(
+fn attempt<R: Row>(
     connection: &mut Connection,
-    open: &OpenScopes,
-    batch: &Batch,
+    target: &Target<'_>,
+    batch: &Batch<R>,
     care: &Care,
 ) -> Result<Receipt, Stopped> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let mut marks = Marks {
-        connection: &transaction,
-        open,
-        read: Vec::new(),
-    };
-    let mut rows = transaction.prepare_cached(INSERT_ROW)?;
+    let plan = plan(&transaction, target.open, batch)?;
+    let mut rows = transaction.prepare_cached(&target.table.insert)?;
     let mut quarantine = transaction.prepare_cached(INSERT_QUARANTINE)?;
-    let (mut repeated, mut quarantined) = (0, Vec::new());
-    for (index, row) in batch.rows().iter().enumerate() {
-        let mark = marks.of(row.scope)?;
-        let position = row.position.number().cast_signed();
-        let reason = if row.position <= mark.watermark {
-            repeated += 1;
-            earlier_reason(&transaction, mark.id, position)?
-        } else {
-            mark.watermark = row.position;
-            let refused = match &row.content {
-                Ok(record) => settle(
-                    &transaction,
-                    &mut rows,
-                    record,
-                    mark.id,
-                    position,
-                    (index, care),
-                )?,
+    let mut quarantined = Vec::new();
+    for (index, entry) in batch.rows().iter().enumerate() {
+        let scope = target.open.get(&entry.scope).map_or(0, |opened| opened.id);
+        let position = entry.position.number().cast_signed();
+        let reason = if plan.is_fresh(index) {
+            let refused = match &entry.content {
+                Ok(row) => {
+                    let place = Place {
+                        scope,
+                        position,
+                        index,
+                    };
+                    settle(&transaction, &mut rows, row, place, care)?
+                }
                 Err(malformed) => Some(malformed.reason().to_owned()),
             };
             if let Some(reason) = &refused {
-                quarantine.execute(params![mark.id, position, reason, original(row)])?;
+                quarantine.execute(params![scope, position, reason, original(entry)])?;
             }
             refused
+        } else {
+            earlier_reason(&transaction, scope, position)?
         };
         quarantined.extend(reason.map(|reason| Refused { row: index, reason }));
     }
-    marks.advance(batch.id())?;
+    advance(&transaction, target.open, &plan)?;
     drop((rows, quarantine));
     transaction.commit()?;
-    Ok(Receipt::new(batch.rows().len(), repeated, quarantined))
+    Ok(Receipt::new(batch.len(), plan.repeated(), quarantined))
 }
 
-/// Stores a record, or says why it cannot be stored.
-fn settle(
-    connection: &Connection,
-    rows: &mut CachedStatement<'_>,
-    record: &Record,
+/// Where a row belongs: its scope's id, its position, its index in the batch.
+#[derive(Clone, Copy)]
+struct Place {
     scope: i64,
     position: i64,
-    (row, care): (usize, &Care),
+    index: usize,
+}
+
+/// Stores a row, or says why it cannot be stored.
+fn settle<R: Row>(
+    connection: &Connection,
+    statement: &mut CachedStatement<'_>,
+    row: &R,
+    place: Place,
+    care: &Care,
 ) -> Result<Option<String>, Stopped> {
     const IGNORED: &str = "the database took no row: a trigger ignored it";
     let stored = |count| (count == 0).then(|| IGNORED.to_owned());
     let Care::Savepoints(bad) = care else {
-        return match insert(rows, record, scope, position) {
+        return match insert(statement, row, place) {
             Ok(count) => Ok(stored(count)),
             Err(error) if classify::is_data_error(&error) => Err(Stopped::Suspect),
             Err(error) => Err(error.into()),
         };
     };
-    if let Some(reason) = bad.get(&row) {
+    if let Some(reason) = bad.get(&place.index) {
         return Ok(Some(reason.clone()));
     }
     connection.execute_batch("SAVEPOINT one_row")?;
-    let outcome = match insert(rows, record, scope, position) {
+    let outcome = match insert(statement, row, place) {
         Ok(count) => stored(count),
         Err(error) if !classify::is_data_error(&error) => return Err(error.into()),
         Err(error) if connection.is_autocommit() => {
             return Err(Stopped::RolledBack {
-                row,
+                row: place.index,
                 reason: error.to_string(),
             });
         }
@@ -224,45 +230,42 @@ fn settle(
 }
 
 /// The number of rows that the database took.
-fn insert(
+fn insert<R: Row>(
     statement: &mut CachedStatement<'_>,
-    record: &Record,
-    scope: i64,
-    position: i64,
+    row: &R,
+    place: Place,
 ) -> rusqlite::Result<usize> {
-    statement.raw_bind_parameter(1, record.timestamp.micros())?;
-    statement.raw_bind_parameter(2, record.source.as_str())?;
-    statement.raw_bind_parameter(3, record.tag.as_str())?;
-    statement.raw_bind_parameter(4, SqlValue(&record.value))?;
-    statement.raw_bind_parameter(5, record.quality.as_str())?;
-    statement.raw_bind_parameter(6, scope)?;
-    statement.raw_bind_parameter(7, position)?;
+    let columns = R::SCHEMA.columns().len();
+    for column in 0..columns {
+        statement.raw_bind_parameter(column + 1, SqlCell(row.cell(column)))?;
+    }
+    statement.raw_bind_parameter(columns + 1, place.scope)?;
+    statement.raw_bind_parameter(columns + 2, place.position)?;
     statement.raw_execute()
 }
 
-struct SqlValue<'a>(&'a Value);
+struct SqlCell<'a>(Cell<'a>);
 
-impl ToSql for SqlValue<'_> {
+impl ToSql for SqlCell<'_> {
+    /// What is not a number is bound as null, which SQLite would make of it anyway.
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(match self.0 {
-            Value::Null => ToSqlOutput::from(Null),
-            Value::Bool(truth) => ToSqlOutput::from(*truth),
-            Value::I64(number) => ToSqlOutput::from(*number),
-            Value::F64(number) => ToSqlOutput::from(*number),
-            Value::Text(text) | Value::Json(text) => ToSqlOutput::from(text.as_str()),
+            Cell::Null => ToSqlOutput::from(Null),
+            Cell::Bool(truth) => ToSqlOutput::from(truth),
+            Cell::I64(number) => ToSqlOutput::from(number),
+            Cell::F64(number) => ToSqlOutput::from(number),
+            Cell::Text(text) | Cell::Json(text) => ToSqlOutput::from(text),
+            Cell::Bytes(bytes) => ToSqlOutput::Borrowed(ValueRef::Blob(bytes)),
+            Cell::Timestamp(moment) => ToSqlOutput::from(moment.micros()),
         })
     }
 }
 
-/// What came in, as text where it is text and bytes otherwise; a record as its line.
-fn original(row: &Entry) -> ToSqlOutput<'_> {
-    let malformed = match &row.content {
-        Ok(record) => return ToSqlOutput::from(ndjson::write(record)),
-        Err(malformed) => malformed.original(),
-    };
-    match std::str::from_utf8(malformed) {
+/// What came in, as text where it is text and bytes otherwise; a row as JSON.
+fn original<R: Row>(entry: &Entry<R>) -> ToSqlOutput<'static> {
+    match String::from_utf8(entry.original()) {
         Ok(text) => ToSqlOutput::from(text),
-        Err(_) => ToSqlOutput::Borrowed(ValueRef::Blob(malformed)),
+        Err(error) => ToSqlOutput::from(error.into_bytes()),
     }
 }
 
@@ -282,70 +285,74 @@ fn position_of(number: i64) -> Position {
     Position::new(number.try_into().unwrap_or(0))
 }
 
-/// The watermarks that a batch touches, read when they are first needed.
-struct Marks<'a> {
-    connection: &'a Connection,
-    open: &'a OpenScopes,
-    read: Vec<Mark>,
-}
-
-struct Mark {
-    index: ScopeIndex,
-    id: i64,
-    fence: u64,
-    watermark: Position,
-}
-
-impl Marks<'_> {
-    fn of(&mut self, index: ScopeIndex) -> Result<&mut Mark, Failure> {
-        let known = self.read.iter().position(|mark| mark.index == index);
-        let at = match known {
-            Some(at) => at,
-            None => {
-                self.read.push(self.read_mark(index)?);
-                self.read.len() - 1
+/// What of the batch is new, by the marks that the file has now.
+fn plan<R: Row>(
+    connection: &Connection,
+    open: &OpenScopes,
+    batch: &Batch<R>,
+) -> Result<LedgerPlan, Failure> {
+    // The plan knows only one kind of error; SQLite's own waits here.
+    let mut failed = None;
+    let planned = LedgerPlan::new(batch, |scope| {
+        read_mark(connection, open, scope).map_err(|failure| match failure {
+            Failure::Refused(error) => error,
+            Failure::Sqlite(error) => {
+                let said = WriteError::new(ErrorKind::Transient, error.to_string());
+                failed = Some(error);
+                said
             }
-        };
-        Ok(&mut self.read[at])
-    }
-
-    fn read_mark(&self, index: ScopeIndex) -> Result<Mark, Failure> {
-        let Some(Opened { id, fence, name }) = self.open.get(&index) else {
-            return Err(Failure::Refused(WriteError::new(
-                ErrorKind::Fatal,
-                format!("scope {} is not open", index.0),
-            )));
-        };
-        let (held, position): (i64, i64) = self
-            .connection
-            .prepare_cached("SELECT fence, position FROM ledger WHERE scope = ?1")?
-            .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        if u64::try_from(held) != Ok(*fence) {
-            return Err(Failure::Refused(WriteError::new(
-                ErrorKind::Fenced,
-                format!("scope `{name}` was opened by another writer (fence {held}, ours {fence})"),
-            )));
-        }
-        Ok(Mark {
-            index,
-            id: *id,
-            fence: *fence,
-            watermark: position_of(position),
         })
+    });
+    match failed {
+        Some(error) => Err(Failure::Sqlite(error)),
+        None => planned.map_err(Failure::Refused),
     }
+}
 
-    fn advance(&self, batch: BatchId) -> rusqlite::Result<()> {
-        let mut statement = self.connection.prepare_cached(
-            "UPDATE ledger SET position = ?3, batch = ?4 WHERE scope = ?1 AND fence = ?2",
-        )?;
-        for mark in &self.read {
-            statement.execute([
-                mark.id,
-                mark.fence.cast_signed(),
-                mark.watermark.number().cast_signed(),
-                batch.0.cast_signed(),
-            ])?;
-        }
-        Ok(())
+fn read_mark(
+    connection: &Connection,
+    open: &OpenScopes,
+    scope: ScopeIndex,
+) -> Result<Mark, Failure> {
+    let opened = open
+        .get(&scope)
+        .ok_or_else(|| Failure::Refused(ledger::not_open(scope)))?;
+    let (fence, position, batch, hash): (i64, i64, i64, i64) = connection
+        .prepare_cached("SELECT fence, position, batch, hash FROM ledger WHERE scope = ?1")?
+        .query_row([opened.id], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        })?;
+    if fence.cast_unsigned() != opened.fence {
+        return Err(Failure::Refused(ledger::fenced(
+            &opened.name,
+            fence.cast_unsigned(),
+            opened.fence,
+        )));
     }
+    Ok(Mark {
+        scope,
+        watermark: position_of(position),
+        batch: BatchId(batch.cast_unsigned()),
+        hash: hash.cast_unsigned(),
+    })
+}
+
+/// Stores the marks, under the fences by which they were read.
+fn advance(connection: &Connection, open: &OpenScopes, plan: &LedgerPlan) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached(
+        "UPDATE ledger SET position = ?3, batch = ?4, hash = ?5 WHERE scope = ?1 AND fence = ?2",
+    )?;
+    for mark in plan.marks() {
+        let Some(opened) = open.get(&mark.scope) else {
+            continue;
+        };
+        statement.execute([
+            opened.id,
+            opened.fence.cast_signed(),
+            mark.watermark.number().cast_signed(),
+            mark.batch.0.cast_signed(),
+            mark.hash.cast_signed(),
+        ])?;
+    }
+    Ok(())
 }

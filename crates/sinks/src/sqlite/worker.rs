@@ -7,17 +7,20 @@ use record::Position;
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::oneshot;
 
+use super::schema::RowTable;
 use super::{SqliteOptions, classify, schema, transaction};
-use crate::{Batch, ErrorKind, OpenScope, Receipt, ScopeIndex, ScopeName, WriteError};
+use crate::{Batch, ErrorKind, OpenScope, Receipt, Row, ScopeIndex, ScopeName, WriteError};
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, WriteError>>;
 
 /// What the thread is asked to do.
-pub(super) enum Command {
+pub(super) enum Command<R> {
+    /// Opens the file, if it is not open.
+    Connect(mpsc::SyncSender<Result<(), WriteError>>),
     OpenScope(ScopeIndex, ScopeName, Reply<OpenScope>),
     Scopes(String, Reply<Vec<(ScopeName, Position)>>),
     Rename(ScopeName, ScopeName, Reply<()>),
-    Write(Batch, Reply<Receipt>),
+    Write(Batch<R>, Reply<Receipt>),
     Close(Reply<()>),
 }
 
@@ -34,30 +37,22 @@ pub(super) type OpenScopes = HashMap<ScopeIndex, Opened>;
 
 struct Worker {
     options: SqliteOptions,
+    table: RowTable,
     connection: Option<Connection>,
     /// The file that the connection has open.
     file: Option<FileIdentity>,
     open: OpenScopes,
 }
 
-pub(super) fn run(
-    options: SqliteOptions,
-    ready: &mpsc::SyncSender<Result<(), WriteError>>,
-    inbox: &mpsc::Receiver<Command>,
-) {
+/// Obeys until it is told to close, or nobody is left to tell it anything.
+pub(super) fn run<R: Row>(options: SqliteOptions, inbox: &mpsc::Receiver<Command<R>>) {
     let mut worker = Worker {
+        table: RowTable::of::<R>(options.table_for::<R>()),
         options,
         connection: None,
         file: None,
         open: HashMap::new(),
     };
-    let opened = worker.with_connection("open", |_, _| Ok(()));
-    let failed = opened.is_err();
-    // A receiver that is gone has stopped waiting; there is nobody to tell.
-    let _ = ready.send(opened);
-    if failed {
-        return;
-    }
     while let Ok(command) = inbox.recv() {
         if worker.obey(command).is_break() {
             return;
@@ -66,10 +61,13 @@ pub(super) fn run(
 }
 
 impl Worker {
-    fn obey(&mut self, command: Command) -> std::ops::ControlFlow<()> {
+    fn obey<R: Row>(&mut self, command: Command<R>) -> std::ops::ControlFlow<()> {
         // A caller that no longer waits for its answer made the outcome unknown to itself; the
         // ledger will tell it.
         match command {
+            Command::Connect(reply) => {
+                let _ = reply.send(self.with_connection("open", |_, _| Ok(())));
+            }
             Command::OpenScope(index, name, reply) => {
                 let opened = self.with_connection("open a scope of", |connection, open| {
                     let (id, scope) = transaction::open_scope(connection, &name)?;
@@ -98,9 +96,14 @@ impl Worker {
                 let _ = reply.send(renamed);
             }
             Command::Write(batch, reply) => {
-                let path = self.options.path.clone();
+                let (path, table) = (self.options.path.clone(), self.table.clone());
                 let written = self.with_connection("write to", |connection, open| {
-                    transaction::write(connection, &path, open, &batch)
+                    let target = transaction::Target {
+                        path: &path,
+                        table: &table,
+                        open,
+                    };
+                    transaction::write(connection, &target, &batch)
                 });
                 // The rows are freed before the answer, so that whoever waits for it can reuse
                 // the memory.
@@ -130,7 +133,7 @@ impl Worker {
     ) -> Result<T, WriteError> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => connect(&self.options)
+            None => connect(&self.options, &self.table)
                 .map_err(|failure| failure.into_write_error("open", &self.options))?,
         };
         // A file that was removed goes on to take rows, which nobody will ever see.
@@ -204,7 +207,10 @@ impl Failure {
     }
 }
 
-fn connect(options: &SqliteOptions) -> Result<Connection, Failure> {
+/// What the write-ahead log may keep of the disk when all of it is in the database.
+const JOURNAL_BYTES_KEPT: i64 = 64 << 20;
+
+fn connect(options: &SqliteOptions, table: &RowTable) -> Result<Connection, Failure> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -213,7 +219,10 @@ fn connect(options: &SqliteOptions) -> Result<Connection, Failure> {
     // WAL first: with a rollback journal a reader would block the writer.
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;
-    schema::create_or_check(&mut connection, &options.path)?;
+    connection.pragma_update(None, "wal_autocheckpoint", options.checkpoint_pages)?;
+    // After a checkpoint the log is cut to this, so that a burst does not keep the disk.
+    connection.pragma_update(None, "journal_size_limit", JOURNAL_BYTES_KEPT)?;
+    schema::create_or_check(&mut connection, table, &options.path)?;
     assert_durable(&connection, options);
     Ok(connection)
 }

@@ -1,0 +1,168 @@
+//! Reading the file, each query on a thread and a read-only connection of its own.
+//!
+//! WAL lets readers see one consistent state without delaying the writer. A query that nobody
+//! waits for any more ends with the next chunk.
+
+use std::num::NonZeroU32;
+
+use record::{Quality, Record, Timestamp, Value};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OpenFlags, Row as SqlRow, params};
+
+use super::schema::RowTable;
+use super::{SqliteOptions, SqliteWriter};
+use crate::history::{CHUNK_ITEMS, HistorySender};
+use crate::{
+    Bucket, BucketNumbers, HistoryQuery, HistoryReader, HistoryStream, ReadError, Reading,
+};
+
+impl HistoryReader for SqliteWriter<Record> {
+    fn range(&self, query: HistoryQuery) -> HistoryStream<Reading> {
+        let (sender, stream) = HistoryStream::new(query.readings_max);
+        let sql = |table: &str| {
+            format!(
+                "SELECT timestamp, value, quality FROM {table}
+                 WHERE source = ?1 AND tag = ?2 AND timestamp >= ?3 AND timestamp < ?4
+                 ORDER BY timestamp, rowid LIMIT ?5"
+            )
+        };
+        let limit = i64::try_from(query.readings_max).map_or(i64::MAX, |max| max.saturating_add(1));
+        self.read(query, sql, limit, &sender, reading);
+        stream
+    }
+
+    fn buckets(&self, query: HistoryQuery, buckets: NonZeroU32) -> HistoryStream<Bucket> {
+        let count = usize::try_from(buckets.get()).unwrap_or(usize::MAX);
+        let (sender, stream) = HistoryStream::new(count);
+        let width = bucket_width_us(&query, buckets);
+        // JSON and text are no numbers, whatever they look like.
+        let sql = |table: &str| {
+            format!(
+                "SELECT ?3 + (timestamp - ?3) / ?5 * ?5, count(*), count(number), min(number),
+                        max(number), avg(number)
+                 FROM (SELECT timestamp, CASE typeof(value)
+                           WHEN 'integer' THEN value WHEN 'real' THEN value END AS number
+                       FROM {table}
+                       WHERE source = ?1 AND tag = ?2 AND timestamp >= ?3 AND timestamp < ?4)
+                 GROUP BY 1 ORDER BY 1"
+            )
+        };
+        self.read(query, sql, width, &sender, bucket);
+        stream
+    }
+}
+
+/// The length of a bucket, rounded up so that there are never more than asked for.
+fn bucket_width_us(query: &HistoryQuery, buckets: NonZeroU32) -> i64 {
+    let span = query.until.micros().saturating_sub(query.from.micros());
+    let buckets = i64::from(buckets.get());
+    (span / buckets + i64::from(span % buckets != 0)).max(1)
+}
+
+impl SqliteWriter<Record> {
+    /// Runs a query of the usual four parameters and a fifth on a thread.
+    fn read<T: Send + 'static>(
+        &self,
+        query: HistoryQuery,
+        sql: impl FnOnce(&str) -> String,
+        fifth: i64,
+        sender: &HistorySender<T>,
+        item: fn(&SqlRow<'_>) -> rusqlite::Result<T>,
+    ) {
+        let table = RowTable::of::<Record>(self.options.table_for::<Record>()).quoted();
+        let (sql, options) = (sql(&table), self.options.clone());
+        let started = {
+            let sender = sender.clone();
+            std::thread::Builder::new()
+                .name("sqlite-reader".into())
+                .spawn(move || {
+                    let outcome = stream(&options, &sql, &query, fifth, &sender, item);
+                    if let Err(error) = outcome {
+                        let said = format!("cannot read {}: {error}", options.path.display());
+                        // Nobody waits for it any more: then nobody has to know.
+                        let _ = sender.blocking_send(Err(ReadError::new(said)));
+                    }
+                })
+        };
+        if let Err(error) = started {
+            let said = format!("cannot start the reader: {error}");
+            let _ = sender.try_send(Err(ReadError::new(said)));
+        }
+    }
+}
+
+fn stream<T>(
+    options: &SqliteOptions,
+    sql: &str,
+    query: &HistoryQuery,
+    fifth: i64,
+    sender: &HistorySender<T>,
+    item: fn(&SqlRow<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<()> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(&options.path, flags)?;
+    connection.busy_timeout(options.busy_timeout)?;
+    let mut statement = connection.prepare(sql)?;
+    let (from, until) = (query.from.micros(), query.until.micros());
+    let mut rows = statement.query(params![query.source, query.tag, from, until, fifth])?;
+    let mut chunk = Vec::new();
+    while let Some(row) = rows.next()? {
+        chunk.push(item(row)?);
+        if chunk.len() == CHUNK_ITEMS
+            && sender
+                .blocking_send(Ok(std::mem::take(&mut chunk)))
+                .is_err()
+        {
+            return Ok(()); // Whoever asked has stopped waiting.
+        }
+    }
+    if !chunk.is_empty() {
+        let _ = sender.blocking_send(Ok(chunk));
+    }
+    Ok(())
+}
+
+fn reading(row: &SqlRow<'_>) -> rusqlite::Result<Reading> {
+    let quality: String = row.get(2)?;
+    Ok(Reading {
+        timestamp: timestamp(row, 0)?,
+        value: value(row.get_ref(1)?),
+        // A quality that somebody else wrote is none that can be trusted.
+        quality: quality.parse().unwrap_or(Quality::Uncertain),
+    })
+}
+
+fn bucket(row: &SqlRow<'_>) -> rusqlite::Result<Bucket> {
+    let count: i64 = row.get(2)?;
+    let numbers = if count > 0 {
+        Some(BucketNumbers {
+            count: count.cast_unsigned(),
+            min: row.get(3)?,
+            max: row.get(4)?,
+            mean: row.get(5)?,
+        })
+    } else {
+        None
+    };
+    Ok(Bucket {
+        start: timestamp(row, 0)?,
+        count: row.get::<_, i64>(1)?.cast_unsigned(),
+        numbers,
+    })
+}
+
+fn timestamp(row: &SqlRow<'_>, column: usize) -> rusqlite::Result<Timestamp> {
+    let micros: i64 = row.get(column)?;
+    Timestamp::from_micros(micros)
+        .map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, micros))
+}
+
+fn value(value: ValueRef<'_>) -> Value {
+    match value {
+        ValueRef::Null | ValueRef::Blob(_) => Value::Null,
+        ValueRef::Integer(number) => Value::I64(number),
+        ValueRef::Real(number) => Value::number(number),
+        // Longer than a record's text can be, it was not written by us.
+        ValueRef::Text(bytes) => Value::text(&String::from_utf8_lossy(bytes)).unwrap_or_default(),
+    }
+}
