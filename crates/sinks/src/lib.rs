@@ -17,6 +17,8 @@ mod receipt;
 mod retry;
 mod row;
 mod scope;
+#[cfg(any(feature = "postgres", feature = "mysql", feature = "oracle"))]
+mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 pub mod url;
