@@ -13,6 +13,8 @@ mod error;
 mod history;
 pub mod ledger;
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod receipt;
 mod retry;
 mod row;
@@ -30,6 +32,8 @@ pub use history::{
     Bucket, BucketNumbers, HistoryQuery, HistoryReader, HistoryStream, ReadError, Reading,
 };
 pub use memory::MemoryWriter;
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresOptions, PostgresTls, PostgresWriter, SynchronousCommit};
 pub use receipt::{Receipt, Refused, RowOutcome};
 pub use retry::{Retry, RetryDecision, RetryPolicy};
 pub use row::{Cell, Column, ColumnType, IDENTIFIER_BYTES_MAX, Row, Schema};

@@ -12,11 +12,11 @@ mod names;
 mod statement;
 mod table;
 
-pub(crate) use cell::{Digits, SqlCell, value_of};
+pub(crate) use cell::{SqlCell, value_of};
 pub(crate) use compare::{Comparison, FoundColumn, compare};
 pub(crate) use names::Names;
 pub(crate) use statement::{add_column, column_list, create_table};
-pub(crate) use table::{Dialect, SqlColumn, SqlType, Table};
+pub(crate) use table::{Dialect, SqlType, Table};
 
 #[cfg(doc)]
 use crate::Row;
