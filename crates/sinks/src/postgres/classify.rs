@@ -29,7 +29,7 @@ pub(super) fn kind(error: &Error) -> ErrorKind {
     if let Some(code) = error.code() {
         return kind_of(code.code());
     }
-    let text = error.to_string();
+    let text = reason(error);
     let is_setup = text.starts_with("invalid configuration")
         || text.starts_with("authentication error")
         || text.contains("server does not support TLS")
