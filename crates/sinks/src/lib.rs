@@ -13,6 +13,7 @@ mod error;
 mod history;
 pub mod ledger;
 mod memory;
+mod open;
 mod receipt;
 mod retry;
 mod row;
@@ -28,6 +29,7 @@ pub use history::{
     Bucket, BucketNumbers, HistoryQuery, HistoryReader, HistoryStream, ReadError, Reading,
 };
 pub use memory::MemoryWriter;
+pub use open::{About, OpenError, OpenOptions, OpenedSink, check, known, open};
 pub use receipt::{Receipt, Refused, RowOutcome};
 pub use retry::{Retry, RetryDecision, RetryPolicy};
 pub use row::{Cell, Column, ColumnType, IDENTIFIER_BYTES_MAX, Row, Schema};
