@@ -10,6 +10,8 @@
 
 mod batch;
 mod error;
+#[cfg(feature = "csv")]
+pub mod files;
 mod history;
 pub mod ledger;
 mod memory;
