@@ -12,6 +12,7 @@ mod batch;
 mod error;
 #[cfg(feature = "csv")]
 pub mod files;
+mod guard;
 mod history;
 pub mod ledger;
 mod memory;
@@ -27,6 +28,7 @@ mod writer;
 
 pub use batch::{Batch, BatchId, Entry};
 pub use error::{ErrorKind, WriteError};
+pub use guard::quarantine::{self, Quarantine, QuarantineFiles, QuarantineOptions};
 pub use history::{
     Bucket, BucketNumbers, HistoryQuery, HistoryReader, HistoryStream, ReadError, Reading,
 };
