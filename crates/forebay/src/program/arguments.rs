@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Run(Box<RunArguments>),
     /// Loads a file or standard input into a sink, each row exactly once
     Ingest(Box<IngestArguments>),
+    /// Delivers again what sinks and quarantines kept in files, each row exactly once
+    Replay(Box<ReplayArguments>),
     /// Lists the sinks that this build can write to
     Sinks {
         /// As one JSON line

@@ -3,6 +3,7 @@
 //! - [`arguments`]: the command line; [`config`]: the file and the environment.
 //! - [`run`]: this host's metrics, the database, the page, until told to stop.
 //! - [`ingest`]: one file or stream into a sink, exactly once.
+//! - [`replay`]: files of sinks and quarantines into a sink, exactly once.
 //! - [`list_sinks`]: what this build can write to.
 //!
 //! Exit codes: 0 when everything is accounted for, 1 when something failed, 2 for a mistake on the
@@ -16,6 +17,7 @@ mod list_sinks;
 mod loading;
 mod logs;
 mod output;
+mod replay;
 mod run;
 mod signals;
 mod storage;
@@ -33,6 +35,7 @@ pub(crate) fn main() -> ExitCode {
     let outcome = match command.unwrap_or(Command::Run(Box::new(run))) {
         Command::Run(arguments) => run::run(&arguments),
         Command::Ingest(arguments) => ingest::ingest(&arguments),
+        Command::Replay(arguments) => replay::replay(&arguments),
         Command::Sinks { json } => Ok(list_sinks::list_sinks(json)),
         Command::CheckConfig { file } => check_config::check_config(&file),
     };
