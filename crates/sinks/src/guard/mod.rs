@@ -10,6 +10,11 @@
 //! of them holds a lock over a call of the writer inside, and each may be dropped at any time.
 
 mod append;
+pub(crate) mod bisect;
+pub(crate) mod fallback;
+pub(crate) mod fan_out;
+pub(crate) mod ledger_file;
+pub(crate) mod ndjson_file;
 pub mod quarantine;
 
 use std::collections::{HashMap, VecDeque};

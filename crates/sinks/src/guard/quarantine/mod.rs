@@ -10,6 +10,8 @@
 mod files;
 mod read;
 
+pub(in crate::guard) use files::Kept;
+
 pub use files::{QuarantineFiles, QuarantineOptions, WhenFull};
 pub use read::{QuarantineReadError, QuarantineReader, Quarantined, read};
 
@@ -98,8 +100,8 @@ impl<W: BatchWriter> BatchWriter for Quarantine<W> {
         let is_kept = self.files.keep(batch, receipt.rejected(), names).await?;
         self.unkept.take(key);
         Ok(match is_kept {
-            files::Kept::All => receipt.with_rejected_kept(),
-            files::Kept::NoneForLackOfRoom => receipt,
+            Kept::All => receipt.with_rejected_kept(),
+            Kept::NoneForLackOfRoom => receipt,
         })
     }
 }
