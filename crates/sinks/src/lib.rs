@@ -53,6 +53,8 @@ pub use guard::fan_out::{FanOut, Target, TargetStats, WhenBehind};
 pub use guard::ledger_file::Ledger;
 pub use guard::ndjson_file::{NdjsonFileOptions, NdjsonFileWriter};
 pub use guard::quarantine::{self, Quarantine, QuarantineFiles, QuarantineOptions};
+#[cfg(feature = "csv")]
+pub use files::{FileFormat, FileOptions, FileStats, FileWriter, WhenFull};
 pub use history::{
     Bucket, BucketNumbers, HistoryQuery, HistoryReader, HistoryStream, ReadError, Reading,
 };

@@ -153,7 +153,7 @@ fn value(number: &Field, text: Option<&str>, kind: Option<&str>) -> Result<Value
 
 /// Whether a double stands for one whole number only.
 fn is_whole(number: f64) -> bool {
-    number.fract() == 0.0 && number.abs() <= crate::files::WHOLE_MAX
+    number.fract() == 0.0 && number.abs() < crate::files::WHOLE_MAX
 }
 
 fn unexpected(name: &str, found: &Field, expected: &str) -> String {
