@@ -11,6 +11,7 @@ mod ingest;
 mod measure;
 mod process;
 mod report;
+mod sinks;
 mod spread;
 mod structures;
 
@@ -43,6 +44,8 @@ enum Case {
     Core(measure::Options),
     /// The data service: commits, readers and memory beside other ways to share values.
     Dataservice(measure::Options),
+    /// Sinks beside the bare drivers, and the tracker beside its original in Python.
+    Sinks(measure::Options),
     /// The bare Rust loop; `ingest` starts it as a process of its own.
     #[command(hide = true)]
     PeerIngest {
@@ -71,6 +74,7 @@ fn main() -> Result<()> {
         Case::Ingest(options) => ingest::run(&options, &program, &results),
         Case::Core(options) => structures::run(&options, &results),
         Case::Dataservice(options) => dataservice::run(&options, &results),
+        Case::Sinks(options) => sinks::run(&options, &results),
         Case::Run(options) => host::run(&options, &program, &results),
     }
 }

@@ -4,7 +4,7 @@
 //! (`VmHWM`) itself, so reading it now and then misses only what a process gained in its last few
 //! milliseconds; no sampling of the momentary size could promise that.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -26,6 +26,15 @@ pub(crate) fn with_defaults(program: &Path) -> Command {
         }
     }
     command
+}
+
+/// Python's interpreter itself, where there is one: a wrapper on the path would be timed along with it.
+pub(crate) fn python() -> Option<PathBuf> {
+    let question = "import sys; print(sys.executable)";
+    let output = Command::new("python3").args(["-c", question]).output();
+    let output = output.ok().filter(|output| output.status.success())?;
+    let path = String::from_utf8(output.stdout).ok()?;
+    Some(PathBuf::from(path.trim()))
 }
 
 /// A child that ran to its end.

@@ -45,7 +45,7 @@ pub(super) fn case() -> Case {
         Contender::new(Kind::Variant, "ours, polled after each commit", polled),
         Contender::new(Kind::Peer, "the algorithm in Rust", ported),
     ];
-    if let Some(interpreter) = interpreter() {
+    if let Some(interpreter) = process::python() {
         metric = metric.aim(200.0, Against::BestOf(&[PYTHON]));
         contenders.push(Contender::new(Kind::Peer, PYTHON, move |duration| {
             python(&interpreter, duration)
@@ -59,15 +59,6 @@ pub(super) fn case() -> Case {
         contenders,
         duration: Duration::from_millis(500),
     }
-}
-
-/// The interpreter itself: a wrapper on the path would be timed along with it.
-fn interpreter() -> Option<PathBuf> {
-    let question = "import sys; print(sys.executable)";
-    let output = Command::new("python3").args(["-c", question]).output();
-    let output = output.ok().filter(|output| output.status.success())?;
-    let path = String::from_utf8(output.stdout).ok()?;
-    Some(PathBuf::from(path.trim()))
 }
 
 /// What three subscribers saw in the end.

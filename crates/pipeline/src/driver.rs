@@ -247,7 +247,7 @@ impl Driver {
             }
             false => Batch::new(id, rows),
         };
-        let mut retry = Retry::new(self.retry, self.random.u64(..));
+        let mut retry = Retry::new(self.retry, now(), self.random.u64(..));
         self.account.attempt(oldest);
         loop {
             let began = now();
@@ -269,7 +269,7 @@ impl Driver {
                 Err(error) => error,
             };
             self.account.fail(now(), reason, error.to_string());
-            let delay = match retry.on_failure(&error) {
+            let delay = match retry.on_failure(now(), &error) {
                 RetryDecision::After(delay) if !self.is_too_late() => delay,
                 _ => {
                     self.account.give_up();

@@ -91,6 +91,11 @@ impl<R> Batch<R> {
         &(*self.rows).as_ref()[self.part.clone()]
     }
 
+    /// The rows of the batch of which this is a slice, and its own rows where it is none.
+    pub(crate) fn whole(&self) -> &[Entry<R>] {
+        (*self.rows).as_ref()
+    }
+
     /// The number of rows.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -28,6 +28,7 @@ pub struct WriteError {
     message: String,
     row: Option<usize>,
     retry_after: Option<Duration>,
+    attempted: bool,
 }
 
 impl WriteError {
@@ -38,6 +39,26 @@ impl WriteError {
             message: message.into(),
             row: None,
             retry_after: None,
+            attempted: true,
+        }
+    }
+
+    /// The same, said of a batch that a layer refused before the sink got to see it: no attempt
+    /// of the sink, so a retry does not count it as one.
+    #[must_use]
+    pub fn not_attempted(self) -> Self {
+        Self {
+            attempted: false,
+            ..self
+        }
+    }
+
+    /// The same failure with another message, for layers that know more about it.
+    #[must_use]
+    pub fn explained(self, message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            ..self
         }
     }
 
@@ -75,6 +96,13 @@ impl WriteError {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
+    }
+
+    /// Whether the sink got to see the batch; false when a layer such as an open breaker refused
+    /// it before.
+    #[must_use]
+    pub fn was_attempted(&self) -> bool {
+        self.attempted
     }
 
     /// What became of one row of the batch.

@@ -9,13 +9,26 @@
 //! - [`SqliteWriter`] is the embedded default, [`MemoryWriter`] the one for tests.
 
 mod batch;
+mod breaker;
 mod error;
+mod fault;
+#[cfg(feature = "csv")]
+pub mod files;
+mod fn_writer;
+mod guard;
 mod history;
+#[cfg(feature = "http")]
+mod http;
+mod layers;
 pub mod ledger;
+mod limit;
 mod memory;
+mod open;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod receipt;
+#[cfg(feature = "redis")]
+mod redis;
 mod retry;
 mod row;
 mod scope;
@@ -23,23 +36,53 @@ mod scope;
 mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(any(feature = "http", feature = "redis"))]
+mod tls;
+#[cfg(feature = "trust")]
+mod tracker;
 pub mod url;
 mod writer;
 
 pub use batch::{Batch, BatchId, Entry};
+pub use breaker::{
+    Admission, Breaker, BreakerChange, BreakerSnapshot, BreakerSpec, BreakerState, CallOutcome,
+    Outlook, Pass, WindowSpec,
+};
 pub use error::{ErrorKind, WriteError};
+pub use fault::{Fault, FaultChances, FaultWriter};
+pub use fn_writer::{AsyncFnWriter, FnWriter};
+pub use guard::bisect::Bisect;
+pub use guard::fallback::Fallback;
+pub use guard::fan_out::{FanOut, Target, TargetStats, WhenBehind};
+pub use guard::ledger_file::Ledger;
+pub use guard::ndjson_file::{NdjsonFileOptions, NdjsonFileWriter};
+pub use guard::quarantine::{self, Quarantine, QuarantineFiles, QuarantineOptions};
+#[cfg(feature = "csv")]
+pub use files::{FileFormat, FileOptions, FileStats, FileWriter, WhenFull};
 pub use history::{
     Bucket, BucketNumbers, HistoryQuery, HistoryReader, HistoryStream, ReadError, Reading,
 };
+#[cfg(feature = "http")]
+pub use http::{HttpFormat, HttpOptions, HttpProxy, HttpWriter, IdempotencyKey};
+pub use layers::{
+    BreakerHandle, CircuitBreaker, LimitSnapshot, LimitSpec, Limited, Retrying, SharedBudget,
+    Timeout,
+};
+pub use limit::{Concurrency, ConcurrencySpec, InvalidSetting, Load, Rate, Slot, TokenBucket};
 pub use memory::MemoryWriter;
+pub use open::{About, OpenError, OpenOptions, OpenedSink, check, known, open};
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresOptions, PostgresTls, PostgresWriter, SynchronousCommit};
 pub use receipt::{Receipt, Refused, RowOutcome};
-pub use retry::{Retry, RetryDecision, RetryPolicy};
+#[cfg(feature = "redis")]
+pub use redis::{RedisFormat, RedisOptions, RedisTrim, RedisWriter};
+pub use retry::{GiveUp, Retry, RetryBudget, RetryDecision, RetryPolicy};
 pub use row::{Cell, Column, ColumnType, IDENTIFIER_BYTES_MAX, Row, Schema};
 pub use scope::{OpenScope, ScopeIndex, ScopeName};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{SqliteOptions, SqliteWriter};
+#[cfg(feature = "trust")]
+pub use tracker::{AggregatedUpdate, Tracker, TrackerWriter, TrustRow, TrustUpdate};
 pub use url::InvalidUrl;
 pub use writer::{BatchWriter, BoxWriter, Guarantee};
 

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use record::{Position, Record};
 
+use crate::ledger::{LedgerPlan, Mark, fenced, not_open};
 use crate::{
-    Batch, BatchId, BatchWriter, ErrorKind, Guarantee, OpenScope, Receipt, Refused, ScopeIndex,
-    ScopeName, WriteError,
+    Batch, BatchId, BatchWriter, ErrorKind, Guarantee, OpenScope, Receipt, Refused, Row,
+    ScopeIndex, ScopeName, WriteError,
 };
 
-/// A sink in memory, for tests and examples: keeps a ledger like a database, and fails as it is
-/// told to.
+/// A sink in memory, for tests and examples: keeps a ledger and a quarantine like a database, and
+/// fails as it is told to. [`FaultWriter`](crate::FaultWriter) knows more failures, of any writer.
 ///
 /// ```
 /// use sinks::{Batch, BatchId, BatchWriter, MemoryWriter};
@@ -23,23 +24,31 @@ use crate::{
 /// assert_eq!(receipt.delivered(), 0);
 /// # Ok::<(), sinks::WriteError>(()) }).expect("written");
 /// ```
-#[derive(Clone, Debug, Default)]
-pub struct MemoryWriter {
-    state: Arc<Mutex<State>>,
+#[derive(Debug)]
+pub struct MemoryWriter<R = Record> {
+    state: Arc<Mutex<State<R>>>,
     /// The scopes that this handle and its clones opened.
     open: Arc<Mutex<OpenScopes>>,
 }
 
 type OpenScopes = BTreeMap<ScopeIndex, (ScopeName, u64)>;
 
-#[derive(Debug, Default)]
-struct State {
-    scopes: BTreeMap<ScopeName, OpenScope>,
-    delivered: Vec<(ScopeName, Position, Record)>,
+#[derive(Debug)]
+struct State<R> {
+    scopes: BTreeMap<ScopeName, Scope>,
+    delivered: Vec<(ScopeName, Position, R)>,
     quarantined: Vec<(ScopeName, Position, String)>,
     attempts: Vec<BatchId>,
     failures: VecDeque<Failure>,
     down: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Scope {
+    watermark: Position,
+    fence: u64,
+    batch: BatchId,
+    hash: u64,
 }
 
 #[derive(Debug)]
@@ -50,9 +59,17 @@ enum Failure {
 }
 
 impl MemoryWriter {
-    /// An empty sink.
+    /// An empty sink of records.
     #[must_use]
     pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl<R: Row + Clone> MemoryWriter<R> {
+    /// An empty sink of any rows.
+    #[must_use]
+    pub fn of_rows() -> Self {
         Self::default()
     }
 
@@ -94,7 +111,7 @@ impl MemoryWriter {
 
     /// What was delivered, in the order of delivery.
     #[must_use]
-    pub fn delivered(&self) -> Vec<(ScopeName, Position, Record)> {
+    pub fn delivered(&self) -> Vec<(ScopeName, Position, R)> {
         self.with(|state| state.delivered.clone())
     }
 
@@ -114,67 +131,89 @@ impl MemoryWriter {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn with<R>(&self, act: impl FnOnce(&mut State) -> R) -> R {
+    fn with<T>(&self, act: impl FnOnce(&mut State<R>) -> T) -> T {
         act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl State {
+impl<R> Clone for MemoryWriter<R> {
+    fn clone(&self) -> Self {
+        Self {
+            state: Arc::clone(&self.state),
+            open: Arc::clone(&self.open),
+        }
+    }
+}
+
+impl<R> Default for MemoryWriter<R> {
+    fn default() -> Self {
+        Self {
+            state: Arc::new(Mutex::new(State {
+                scopes: BTreeMap::new(),
+                delivered: Vec::new(),
+                quarantined: Vec::new(),
+                attempts: Vec::new(),
+                failures: VecDeque::new(),
+                down: false,
+            })),
+            open: Arc::default(),
+        }
+    }
+}
+
+impl<R: Row + Clone> State<R> {
     /// The scope, if this writer still holds it.
-    fn held(&self, open: &OpenScopes, index: ScopeIndex) -> Result<&OpenScope, WriteError> {
-        let (name, fence) = scope_of(open, index)?;
-        self.scopes
-            .get(&name)
-            .filter(|scope| scope.fence == fence)
-            .ok_or_else(|| {
-                WriteError::new(
-                    ErrorKind::Fenced,
-                    format!("scope `{name}` was opened by another writer"),
-                )
-            })
+    fn held(&self, open: &OpenScopes, index: ScopeIndex) -> Result<(ScopeName, Scope), WriteError> {
+        let (name, ours) = open.get(&index).cloned().ok_or_else(|| not_open(index))?;
+        match self.scopes.get(&name) {
+            Some(scope) if scope.fence == ours => Ok((name, *scope)),
+            other => Err(fenced(&name, other.map_or(0, |scope| scope.fence), ours)),
+        }
     }
 
-    fn write(&mut self, open: &OpenScopes, batch: &Batch) -> Result<Receipt, WriteError> {
-        for row in batch.rows() {
-            self.held(open, row.scope)?;
-        }
-        let (mut repeated, mut quarantined) = (0, Vec::new());
+    fn write(&mut self, open: &OpenScopes, batch: &Batch<R>) -> Result<Receipt, WriteError> {
+        let plan = LedgerPlan::new(batch, |index| {
+            let (_, scope) = self.held(open, index)?;
+            Ok(Mark {
+                scope: index,
+                watermark: scope.watermark,
+                batch: scope.batch,
+                hash: scope.hash,
+            })
+        })?;
+        let mut quarantined = Vec::new();
         for (index, row) in batch.rows().iter().enumerate() {
-            let (name, _) = scope_of(open, row.scope)?;
-            let Some(scope) = self.scopes.get_mut(&name) else {
-                continue;
-            };
-            let is_new = row.position > scope.watermark;
-            scope.watermark = scope.watermark.max(row.position);
-            if !is_new {
-                repeated += 1;
-            }
+            let (name, _) = self.held(open, row.scope)?;
             match &row.content {
-                Ok(record) if is_new => {
-                    self.delivered.push((name, row.position, record.clone()));
+                Ok(content) if plan.is_fresh(index) => {
+                    self.delivered.push((name, row.position, content.clone()));
                 }
                 Ok(_) => {}
                 Err(malformed) => {
                     let reason = malformed.reason().to_owned();
-                    if is_new {
+                    if plan.is_fresh(index) {
                         self.quarantined.push((name, row.position, reason.clone()));
                     }
                     quarantined.push(Refused { row: index, reason });
                 }
             }
         }
-        Ok(Receipt::new(batch.rows().len(), repeated, quarantined))
+        for mark in plan.marks() {
+            let (name, scope) = self.held(open, mark.scope)?;
+            let advanced = Scope {
+                watermark: mark.watermark,
+                batch: mark.batch,
+                hash: mark.hash,
+                ..scope
+            };
+            self.scopes.insert(name, advanced);
+        }
+        Ok(Receipt::new(batch.len(), plan.repeated(), quarantined))
     }
 }
 
-fn scope_of(open: &OpenScopes, index: ScopeIndex) -> Result<(ScopeName, u64), WriteError> {
-    open.get(&index)
-        .cloned()
-        .ok_or_else(|| WriteError::new(ErrorKind::Fatal, format!("scope {} is not open", index.0)))
-}
-
-impl BatchWriter for MemoryWriter {
-    type Row = Record;
+impl<R: Row + Clone> BatchWriter for MemoryWriter<R> {
+    type Row = R;
 
     fn name(&self) -> &str {
         "memory"
@@ -190,12 +229,17 @@ impl BatchWriter for MemoryWriter {
         name: &ScopeName,
     ) -> Result<OpenScope, WriteError> {
         let opened = self.with(|state| {
-            let scope = state.scopes.entry(name.clone()).or_insert(OpenScope {
+            let scope = state.scopes.entry(name.clone()).or_insert(Scope {
                 watermark: Position::START,
                 fence: 0,
+                batch: BatchId(0),
+                hash: 0,
             });
             scope.fence += 1;
-            *scope
+            OpenScope {
+                watermark: scope.watermark,
+                fence: scope.fence,
+            }
         });
         self.open().insert(index, (name.clone(), opened.fence));
         Ok(opened)
@@ -222,7 +266,7 @@ impl BatchWriter for MemoryWriter {
         Ok(())
     }
 
-    async fn write(&self, batch: &Batch) -> Result<Receipt, WriteError> {
+    async fn write(&self, batch: &Batch<R>) -> Result<Receipt, WriteError> {
         let open = self.open().clone();
         let mut delay = Duration::ZERO;
         let written = self.with(|state| {

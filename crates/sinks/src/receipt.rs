@@ -10,6 +10,8 @@ pub enum RowOutcome<'a> {
     Quarantined(&'a str),
     /// The sink refused it, for this reason, and it is kept nowhere yet.
     Rejected(&'a str),
+    /// The sink gave it up, and the writer of the layer [`Fallback`](crate::Fallback) has it.
+    Diverted,
     /// It is not in the sink and may be written again.
     Retryable,
 }
@@ -23,7 +25,7 @@ pub struct Refused {
     pub reason: String,
 }
 
-/// A batch was written: every row is delivered, quarantined or rejected.
+/// A batch was written: every row is delivered, quarantined, rejected or diverted.
 ///
 /// A sink with a quarantine of its own, as the SQL adapters have, rejects nothing. Around any
 /// other, the layer [`Quarantine`](crate::Quarantine) keeps what was rejected.
@@ -33,6 +35,7 @@ pub struct Receipt {
     repeated: usize,
     quarantined: Vec<Refused>,
     rejected: Vec<Refused>,
+    diverted: Vec<usize>,
 }
 
 impl Receipt {
@@ -46,6 +49,7 @@ impl Receipt {
             repeated,
             quarantined,
             rejected: Vec::new(),
+            diverted: Vec::new(),
         }
     }
 
@@ -62,6 +66,21 @@ impl Receipt {
         Self { rejected, ..self }
     }
 
+    /// The same, when what was rejected is in a quarantine now.
+    pub(crate) fn with_rejected_kept(mut self) -> Self {
+        self.quarantined.append(&mut self.rejected);
+        self.quarantined.sort_by_key(|refused| refused.row);
+        self
+    }
+
+    /// The same, with the indexes of rows that a fallback has in place of the sink, ascending. They
+    /// do not count as delivered.
+    #[must_use]
+    pub fn with_diverted(self, diverted: Vec<usize>) -> Self {
+        debug_assert!(diverted.is_sorted());
+        Self { diverted, ..self }
+    }
+
     /// All rows, whatever became of them.
     #[must_use]
     pub fn rows(&self) -> usize {
@@ -71,7 +90,7 @@ impl Receipt {
     /// Rows in the sink.
     #[must_use]
     pub fn delivered(&self) -> usize {
-        self.rows - self.quarantined.len() - self.rejected.len()
+        self.rows - self.quarantined.len() - self.rejected.len() - self.diverted.len()
     }
 
     /// Rows that an earlier write had settled already: the answer to that write was lost.
@@ -92,6 +111,18 @@ impl Receipt {
         &self.rejected
     }
 
+    /// The number of rows that a fallback has in place of the sink.
+    #[must_use]
+    pub fn diverted(&self) -> usize {
+        self.diverted.len()
+    }
+
+    /// The indexes of the rows that a fallback has in place of the sink, ascending.
+    #[must_use]
+    pub fn diverted_rows(&self) -> &[usize] {
+        &self.diverted
+    }
+
     /// What became of one row.
     #[must_use]
     pub fn outcome(&self, row: usize) -> RowOutcome<'_> {
@@ -99,6 +130,8 @@ impl Receipt {
             RowOutcome::Quarantined(reason)
         } else if let Some(reason) = reason_of(&self.rejected, row) {
             RowOutcome::Rejected(reason)
+        } else if self.diverted.binary_search(&row).is_ok() {
+            RowOutcome::Diverted
         } else {
             RowOutcome::Delivered
         }

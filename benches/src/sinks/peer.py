@@ -1,0 +1,70 @@
+"""A peer of the tracker: the tracker that it comes from, in plain CPython.
+
+A dict of keys, each with alpha, beta, a cached mean and the history of its means. An update takes
+the lock, adds its weight, computes the mean and appends to the history, which is bounded here so
+that memory does not decide; a batch updates one by one.
+
+Arguments: keys, updates per batch, seconds. Prints a line of JSON.
+"""
+
+import json
+import random
+import sys
+import threading
+import time
+from collections import deque
+
+
+class Trust:
+    __slots__ = ("alpha", "beta", "mean", "history")
+
+    def __init__(self):
+        self.alpha = 1.0
+        self.beta = 1.0
+        self.mean = 0.5
+        self.history = deque(maxlen=10)
+
+
+class TrustTracker:
+    def __init__(self):
+        self.lock = threading.RLock()
+        self.keys = {}
+
+    def update(self, key, success, weight=1.0):
+        with self.lock:
+            trust = self.keys.get(key)
+            if trust is None:
+                trust = self.keys[key] = Trust()
+            if success:
+                trust.alpha += weight
+            else:
+                trust.beta += weight
+            trust.mean = trust.alpha / (trust.alpha + trust.beta)
+            trust.history.append((time.time(), trust.mean))
+
+    def batch_update(self, updates):
+        for key, success, weight in updates:
+            self.update(key, success, weight)
+
+
+def run(keys, batch, seconds):
+    draw = random.Random(keys)
+    names = [f"rule-{key:07}" for key in range(keys)]
+    tracker = TrustTracker()
+    tracker.batch_update((name, True, 0.0) for name in names)
+    # Made beforehand: only the tracker is timed.
+    stream = [(names[draw.randrange(keys)], number % 4 != 0, 1.0) for number in range(1 << 20)]
+    number = 0
+    started = time.perf_counter()
+    while time.perf_counter() - started < seconds:
+        first = number % len(stream)
+        updates = stream[first : first + batch]
+        tracker.batch_update(updates)
+        number += len(updates)
+    elapsed = time.perf_counter() - started
+    strength = sum(trust.alpha + trust.beta for trust in tracker.keys.values())
+    print(json.dumps({"updates": number, "seconds": elapsed, "evidence": strength - 2.0 * keys}))
+
+
+if __name__ == "__main__":
+    run(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))

@@ -1,0 +1,287 @@
+//! Files of lines that are only ever appended to, with names that cannot collide and a cap.
+//!
+//! A file is named `<stem>-<microseconds>-<number>.ndjson` and made by `create_new`, so none ever
+//! replaces another. Each run begins its own file at its first line: what a crash tore is never
+//! continued. Lines count once they are on the disk (`fdatasync`, and the directory for a new
+//! file); an append that fails leaves the file as it was, as far as the disk allows.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use record::Timestamp;
+
+use crate::{ErrorKind, WriteError};
+
+/// The most that files of one stem may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// A file that would grow beyond is followed by the next.
+    pub(super) file_bytes_max: u64,
+    /// Of all files together.
+    pub(super) bytes_max: u64,
+    /// Lines in all files together.
+    pub(super) rows_max: u64,
+}
+
+/// Why lines were not appended; nothing of them counts.
+#[derive(Debug)]
+pub(super) enum AppendError {
+    /// The cap is reached; the message says which.
+    Full(String),
+    /// The disk refused.
+    Failed(WriteError),
+}
+
+/// The files of one stem, held by this process alone.
+#[derive(Debug)]
+pub(super) struct AppendFiles {
+    directory: PathBuf,
+    stem: String,
+    limits: Limits,
+    /// Held until it is closed.
+    _lock: File,
+    /// All files of the stem, in the order of their names; the open one is the last.
+    known: Vec<Known>,
+    open: Option<File>,
+}
+
+#[derive(Debug)]
+struct Known {
+    path: PathBuf,
+    bytes: u64,
+    rows: u64,
+}
+
+impl AppendFiles {
+    /// Opens the directory, shuts out other processes, and shows every line that is there.
+    pub(super) fn open(
+        directory: &Path,
+        stem: &str,
+        limits: Limits,
+        mut on_line: impl FnMut(&[u8]),
+    ) -> Result<Self, WriteError> {
+        let failed = |path: &Path, error: &io::Error| failure("cannot open", path, error);
+        fs::create_dir_all(directory).map_err(|error| failed(directory, &error))?;
+        let lock = lock(&directory.join(format!("{stem}.lock")))?;
+        let mut known = Vec::new();
+        for path in paths(directory, stem).map_err(|error| failed(directory, &error))? {
+            let (bytes, rows) = scan(&path, &mut on_line).map_err(|error| failed(&path, &error))?;
+            known.push(Known { path, bytes, rows });
+        }
+        Ok(Self {
+            directory: directory.to_owned(),
+            stem: stem.to_owned(),
+            limits,
+            _lock: lock,
+            known,
+            open: None,
+        })
+    }
+
+    /// Appends whole lines; they are on the disk when it returns.
+    pub(super) fn append(&mut self, lines: &[u8], rows: u64) -> Result<(), AppendError> {
+        if rows == 0 {
+            return Ok(());
+        }
+        let added = lines.len() as u64;
+        if self.full(added, rows).is_some() {
+            // Somebody may have replayed files and taken them away.
+            let open = self.open.is_some();
+            let last = self.known.len().saturating_sub(1);
+            let mut index = 0;
+            self.known.retain(|known| {
+                let is_open = open && index == last;
+                index += 1;
+                is_open || known.path.exists()
+            });
+            if let Some(message) = self.full(added, rows) {
+                return Err(AppendError::Full(message));
+            }
+        }
+        let is_grown = self.known.last().is_some_and(|known| {
+            known.rows > 0 && known.bytes.saturating_add(added) > self.limits.file_bytes_max
+        });
+        let gone = self.known.last().is_some_and(|known| !known.path.exists());
+        if is_grown || gone {
+            self.open = None;
+        }
+        self.append_to_open(lines, rows)
+            .map_err(AppendError::Failed)
+    }
+
+    fn append_to_open(&mut self, lines: &[u8], rows: u64) -> Result<(), WriteError> {
+        let mut file = match self.open.take() {
+            Some(file) => file,
+            None => self.create()?,
+        };
+        let Some(known) = self.known.last_mut() else {
+            return Err(WriteError::new(ErrorKind::Fatal, "there is no file open"));
+        };
+        match file.write_all(lines).and_then(|()| file.sync_data()) {
+            Ok(()) => {
+                known.bytes += lines.len() as u64;
+                known.rows += rows;
+                self.open = Some(file);
+                Ok(())
+            }
+            Err(error) => {
+                // What was written in part must not be read. The next append begins a new file.
+                let undone = file.set_len(known.bytes).and_then(|()| file.sync_data());
+                if let Err(undone) = undone {
+                    let path = known.path.display();
+                    tracing::warn!(%path, %undone, "a failed append could not be undone");
+                }
+                Err(failure("cannot append to", &known.path, &error))
+            }
+        }
+    }
+
+    fn create(&mut self) -> Result<File, WriteError> {
+        let mut stamp = Timestamp::from_system(SystemTime::now()).micros().max(0);
+        if let Some(latest) = self.known.last().and_then(|known| self.stamp_of(known)) {
+            // Names tell the order also when the clock was set back.
+            stamp = stamp.max(latest + 1);
+        }
+        for number in 0..1000 {
+            let name = format!("{}-{stamp:016}-{number:03}.ndjson", self.stem);
+            let path = self.directory.join(name);
+            let made = OpenOptions::new().append(true).create_new(true).open(&path);
+            match made {
+                Ok(file) => {
+                    sync_directory(&self.directory)
+                        .map_err(|error| failure("cannot sync", &self.directory, &error))?;
+                    self.known.push(Known {
+                        path,
+                        bytes: 0,
+                        rows: 0,
+                    });
+                    return Ok(file);
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(failure("cannot create", &path, &error)),
+            }
+        }
+        Err(WriteError::new(
+            ErrorKind::Transient,
+            format!("no name is free for a file in {}", self.directory.display()),
+        ))
+    }
+
+    fn stamp_of(&self, known: &Known) -> Option<i64> {
+        let name = known.path.file_name()?.to_str()?;
+        let rest = name.strip_prefix(self.stem.as_str())?.strip_prefix('-')?;
+        rest.split('-').next()?.parse().ok()
+    }
+
+    fn full(&self, bytes: u64, rows: u64) -> Option<String> {
+        let Limits {
+            bytes_max,
+            rows_max,
+            ..
+        } = self.limits;
+        let place = format_args!("{}/{}-*.ndjson", self.directory.display(), self.stem);
+        if self.bytes().saturating_add(bytes) > bytes_max {
+            return Some(format!(
+                "{place} may take {bytes_max} bytes and holds {}",
+                self.bytes()
+            ));
+        }
+        (self.rows().saturating_add(rows) > rows_max)
+            .then(|| format!("{place} may take {rows_max} rows and holds {}", self.rows()))
+    }
+
+    /// Bytes in all files.
+    pub(super) fn bytes(&self) -> u64 {
+        self.known.iter().map(|known| known.bytes).sum()
+    }
+
+    /// Lines in all files.
+    pub(super) fn rows(&self) -> u64 {
+        self.known.iter().map(|known| known.rows).sum()
+    }
+}
+
+/// The files of a stem, oldest first.
+pub(super) fn paths(directory: &Path, stem: &str) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        if name.is_some_and(|name| is_of(name, stem)) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn is_of(name: &str, stem: &str) -> bool {
+    let stamp = name
+        .strip_prefix(stem)
+        .and_then(|rest| rest.strip_prefix('-')?.strip_suffix(".ndjson"));
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    stamp
+        .and_then(|stamp| stamp.split_once('-'))
+        .is_some_and(|(micros, number)| is_number(micros) && is_number(number))
+}
+
+fn scan(path: &Path, on_line: &mut impl FnMut(&[u8])) -> io::Result<(u64, u64)> {
+    let mut lines = BufReader::new(File::open(path)?);
+    let (mut line, mut bytes, mut rows) = (Vec::new(), 0, 0);
+    loop {
+        line.clear();
+        let read = lines.read_until(b'\n', &mut line)?;
+        if read == 0 {
+            return Ok((bytes, rows));
+        }
+        bytes += read as u64;
+        if line.ends_with(b"\n") {
+            rows += 1;
+            on_line(&line);
+        }
+    }
+}
+
+/// Locks a file for this process, or says who is in the way.
+pub(super) fn lock(path: &Path) -> Result<File, WriteError> {
+    let mut options = OpenOptions::new();
+    let file = options
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+        .map_err(|error| failure("cannot open", path, &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(WriteError::new(
+            ErrorKind::Fatal,
+            format!(
+                "{} is locked: another writer uses the files beside it; give each its own",
+                path.display()
+            ),
+        )),
+        Err(TryLockError::Error(error)) => Err(failure("cannot lock", path, &error)),
+    }
+}
+
+/// Makes new and renamed files of a directory survive a power cut.
+pub(super) fn sync_directory(directory: &Path) -> io::Result<()> {
+    if cfg!(unix) {
+        File::open(directory)?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// An error of the file system: transient, but for what no waiting cures.
+pub(super) fn failure(what: &str, path: &Path, error: &io::Error) -> WriteError {
+    let kind = match error.kind() {
+        io::ErrorKind::PermissionDenied
+        | io::ErrorKind::NotADirectory
+        | io::ErrorKind::IsADirectory
+        | io::ErrorKind::InvalidFilename => ErrorKind::Fatal,
+        _ => ErrorKind::Transient,
+    };
+    WriteError::new(kind, format!("{what} {}: {error}", path.display()))
+}

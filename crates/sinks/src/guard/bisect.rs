@@ -1,0 +1,347 @@
+//! Finds the bad rows of a batch, so that each costs only itself.
+//!
+//! When the writer inside refuses a batch with [`ErrorKind::Data`], the row that it names is taken
+//! out, or else the batch is halved, the earlier half first, until single rows are refused. Those
+//! are `rejected` in the receipt, with the sink's reason. So no row is written before an earlier
+//! one of its scope, and `b` bad rows of `n` take at most `1 + 2·b·⌈log₂ n⌉` calls (`1 + 2·b` where
+//! the sink names them). Malformed entries never reach the writer inside.
+//!
+//! When another error comes between, what is settled so far is remembered for this batch, and its
+//! next attempt goes on from there. Only data errors are treated so: a lost connection says nothing
+//! about rows.
+
+use std::ops::Range;
+
+use parking_lot::Mutex;
+
+use super::quarantine::{Kept, QuarantineFiles};
+use super::{BatchKey, Remembered, ScopeNames, Selection, at_row_of};
+use crate::writer::forward_to_inner;
+use crate::{
+    Batch, BatchWriter, ErrorKind, OpenScope, Receipt, Refused, Row, ScopeIndex, ScopeName,
+    WriteError,
+};
+
+/// How many rows in a row may be refused by default.
+const REJECTS_IN_A_ROW_MAX: usize = 1_000;
+
+/// Splits what the writer inside refuses for its data, and rejects the bad rows alone.
+///
+/// A sink that refuses everything, because its table is another one now, must not drain the whole
+/// stream into a quarantine: after [`rejects_in_a_row_max`](Self::rejects_in_a_row_max) rows
+/// without one that was taken between, the write fails with [`ErrorKind::Fatal`]. The row over the
+/// cap is not rejected; it is tried again with the next attempt, and all goes on once it is taken.
+/// A batch of which every row is refused is rejected as a whole until then, in `2n - 1` calls.
+///
+/// ```
+/// use sinks::{Batch, BatchWriter, Bisect, ErrorKind, FnWriter, Receipt, WriteError};
+/// # use sinks::{BatchId, Entry, ScopeIndex};
+/// # use record::{Position, Record, Timestamp, Value};
+/// # let row = |position| Entry {
+/// #     scope: ScopeIndex(0),
+/// #     position: Position::new(position),
+/// #     arrival: std::time::Instant::now(),
+/// #     content: Record::new("s", "t", Value::I64(position as i64), Timestamp::default())
+/// #         .map_err(|_| unreachable!()),
+/// # };
+/// # let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+/// # runtime.block_on(async {
+/// let picky = FnWriter::new("picky", |batch: &Batch| {
+///     if batch.rows().iter().any(|row| row.position.number() == 3) {
+///         return Err(WriteError::new(ErrorKind::Data, "3 is too much"));
+///     }
+///     Ok(Receipt::delivered_all(batch.len()))
+/// });
+/// let batch = Batch::new(BatchId(1), (1..=4).map(row).collect::<Vec<_>>());
+/// let receipt = Bisect::new(picky).write(&batch).await?;
+/// assert_eq!(receipt.delivered(), 3);
+/// assert_eq!(receipt.rejected()[0].reason, "3 is too much");
+/// # Ok::<(), WriteError>(()) }).expect("written");
+/// ```
+#[derive(Debug)]
+pub struct Bisect<W> {
+    inner: W,
+    quarantine: Option<QuarantineFiles>,
+    names: ScopeNames,
+    rejects_in_a_row_max: usize,
+    /// Rows refused since the last one that was taken.
+    rejects_in_a_row: Mutex<usize>,
+    unsettled: Remembered<Progress>,
+}
+
+/// How far a batch is.
+#[derive(Debug)]
+struct Progress {
+    /// Ranges of the rows that are no malformed entries, still to be written; the next is the last.
+    todo: Vec<Range<usize>>,
+    repeated: usize,
+    quarantined: Vec<Refused>,
+    rejected: Vec<Refused>,
+    diverted: Vec<usize>,
+    /// Of `rejected`, those that are in the quarantine of this layer.
+    kept: usize,
+}
+
+impl<W: BatchWriter> Bisect<W> {
+    /// Around `inner`; 1,000 rows in a row may be refused.
+    pub fn new(inner: W) -> Self {
+        Self {
+            inner,
+            quarantine: None,
+            names: ScopeNames::default(),
+            rejects_in_a_row_max: REJECTS_IN_A_ROW_MAX,
+            rejects_in_a_row: Mutex::new(0),
+            unsettled: Remembered::new(),
+        }
+    }
+
+    /// The same, and a refused row is kept in these files before any later row is written. Needed
+    /// around a sink with a ledger of its own, whose watermark passes the refused row: after a
+    /// crash nobody would offer it again. The receipt then says `quarantined`.
+    #[must_use]
+    pub fn with_quarantine(self, files: QuarantineFiles) -> Self {
+        Self {
+            quarantine: Some(files),
+            ..self
+        }
+    }
+
+    /// How many rows may be refused with none taken between, over all batches; at least 1.
+    #[must_use]
+    pub fn rejects_in_a_row_max(self, rows: usize) -> Self {
+        Self {
+            rejects_in_a_row_max: rows.max(1),
+            ..self
+        }
+    }
+
+    /// Keeps what was rejected and is not kept yet, where there is a quarantine.
+    async fn keep(&self, batch: &Batch<W::Row>, key: BatchKey) -> Result<(), WriteError> {
+        let Some(files) = &self.quarantine else {
+            return Ok(());
+        };
+        let unkept = self.unsettled.with(key, |progress| {
+            (progress.kept < progress.rejected.len()).then(|| progress.rejected.clone())
+        });
+        let Some(rejected) = unkept.flatten() else {
+            return Ok(());
+        };
+        let names = |index| self.names.name_of(index);
+        // What is there already is not written twice. Where there is no room rows stay rejected.
+        let is_kept = matches!(files.keep(batch, &rejected, names).await?, Kept::All);
+        self.unsettled.with(key, |progress| {
+            if is_kept {
+                let kept = std::mem::take(&mut progress.rejected);
+                progress.quarantined.extend(kept);
+                progress.quarantined.sort_by_key(|refused| refused.row);
+            }
+            progress.kept = progress.rejected.len();
+        });
+        Ok(())
+    }
+
+    /// A refused range of one row, or one that the sink named: whether it may be rejected.
+    fn count_reject(&self, error: &WriteError) -> Result<(), WriteError> {
+        let mut count = self.rejects_in_a_row.lock();
+        if *count >= self.rejects_in_a_row_max {
+            return Err(WriteError::new(
+                ErrorKind::Fatal,
+                format!(
+                    "{count} rows in a row were refused, the last because: {error}; no more are \
+                     taken for bad rows"
+                ),
+            ));
+        }
+        *count += 1;
+        Ok(())
+    }
+}
+
+impl<W: BatchWriter> Bisect<W>
+where
+    W::Row: Clone,
+{
+    async fn finish(&self, batch: &Batch<W::Row>, key: BatchKey) -> Result<Receipt, WriteError> {
+        self.go_on(batch, key).await?;
+        match self.unsettled.take(key) {
+            Some(progress) => Ok(progress.into_receipt(batch.len())),
+            None => Err(WriteError::new(
+                ErrorKind::Transient,
+                format!("batch {} was written by two callers at once", batch.id()),
+            )),
+        }
+    }
+
+    /// Writes what is left. The range under way stays in `todo` until its outcome is known, so
+    /// that a future that is dropped, or fails, leaves it there.
+    async fn go_on(&self, batch: &Batch<W::Row>, key: BatchKey) -> Result<(), WriteError> {
+        let selection = Selection::of(batch, |_, row| row.content.is_ok());
+        loop {
+            self.keep(batch, key).await?;
+            let next = self
+                .unsettled
+                .with(key, |progress| progress.todo.last().cloned());
+            let Some(range) = next.flatten() else {
+                return Ok(());
+            };
+            let part = selection.batch.slice(range.clone());
+            match self.inner.write(&part).await {
+                Ok(receipt) => {
+                    self.took(&receipt);
+                    self.unsettled.with(key, |progress| {
+                        progress.settle(&receipt, |row| selection.row(range.start + row));
+                    });
+                }
+                Err(error) if error.kind() == ErrorKind::Data => {
+                    let split = self.unsettled.with(key, |progress| {
+                        self.refused(progress, &range, &error, |row| selection.row(row))
+                    });
+                    split.unwrap_or(Ok(()))?;
+                }
+                Err(error) => return Err(at_row_of(error, |row| selection.row(range.start + row))),
+            }
+        }
+    }
+
+    fn took(&self, receipt: &Receipt) {
+        if receipt.delivered() + receipt.diverted() > 0 {
+            *self.rejects_in_a_row.lock() = 0;
+        }
+    }
+
+    /// Splits the last range of `todo`, which the sink refused.
+    fn refused(
+        &self,
+        progress: &mut Progress,
+        range: &Range<usize>,
+        error: &WriteError,
+        row_of: impl Fn(usize) -> usize,
+    ) -> Result<(), WriteError> {
+        let named = error.row().map(|row| range.start.saturating_add(row));
+        let named = named.filter(|row| range.contains(row));
+        let bad = named.or((range.len() == 1).then_some(range.start));
+        if bad.is_some() {
+            self.count_reject(error)?;
+        }
+        progress.todo.pop();
+        let rest = match bad {
+            Some(bad) => {
+                progress.reject(row_of(bad), error.to_string());
+                [bad + 1..range.end, range.start..bad]
+            }
+            None => {
+                let middle = range.start + range.len() / 2;
+                [middle..range.end, range.start..middle]
+            }
+        };
+        let rest = rest.into_iter().filter(|part| !part.is_empty());
+        progress.todo.extend(rest);
+        Ok(())
+    }
+}
+
+impl Progress {
+    /// Nothing is written of the batch, in which so many rows are `sound`.
+    fn begin<R: Row>(batch: &Batch<R>, sound: usize) -> Self {
+        let malformed = batch.rows().iter().enumerate().filter_map(|(row, entry)| {
+            let reason = entry.content.as_ref().err()?.reason().to_owned();
+            Some(Refused { row, reason })
+        });
+        let mut todo = Vec::new();
+        todo.extend((sound > 0).then_some(0..sound));
+        Self {
+            todo,
+            repeated: 0,
+            quarantined: Vec::new(),
+            rejected: malformed.collect(),
+            diverted: Vec::new(),
+            kept: 0,
+        }
+    }
+
+    fn reject(&mut self, row: usize, reason: String) {
+        let at = self.rejected.partition_point(|refused| refused.row < row);
+        self.rejected.insert(at, Refused { row, reason });
+    }
+
+    /// The last range of `todo` is written.
+    fn settle(&mut self, receipt: &Receipt, row_of: impl Fn(usize) -> usize) {
+        self.todo.pop();
+        self.repeated += receipt.repeated();
+        let moved = |refused: &Refused| Refused {
+            row: row_of(refused.row),
+            reason: refused.reason.clone(),
+        };
+        self.quarantined
+            .extend(receipt.quarantined().iter().map(moved));
+        self.quarantined.sort_by_key(|refused| refused.row);
+        for refused in receipt.rejected() {
+            self.reject(row_of(refused.row), refused.reason.clone());
+        }
+        self.diverted
+            .extend(receipt.diverted_rows().iter().map(|row| row_of(*row)));
+        self.diverted.sort_unstable();
+    }
+
+    fn into_receipt(self, rows: usize) -> Receipt {
+        Receipt::new(rows, self.repeated, self.quarantined)
+            .with_rejected(self.rejected)
+            .with_diverted(self.diverted)
+    }
+}
+
+impl<W: BatchWriter> BatchWriter for Bisect<W>
+where
+    W::Row: Row + Clone,
+{
+    type Row = W::Row;
+
+    forward_to_inner!(name, guarantee, ready, close);
+
+    async fn open_scope(
+        &self,
+        index: ScopeIndex,
+        name: &ScopeName,
+    ) -> Result<OpenScope, WriteError> {
+        let opened = self.inner.open_scope(index, name).await?;
+        self.names.open(index, name);
+        Ok(opened)
+    }
+
+    async fn scopes(&self, prefix: &str) -> Result<Vec<(ScopeName, record::Position)>, WriteError> {
+        self.inner.scopes(prefix).await
+    }
+
+    async fn rename_scope(&self, from: &ScopeName, to: &ScopeName) -> Result<(), WriteError> {
+        self.inner.rename_scope(from, to).await?;
+        self.names.rename(from, to);
+        Ok(())
+    }
+
+    async fn write(&self, batch: &Batch<W::Row>) -> Result<Receipt, WriteError> {
+        if let Some(key) = self.unsettled.key_of(batch) {
+            return self.finish(batch, key).await;
+        }
+        let malformed = batch.rows().iter().filter(|row| row.content.is_err());
+        let sound = batch.len() - malformed.count();
+        let mut progress = Progress::begin(batch, sound);
+        if sound == batch.len() {
+            match self.inner.write(batch).await {
+                Ok(receipt) => {
+                    self.took(&receipt);
+                    if self.quarantine.is_none() || receipt.rejected().is_empty() {
+                        return Ok(receipt);
+                    }
+                    progress.settle(&receipt, |row| row);
+                }
+                Err(error) if error.kind() == ErrorKind::Data => {
+                    self.refused(&mut progress, &(0..sound), &error, |row| row)?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let key = BatchKey::of(batch);
+        self.unsettled.put(key, progress);
+        self.finish(batch, key).await
+    }
+}

@@ -1,0 +1,388 @@
+//! Several sinks for the same rows, none of which waits for another.
+//!
+//! Each [`Target`] has its own task, its own progress and its own bounded backlog of batches, which
+//! share their rows with all others. A target that fails is tried again with backoff, one batch at
+//! a time and in order, while the others go on. When its backlog is full, [`WhenBehind`] says what
+//! happens. A sink with a ledger of its own, or a [`Ledger`](crate::Ledger) around it, makes each
+//! target skip what it has; without one a target that was ahead gets rows twice after a restart.
+//!
+//! A backlog is in memory. What stands in it when the process dies is offered again only by sources
+//! that can be read again from the least watermark; [`FanOut::close`](BatchWriter::close) drains.
+
+mod target;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use record::{Position, Record};
+use tokio::task::JoinHandle;
+
+use crate::{
+    Batch, BatchWriter, BoxWriter, ErrorKind, Guarantee, OpenScope, Receipt, Refused, RetryPolicy,
+    Row, RowOutcome, ScopeIndex, ScopeName, WriteError,
+};
+pub use target::TargetStats;
+use target::{Line, Standing, Waiting};
+
+/// What happens to a batch when a target has no room left for it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum WhenBehind<R = Record> {
+    /// The fan-out waits for the target: nothing is lost, and all targets are as slow as it.
+    Wait,
+    /// This target does not get the batch, which is counted in [`TargetStats::rows_dropped`].
+    Drop,
+    /// The batch goes to this writer in place of the target; see
+    /// [`TargetStats::rows_diverted`].
+    Divert(BoxWriter<R>),
+}
+
+/// One sink of a [`FanOut`].
+#[derive(Clone, Debug)]
+pub struct Target<R = Record> {
+    writer: BoxWriter<R>,
+    when_behind: WhenBehind<R>,
+    backlog_max: usize,
+    retry: RetryPolicy,
+}
+
+impl<R: Row> Target<R> {
+    /// A sink, and what happens when 64 batches wait for it. It is tried again after bounds of
+    /// 100 ms to 10 s, without end.
+    pub fn new(writer: impl BatchWriter<Row = R>, when_behind: WhenBehind<R>) -> Self {
+        let retry = RetryPolicy::new(Duration::from_millis(100), Duration::from_secs(10), None);
+        Self {
+            writer: BoxWriter::new(writer),
+            when_behind,
+            backlog_max: 64,
+            retry,
+        }
+    }
+
+    /// The most batches that may wait for it, that under way included; at least 1.
+    #[must_use]
+    pub fn backlog_max(self, batches: usize) -> Self {
+        Self {
+            backlog_max: batches.max(1),
+            ..self
+        }
+    }
+
+    /// The delays between attempts; it is always tried without end.
+    #[must_use]
+    pub fn retry(self, retry: RetryPolicy) -> Self {
+        Self {
+            retry: retry.unlimited(),
+            ..self
+        }
+    }
+}
+
+/// Writes each batch to several sinks.
+///
+/// # What a receipt says
+/// `write` returns once each target has settled the batch, or is behind (its last attempt failed,
+/// or older batches wait for it) and has the batch in its backlog, and at least one has settled it.
+/// The receipt speaks of those that settled it: a row is delivered when one of them delivered it
+/// and none refused it; otherwise it is what the first of them says that has it not. What becomes
+/// of it at the others, [`stats`](Self::stats) says per target. When no target has settled the
+/// batch and all that have it fail, the write fails with their error; offered again, the batch is
+/// recognised and stands in no backlog twice.
+///
+/// # Data errors
+/// A batch that a target refuses for its data is dropped there, counted, and named in its last
+/// error: put [`Bisect`](crate::Bisect) around targets that refuse rows.
+///
+/// ```
+/// use sinks::{FanOut, MemoryWriter, Target, WhenBehind};
+/// let fan_out = FanOut::new(vec![
+///     Target::new(MemoryWriter::new(), WhenBehind::Wait),
+///     Target::new(MemoryWriter::new(), WhenBehind::Drop).backlog_max(16),
+/// ]);
+/// assert_eq!(fan_out.stats().len(), 2);
+/// ```
+#[derive(Debug)]
+pub struct FanOut<R = Record> {
+    lines: Vec<Arc<Line<R>>>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+    drain_max: Duration,
+    patience: Duration,
+}
+
+impl<R: Row> FanOut<R> {
+    /// Writes to all of these. Their tasks begin with the first use, inside a runtime.
+    #[must_use]
+    pub fn new(targets: Vec<Target<R>>) -> Self {
+        Self {
+            lines: targets
+                .into_iter()
+                .map(|target| Arc::new(Line::new(target)))
+                .collect(),
+            tasks: Mutex::default(),
+            drain_max: Duration::from_secs(10),
+            patience: Duration::from_secs(1),
+        }
+    }
+
+    /// How long `close` waits for backlogs to empty; 10 s by default.
+    #[must_use]
+    pub fn drain_max(mut self, drain_max: Duration) -> Self {
+        self.drain_max = drain_max;
+        self
+    }
+
+    /// How long a batch may be under way before its target counts as behind; 1 s by default. A
+    /// target that hangs costs the others that much once, and then nothing.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// How each target stands, in the order in which they were given.
+    #[must_use]
+    pub fn stats(&self) -> Vec<TargetStats> {
+        self.lines.iter().map(|line| line.stats()).collect()
+    }
+
+    fn start(&self) {
+        let mut tasks = self.tasks.lock();
+        if tasks.is_empty() {
+            tasks.extend(
+                self.lines
+                    .iter()
+                    .map(|line| tokio::spawn(Arc::clone(line).run())),
+            );
+        }
+    }
+
+    /// Waits until the batch stands as a receipt has to say it.
+    async fn settled(&self, batch: &Batch<R>) -> Result<Receipt, WriteError> {
+        let mut changes: Vec<_> = self.lines.iter().map(|line| line.changes()).collect();
+        let mut patience = Box::pin(tokio::time::sleep(self.patience));
+        let mut waiting = Waiting::Patiently;
+        loop {
+            for change in &mut changes {
+                change.borrow_and_update();
+            }
+            let standings = self.lines.iter().map(|line| line.standing(batch, waiting));
+            let standings: Vec<Standing> = standings.collect();
+            if let Some(answer) = answer_of(batch.len(), &standings) {
+                return answer;
+            }
+            let changed = changes.iter_mut().map(|change| Box::pin(change.changed()));
+            let changed = futures_util::future::select_all(changed);
+            match waiting {
+                Waiting::Patiently => tokio::select! {
+                    _ = changed => {}
+                    () = &mut patience => waiting = Waiting::ForTheFirst,
+                },
+                Waiting::ForTheFirst => drop(changed.await),
+            }
+        }
+    }
+}
+
+/// What the standings of all targets say together, or nothing while one may settle it yet.
+fn answer_of(rows: usize, standings: &[Standing]) -> Option<Result<Receipt, WriteError>> {
+    if standings
+        .iter()
+        .any(|standing| matches!(standing, Standing::UnderWay))
+    {
+        return None;
+    }
+    let settled: Vec<&Receipt> = standings
+        .iter()
+        .filter_map(|standing| match standing {
+            Standing::Settled(receipt) => Some(receipt),
+            _ => None,
+        })
+        .collect();
+    if !settled.is_empty() {
+        return Some(Ok(merged(rows, &settled)));
+    }
+    let mut worst: Option<&WriteError> = None;
+    for standing in standings {
+        match standing {
+            Standing::Failing(error) | Standing::Dropped(error) => {
+                let is_transient = error.kind() == ErrorKind::Transient;
+                worst = if worst.is_none() || is_transient {
+                    Some(error)
+                } else {
+                    worst
+                };
+            }
+            // Its turn comes, and nobody else has the batch.
+            Standing::Waiting | Standing::UnderWay | Standing::Settled(_) => return None,
+        }
+    }
+    let is_dropped = |standing: &Standing| matches!(standing, Standing::Dropped(_));
+    let what = match standings.iter().all(is_dropped) {
+        true => "no target took the batch",
+        false => "no target has the batch yet",
+    };
+    worst.map(|error| Err(WriteError::new(error.kind(), format!("{what}: {error}"))))
+}
+
+fn merged(rows: usize, receipts: &[&Receipt]) -> Receipt {
+    let (mut quarantined, mut rejected, mut diverted) = (Vec::new(), Vec::new(), Vec::new());
+    let repeated = receipts
+        .iter()
+        .map(|receipt| receipt.repeated())
+        .min()
+        .unwrap_or(0);
+    if receipts.iter().all(|receipt| receipt.delivered() == rows) {
+        return Receipt::new(rows, repeated, quarantined);
+    }
+    for row in 0..rows {
+        let outcomes = receipts.iter().map(|receipt| receipt.outcome(row));
+        let mut lacking = outcomes.filter(|outcome| *outcome != RowOutcome::Delivered);
+        match lacking.next() {
+            Some(RowOutcome::Quarantined(reason)) => quarantined.push(Refused {
+                row,
+                reason: reason.to_owned(),
+            }),
+            Some(RowOutcome::Rejected(reason)) => rejected.push(Refused {
+                row,
+                reason: reason.to_owned(),
+            }),
+            Some(RowOutcome::Diverted) => diverted.push(row),
+            _ => {}
+        }
+    }
+    Receipt::new(rows, repeated, quarantined)
+        .with_rejected(rejected)
+        .with_diverted(diverted)
+}
+
+impl<R: Row> BatchWriter for FanOut<R> {
+    type Row = R;
+
+    fn name(&self) -> &str {
+        "fan-out"
+    }
+
+    /// That of the weakest target.
+    fn guarantee(&self) -> Guarantee {
+        let exactly = |line: &Arc<Line<R>>| line.guarantee() == Guarantee::ExactlyOnce;
+        if !self.lines.is_empty() && self.lines.iter().all(exactly) {
+            Guarantee::ExactlyOnce
+        } else {
+            Guarantee::AtLeastOnce
+        }
+    }
+
+    /// Opens the scope at every target; the least watermark holds, and a target that is ahead skips
+    /// what it has. A target that cannot be reached and is not waited for (drop, divert) is opened
+    /// before its first write instead, and lacks what lies before that.
+    async fn open_scope(
+        &self,
+        index: ScopeIndex,
+        name: &ScopeName,
+    ) -> Result<OpenScope, WriteError> {
+        self.start();
+        let mut least: Option<OpenScope> = None;
+        let mut failed = None;
+        for line in &self.lines {
+            match line.open_scope(index, name).await {
+                Ok(opened) => {
+                    let is_less = least.is_none_or(|least| opened.watermark < least.watermark);
+                    least = if is_less { Some(opened) } else { least };
+                }
+                Err(error) if line.is_waited_for() => return Err(error),
+                Err(error) => failed = Some(error),
+            }
+        }
+        least.ok_or_else(|| {
+            failed.unwrap_or_else(|| WriteError::new(ErrorKind::Fatal, "there is no target"))
+        })
+    }
+
+    /// The scopes that any target knows, with the least watermark.
+    async fn scopes(&self, prefix: &str) -> Result<Vec<(ScopeName, Position)>, WriteError> {
+        let mut all: Vec<(ScopeName, Position, usize)> = Vec::new();
+        for line in &self.lines {
+            for (name, position) in line.writer().scopes(prefix).await? {
+                match all.iter_mut().find(|(known, _, _)| *known == name) {
+                    Some((_, known, count)) => {
+                        *known = position.min(*known);
+                        *count += 1;
+                    }
+                    None => all.push((name, position, 1)),
+                }
+            }
+        }
+        let least = all.into_iter().map(|(name, position, count)| {
+            let is_everywhere = count == self.lines.len();
+            (
+                name,
+                if is_everywhere {
+                    position
+                } else {
+                    Position::START
+                },
+            )
+        });
+        Ok(least.collect())
+    }
+
+    async fn rename_scope(&self, from: &ScopeName, to: &ScopeName) -> Result<(), WriteError> {
+        for line in &self.lines {
+            line.writer().rename_scope(from, to).await?;
+        }
+        Ok(())
+    }
+
+    /// Hands the batch to every target; see [`FanOut`] for when it returns.
+    ///
+    /// # Cancellation
+    /// Targets that have the batch write it all the same.
+    async fn write(&self, batch: &Batch<R>) -> Result<Receipt, WriteError> {
+        self.start();
+        if self.lines.is_empty() {
+            return Err(WriteError::new(ErrorKind::Fatal, "there is no target"));
+        }
+        let offers = self.lines.iter().map(|line| line.offer(batch));
+        for offered in futures_util::future::join_all(offers).await {
+            offered?;
+        }
+        self.settled(batch).await
+    }
+
+    /// Waits for the backlogs to empty, at most as long as [`drain_max`](FanOut::drain_max) says,
+    /// then closes every target. What is left is in the error, per target.
+    async fn close(&self) -> Result<(), WriteError> {
+        let drained = futures_util::future::join_all(self.lines.iter().map(|line| line.drained()));
+        let _ = tokio::time::timeout(self.drain_max, drained).await;
+        for task in self.tasks.lock().drain(..) {
+            task.abort();
+        }
+        let mut wrong = Vec::new();
+        for line in &self.lines {
+            let stats = line.stats();
+            if stats.rows_pending > 0 {
+                let why = stats.last_error.as_deref().unwrap_or("it is slow");
+                wrong.push(format!(
+                    "target `{}` lacks {} rows after {:?}: {why}",
+                    stats.name, stats.rows_pending, self.drain_max
+                ));
+            }
+            if let Err(error) = line.close().await {
+                wrong.push(format!("target `{}` cannot be closed: {error}", stats.name));
+            }
+        }
+        if wrong.is_empty() {
+            return Ok(());
+        }
+        Err(WriteError::new(ErrorKind::Transient, wrong.join("; ")))
+    }
+}
+
+impl<R> Drop for FanOut<R> {
+    fn drop(&mut self) {
+        for task in self.tasks.get_mut().drain(..) {
+            task.abort();
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! The connection: made lazily, with backoff, and dropped for good after anything unclear.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Cmd, FromRedisValue, Pipeline, RedisError, RedisResult};
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
+
+use super::classify::write_error;
+use super::{RedisOptions, script};
+use crate::{ErrorKind, WriteError, tls};
+
+const BACKOFF_MIN: Duration = Duration::from_millis(100);
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+/// How often the delay doubles at most: far more than it takes to reach the longest.
+const DOUBLINGS_MAX: u32 = 16;
+
+/// The names by which the server knows the scripts.
+#[derive(Debug)]
+pub(super) struct Scripts {
+    pub(super) read: String,
+    pub(super) advance: String,
+    pub(super) rename: String,
+}
+
+/// A connection; dropping it closes the socket at once.
+pub(super) struct Link {
+    connection: MultiplexedConnection,
+    driver: JoinHandle<()>,
+    pub(super) scripts: Scripts,
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+/// A connection without its scripts, which closes as well when it is dropped.
+struct Socket(Option<(MultiplexedConnection, JoinHandle<()>)>);
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if let Some((_, driver)) = &self.0 {
+            driver.abort();
+        }
+    }
+}
+
+impl Link {
+    /// Connects, logs in, and loads the scripts.
+    pub(super) async fn connect(options: &RedisOptions) -> Result<Self, WriteError> {
+        let within = options.connect_timeout;
+        let server = options.server_name();
+        tokio::time::timeout(within, Self::establish(options, &server))
+            .await
+            .unwrap_or_else(|_| {
+                let why = format!("cannot connect to {server}: no connection within {within:?}");
+                Err(WriteError::new(ErrorKind::Transient, why))
+            })
+    }
+
+    async fn establish(options: &RedisOptions, server: &str) -> Result<Self, WriteError> {
+        let lost = |error: &(dyn std::error::Error + 'static)| {
+            let kind = match tls::distrusts(error) {
+                true => ErrorKind::Fatal,
+                false => ErrorKind::Transient,
+            };
+            WriteError::new(kind, format!("cannot connect to {server}: {error}"))
+        };
+        let fatal = |why: String| {
+            WriteError::new(
+                ErrorKind::Fatal,
+                format!("cannot connect to {server}: {why}"),
+            )
+        };
+        // A host of six parts stands in brackets in a URL, and without them elsewhere.
+        let host = options.host.trim_start_matches('[').trim_end_matches(']');
+        let stream = TcpStream::connect((host, options.port)).await;
+        let stream = stream.map_err(|error| lost(&error))?;
+        stream.set_nodelay(true).map_err(|error| lost(&error))?;
+        let setup = AsyncConnectionConfig::new()
+            .set_connection_timeout(None)
+            .set_response_timeout(None);
+        let login = &options.login;
+        let refused = |error: RedisError| write_error("log in", server, &error);
+        let socket = match &options.tls {
+            None => {
+                let made = MultiplexedConnection::new_with_config(login, stream, setup).await;
+                let (connection, driver) = made.map_err(refused)?;
+                Socket(Some((connection, tokio::spawn(driver))))
+            }
+            Some(ca_file) => {
+                let config = tls::client_config(ca_file.as_deref()).map_err(fatal)?;
+                let name = ServerName::try_from(host.to_owned());
+                let name = name.map_err(|error| fatal(error.to_string()))?;
+                let connector = TlsConnector::from(Arc::new(config));
+                let stream = connector.connect(name, stream).await;
+                let stream = stream.map_err(|error| lost(&error))?;
+                let made = MultiplexedConnection::new_with_config(login, stream, setup).await;
+                let (connection, driver) = made.map_err(refused)?;
+                Socket(Some((connection, tokio::spawn(driver))))
+            }
+        };
+        Self::load(socket).await.map_err(refused)
+    }
+
+    async fn load(mut socket: Socket) -> RedisResult<Self> {
+        let mut names = Vec::with_capacity(3);
+        if let Some((connection, _)) = &mut socket.0 {
+            for code in [script::READ, script::ADVANCE, script::RENAME] {
+                let mut load = redis::cmd("SCRIPT");
+                load.arg("LOAD").arg(code);
+                names.push(load.query_async(connection).await?);
+            }
+        }
+        let unexpected = || RedisError::from((redis::ErrorKind::Client, "no connection"));
+        let [read, advance, rename] = names.try_into().map_err(|_| unexpected())?;
+        let (connection, driver) = socket.0.take().ok_or_else(unexpected)?;
+        Ok(Self {
+            connection,
+            driver,
+            scripts: Scripts {
+                read,
+                advance,
+                rename,
+            },
+        })
+    }
+
+    /// Runs a command within the time that an answer may take.
+    pub(super) async fn query<T: FromRedisValue>(
+        &mut self,
+        command: &Cmd,
+        within: Duration,
+    ) -> RedisResult<T> {
+        let answer = command.query_async(&mut self.connection);
+        tokio::time::timeout(within, answer)
+            .await
+            .unwrap_or_else(|_| Err(timed_out(within)))
+    }
+
+    /// Runs several commands one after the other, sent at once.
+    pub(super) async fn query_all<T: FromRedisValue>(
+        &mut self,
+        commands: &mut Pipeline,
+        within: Duration,
+    ) -> RedisResult<Vec<RedisResult<T>>> {
+        commands.ignore_errors();
+        let answers = commands.query_async(&mut self.connection);
+        tokio::time::timeout(within, answers)
+            .await
+            .unwrap_or_else(|_| Err(timed_out(within)))
+    }
+
+    /// The settings that decide what outlives a crash, as complaints about those that are wrong.
+    pub(super) async fn complaints(&mut self, within: Duration) -> RedisResult<Vec<String>> {
+        let mut complaints = Vec::new();
+        for (setting, wanted, otherwise) in SETTINGS {
+            let mut command = redis::cmd("CONFIG");
+            command.arg("GET").arg(setting);
+            let value: Vec<String> = match self.query(&command, within).await {
+                Ok(value) => value,
+                // Hosted servers hide their settings.
+                Err(error) if matches!(error.kind(), redis::ErrorKind::Server(_)) => {
+                    complaints.push(format!(
+                        "the settings of Redis cannot be read ({}), so that nobody knows whether \
+                         what it acknowledged outlives a crash",
+                        error.category()
+                    ));
+                    break;
+                }
+                Err(error) => return Err(error),
+            };
+            match value.get(1) {
+                Some(value) if value != wanted => {
+                    complaints.push(format!("Redis has `{setting} {value}`: {otherwise}"));
+                }
+                _ => {}
+            }
+        }
+        Ok(complaints)
+    }
+}
+
+/// Each setting, what it should be, and what follows when it is not.
+const SETTINGS: [(&str, &str, &str); 3] = [
+    (
+        "appendonly",
+        "yes",
+        "rows that were acknowledged are lost in a crash; set `appendonly yes`",
+    ),
+    (
+        "appendfsync",
+        "always",
+        "rows of the last second or more are lost in a power cut; set `appendfsync always`",
+    ),
+    (
+        "maxmemory-policy",
+        "noeviction",
+        "streams and ledger may be evicted when memory is short; set `maxmemory-policy noeviction`",
+    ),
+];
+
+fn timed_out(within: Duration) -> RedisError {
+    let why = format!("no answer within {within:?}");
+    std::io::Error::new(std::io::ErrorKind::TimedOut, why).into()
+}
+
+/// When to connect again.
+#[derive(Debug, Default)]
+pub(super) struct Backoff {
+    failures: u32,
+    wait: Option<(Instant, WriteError)>,
+}
+
+impl Backoff {
+    /// The last error, while it is too early to try again.
+    pub(super) fn check(&self) -> Result<(), WriteError> {
+        let Some((until, error)) = &self.wait else {
+            return Ok(());
+        };
+        match until.checked_duration_since(Instant::now()) {
+            Some(left) if !left.is_zero() => Err(error.clone().with_retry_after(left)),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn failed(&mut self, error: WriteError) -> WriteError {
+        let doubled = BACKOFF_MIN * 2_u32.pow(self.failures.min(DOUBLINGS_MAX));
+        self.failures = self.failures.saturating_add(1);
+        // Several writers do not come back at the same moment.
+        let delay = doubled
+            .min(BACKOFF_MAX)
+            .mul_f64(0.5 + fastrand::f64() / 2.0);
+        self.wait = Some((Instant::now() + delay, error.clone()));
+        error.with_retry_after(delay)
+    }
+
+    pub(super) fn succeeded(&mut self) {
+        *self = Self::default();
+    }
+}

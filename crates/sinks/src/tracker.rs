@@ -1,0 +1,284 @@
+//! Evidence into a tracker of trust.
+//!
+//! Each batch is added up by key and outcome before the tracker is called, once per batch. The
+//! tracker lives in memory, so there is no connection, nothing to retry, and nothing that outlives
+//! the process but its snapshots. A write whose outcome is unknown counts twice when it is
+//! repeated: the guarantee is at least once, unless the layer `Ledger` is around the writer. Rows
+//! that are no evidence are rejected one by one, and the others count.
+//!
+//! The calls are made on the caller's task: a [`Tracker`] that blocks belongs behind a thread.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use record::{Record, Value};
+use serde::Deserialize;
+use trust::{Outcome, TrustTracker, WEIGHT_MAX, Weights};
+
+use crate::{Batch, BatchWriter, Cell, ErrorKind, Receipt, Refused, Row, WriteError, row};
+
+/// One observation: how something ended, and how much that weighs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrustUpdate {
+    /// Whom it is about.
+    pub key: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// How much it weighs, from 0 to [`WEIGHT_MAX`].
+    pub weight: f64,
+}
+
+row! {
+    TrustUpdate => "trust_updates" {
+        "key": Text = |update| &update.key;
+        "success": Bool = |update| update.outcome == Outcome::Success;
+        "weight": F64 = |update| update.weight;
+    }
+}
+
+/// All observations of a batch with the same key and outcome, added up.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct AggregatedUpdate<'a> {
+    /// Whom they are about.
+    pub key: &'a str,
+    /// How they ended.
+    pub outcome: Outcome,
+    /// What they weigh together; finite and not negative.
+    pub weight: f64,
+}
+
+/// What keeps evidence per key: a [`TrustTracker`], or anything else.
+pub trait Tracker: Send + Sync + 'static {
+    /// Adds the updates, each for itself, and says which it refuses by their index, in order.
+    ///
+    /// # Errors
+    /// When none was added; the same can be offered again.
+    fn batch_update(&self, updates: &[AggregatedUpdate<'_>]) -> Result<Vec<Refused>, WriteError>;
+}
+
+impl Tracker for TrustTracker<String> {
+    fn batch_update(&self, updates: &[AggregatedUpdate<'_>]) -> Result<Vec<Refused>, WriteError> {
+        let is_weight = |update: &AggregatedUpdate<'_>| (0.0..=WEIGHT_MAX).contains(&update.weight);
+        let rows = updates.iter().enumerate();
+        let refused = rows.filter(|(_, update)| !is_weight(update));
+        let refused = refused.map(|(row, update)| Refused {
+            row,
+            reason: no_weight(update.key, update.weight),
+        });
+        let taken = updates.iter().filter(|update| is_weight(update));
+        let taken = taken.map(|one| (one.key, Weights::of(one.outcome, one.weight)));
+        match self.batch_add(taken) {
+            Ok(()) => Ok(refused.collect()),
+            Err(error) => Err(WriteError::new(ErrorKind::Data, error.to_string())),
+        }
+    }
+}
+
+impl<T: Tracker> Tracker for Arc<T> {
+    fn batch_update(&self, updates: &[AggregatedUpdate<'_>]) -> Result<Vec<Refused>, WriteError> {
+        self.as_ref().batch_update(updates)
+    }
+}
+
+/// A row that is evidence, or says why it is none.
+pub trait TrustRow: Row {
+    /// The key, how it ended, and how much that weighs.
+    ///
+    /// # Errors
+    /// The reason for which the row is rejected.
+    fn evidence(&self) -> Result<(Cow<'_, str>, Outcome, f64), String>;
+}
+
+impl TrustRow for TrustUpdate {
+    fn evidence(&self) -> Result<(Cow<'_, str>, Outcome, f64), String> {
+        Ok((Cow::Borrowed(&self.key), self.outcome, self.weight))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Evidence {
+    success: bool,
+    #[serde(default = "one")]
+    weight: f64,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+/// The key is `source/tag`; the value is a truth value, which weighs 1, or the JSON object
+/// `{"success":true,"weight":2.5}`, whose weight is 1 where it says none.
+impl TrustRow for Record {
+    fn evidence(&self) -> Result<(Cow<'_, str>, Outcome, f64), String> {
+        let (is_success, weight) = match &self.value {
+            Value::Bool(truth) => (*truth, 1.0),
+            Value::Json(text) => {
+                let evidence: Evidence = serde_json::from_str(text.as_str())
+                    .map_err(|error| format!("`value` is no evidence: {error}"))?;
+                (evidence.success, evidence.weight)
+            }
+            other => {
+                let cell = Cell::from(other);
+                return Err(format!(
+                    "`value` is {cell:?}, but must be true, false or {{\"success\":…,\"weight\":…}}"
+                ));
+            }
+        };
+        let key = format!("{}/{}", self.source.as_str(), self.tag.as_str());
+        Ok((Cow::Owned(key), Outcome::from(is_success), weight))
+    }
+}
+
+/// Writes evidence to a tracker.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Instant;
+/// use record::Position;
+/// use sinks::{Batch, BatchId, BatchWriter, Entry, ScopeIndex, TrackerWriter, TrustUpdate};
+/// use trust::{Outcome, TrustTracker};
+/// # let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+/// # runtime.block_on(async {
+/// let tracker = Arc::new(TrustTracker::<String>::new());
+/// let writer = TrackerWriter::new(Arc::clone(&tracker));
+/// let update = TrustUpdate { key: "rule 7".into(), outcome: Outcome::Success, weight: 2.0 };
+/// let entry = Entry {
+///     scope: ScopeIndex(0),
+///     position: Position::START,
+///     arrival: Instant::now(),
+///     content: Ok(update),
+/// };
+/// let receipt = writer.write(&Batch::new(BatchId(1), vec![entry])).await?;
+/// assert_eq!(receipt.delivered(), 1);
+/// assert_eq!(tracker.posterior("rule 7").mean(), 0.75);
+/// # Ok::<(), sinks::WriteError>(()) }).expect("written");
+/// ```
+pub struct TrackerWriter<T, R = TrustUpdate> {
+    tracker: T,
+    rows: PhantomData<fn(R)>,
+}
+
+impl<T: Tracker> TrackerWriter<T> {
+    /// Feeds this tracker with updates.
+    pub fn new(tracker: T) -> Self {
+        Self::of_rows(tracker)
+    }
+}
+
+impl<T: Tracker> TrackerWriter<T, Record> {
+    /// Feeds this tracker with records whose values are evidence.
+    pub fn of_records(tracker: T) -> Self {
+        Self::of_rows(tracker)
+    }
+}
+
+impl<T: Tracker, R: TrustRow> TrackerWriter<T, R> {
+    /// Feeds this tracker with rows of any kind.
+    pub fn of_rows(tracker: T) -> Self {
+        let rows = PhantomData;
+        Self { tracker, rows }
+    }
+
+    /// The tracker, to read from.
+    pub fn tracker(&self) -> &T {
+        &self.tracker
+    }
+}
+
+impl<T: Tracker, R: TrustRow> BatchWriter for TrackerWriter<T, R> {
+    type Row = R;
+
+    fn name(&self) -> &str {
+        "tracker"
+    }
+
+    async fn write(&self, batch: &Batch<R>) -> Result<Receipt, WriteError> {
+        let mut merged = Merged::of(batch);
+        let updates: Vec<_> = merged
+            .sums
+            .iter()
+            .map(|(key, outcome, weight)| AggregatedUpdate {
+                key,
+                outcome: *outcome,
+                weight: *weight,
+            })
+            .collect();
+        if !updates.is_empty() {
+            let refused = self.tracker.batch_update(&updates)?;
+            merged.reject(&refused);
+        }
+        merged.rejected.sort_by_key(|refused| refused.row);
+        Ok(Receipt::delivered_all(batch.len()).with_rejected(merged.rejected))
+    }
+}
+
+/// A batch added up, and which of its rows went where.
+struct Merged<'a> {
+    sums: Vec<(Cow<'a, str>, Outcome, f64)>,
+    /// For each row that counts, its index and that of its sum.
+    parts: Vec<(usize, usize)>,
+    rejected: Vec<Refused>,
+}
+
+impl<'a> Merged<'a> {
+    fn of<R: TrustRow>(batch: &'a Batch<R>) -> Self {
+        let mut merged = Self {
+            sums: Vec::new(),
+            parts: Vec::with_capacity(batch.len()),
+            rejected: Vec::new(),
+        };
+        let mut places = HashMap::<_, usize, foldhash::fast::RandomState>::default();
+        for (row, entry) in batch.rows().iter().enumerate() {
+            let evidence = match &entry.content {
+                Ok(content) => content.evidence(),
+                Err(malformed) => Err(malformed.reason().to_owned()),
+            };
+            // One bad weight must not spoil the sum that others are in.
+            let evidence = evidence.and_then(|(key, outcome, weight)| {
+                if weight.is_finite() && weight >= 0.0 {
+                    Ok((key, outcome, weight))
+                } else {
+                    Err(no_weight(&key, weight))
+                }
+            });
+            match evidence {
+                Ok((key, outcome, weight)) => {
+                    let next = merged.sums.len();
+                    let place = *places.entry((key.clone(), outcome)).or_insert(next);
+                    if place == next {
+                        merged.sums.push((key, outcome, 0.0));
+                    }
+                    merged.sums[place].2 += weight;
+                    merged.parts.push((row, place));
+                }
+                Err(reason) => merged.rejected.push(Refused { row, reason }),
+            }
+        }
+        merged
+    }
+
+    /// Rejects the rows of sums that the tracker refused.
+    fn reject(&mut self, refused: &[Refused]) {
+        for Refused { row: sum, reason } in refused {
+            let rows = self.parts.iter().filter(|(_, place)| place == sum);
+            self.rejected.extend(rows.map(|(row, _)| Refused {
+                row: *row,
+                reason: reason.clone(),
+            }));
+        }
+    }
+}
+
+fn no_weight(key: &str, weight: f64) -> String {
+    format!("key `{key}`: the weight {weight} is not from 0 to {WEIGHT_MAX:e}")
+}
+
+impl<T, R> std::fmt::Debug for TrackerWriter<T, R> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("TrackerWriter")
+    }
+}

@@ -1,0 +1,142 @@
+//! How a tracker is made.
+
+use std::hash::Hash;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use crate::evidence::Rules;
+use crate::{SettingsError, TrustTracker};
+
+/// The least and the largest parameter of a prior.
+const PRIOR: std::ops::RangeInclusive<f64> = 1e-6..=1e9;
+
+/// How evidence is discounted as time goes by: after each half-life a key has half its strength
+/// left, and the mean that it had.
+///
+/// Both parameters are multiplied by the same factor, as Harvey and Fernandes (Time Series Models
+/// for Count or Qualitative Observations, Journal of Business and Economic Statistics 7, 1989)
+/// discount the Beta of their binomial model; West and Harrison (Bayesian Forecasting and Dynamic
+/// Models, chapter 6) on discounting in general. The floor holds for the sum of the parameters:
+/// one for each apart would pull the mean towards a half.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Decay {
+    half_life: Duration,
+    floor: Option<f64>,
+}
+
+impl Decay {
+    /// Halves the strength in each such time.
+    #[must_use]
+    pub const fn half_life(half_life: Duration) -> Self {
+        Self {
+            half_life,
+            floor: None,
+        }
+    }
+
+    /// The strength (alpha plus beta) below which nothing is discounted; that of the prior unless
+    /// said otherwise.
+    #[must_use]
+    pub const fn floor(self, strength: f64) -> Self {
+        Self {
+            floor: Some(strength),
+            ..self
+        }
+    }
+}
+
+/// Settings of a [`TrustTracker`].
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Builder<K> {
+    prior: (f64, f64),
+    decay: Option<Decay>,
+    history: usize,
+    keys: PhantomData<fn() -> K>,
+}
+
+impl<K> Default for Builder<K> {
+    fn default() -> Self {
+        Self {
+            prior: (1.0, 1.0),
+            decay: None,
+            history: 0,
+            keys: PhantomData,
+        }
+    }
+}
+
+impl<K: Hash + Eq + Clone> Builder<K> {
+    /// The parameters of Beta before anything was observed; 1e-6 to 1e9 each. The default is
+    /// (1, 1), under which every probability is as likely as any other (Bayes and Laplace);
+    /// (0.5, 0.5) is that of Jeffreys.
+    pub const fn prior(self, alpha: f64, beta: f64) -> Self {
+        Self {
+            prior: (alpha, beta),
+            ..self
+        }
+    }
+
+    /// Discounts evidence as time goes by; off by default.
+    pub const fn decay(self, decay: Decay) -> Self {
+        Self {
+            decay: Some(decay),
+            ..self
+        }
+    }
+
+    /// The number of points that each key keeps of its past, up to 65,536; 0, the default, keeps
+    /// none. A point takes 24 bytes.
+    pub const fn history(self, points: usize) -> Self {
+        Self {
+            history: points,
+            ..self
+        }
+    }
+
+    /// Makes the tracker.
+    ///
+    /// # Errors
+    /// When a setting is out of bounds; the error names it.
+    pub fn build(self) -> Result<TrustTracker<K>, SettingsError> {
+        let (alpha, beta) = self.prior;
+        for (field, value) in [("prior alpha", alpha), ("prior beta", beta)] {
+            check(field, value, PRIOR.contains(&value), "from 1e-6 to 1e9")?;
+        }
+        let strength = alpha + beta;
+        let (mut half_life_us, mut floor) = (None, strength);
+        if let Some(decay) = self.decay {
+            let seconds = decay.half_life.as_secs_f64();
+            let is_positive = decay.half_life >= Duration::from_micros(1);
+            check("half_life", seconds, is_positive, "at least a microsecond")?;
+            half_life_us = Some(seconds * 1e6);
+            floor = decay.floor.unwrap_or(strength);
+            let is_floor = (1e-6..=1e12).contains(&floor);
+            check("floor", floor, is_floor, "from 1e-6 to 1e12")?;
+        }
+        let points = self.history as f64;
+        check("history", points, self.history <= 65_536, "at most 65536")?;
+        Ok(TrustTracker::with_rules(Rules {
+            prior: self.prior,
+            half_life_us,
+            floor,
+            history: self.history,
+        }))
+    }
+}
+
+fn check(
+    field: &'static str,
+    value: f64,
+    is_valid: bool,
+    limit: &'static str,
+) -> Result<(), SettingsError> {
+    if is_valid {
+        return Ok(());
+    }
+    Err(SettingsError {
+        field,
+        value,
+        limit,
+    })
+}

@@ -1,0 +1,441 @@
+//! The tracker: a posterior per key, in shards of a lock each.
+//!
+//! Keys are hashed, cloned and dropped outside of every lock, and iterators run before the first
+//! is taken; only comparing keys happens under one, because a look-up is that. A batch takes the
+//! lock of each shard that it touches once, and once more where it brings new keys.
+
+use std::borrow::Borrow;
+use std::fmt::Debug;
+use std::hash::{BuildHasher, Hash};
+use std::time::Duration;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::evidence::{Evidence, Rules};
+use crate::{Builder, InvalidWeight, Outcome, Point, Posterior, SettingsError, Weights};
+
+pub(crate) const SHARDS: usize = 64;
+
+/// Bayesian trust per key.
+///
+/// Starts each key at the prior; a success adds its weight to alpha, a failure to beta. A batch
+/// with a weight that is negative, not finite or above [`WEIGHT_MAX`](crate::WEIGHT_MAX) is refused
+/// as a whole. Updates of a key are atomic; a batch is not, for somebody who reads meanwhile.
+///
+/// ```
+/// use trust::{Outcome, TrustTracker};
+///
+/// let tracker: TrustTracker<String> = TrustTracker::new();
+/// tracker.batch_update([
+///     ("rule 1", Outcome::Success, 2.0),
+///     ("rule 1", Outcome::Failure, 1.0),
+///     ("rule 2", Outcome::Success, 0.5),
+/// ])?;
+/// assert_eq!(tracker.posterior("rule 1").mean(), 3.0 / 5.0);
+/// assert_eq!(tracker.posterior("rule 2").sample_size(), 0.5);
+/// assert_eq!(tracker.posterior("never seen").mean(), 0.5);
+/// assert!(tracker.update("rule 1", Outcome::Success, f64::NAN).is_err());
+/// # Ok::<(), trust::InvalidWeight>(())
+/// ```
+pub struct TrustTracker<K> {
+    pub(crate) rules: Rules,
+    hasher: RandomState,
+    shards: Box<[Aligned<K>]>,
+}
+
+/// A shard on cache lines of its own.
+#[repr(align(128))]
+struct Aligned<K>(Mutex<Shard<K>>);
+
+pub(crate) struct Shard<K> {
+    pub(crate) table: HashTable<Slot<K>>,
+    /// The time; the same in all shards, but while it advances.
+    pub(crate) now_us: u64,
+}
+
+pub(crate) struct Slot<K> {
+    pub(crate) hash: u64,
+    pub(crate) evidence: Evidence,
+    pub(crate) key: K,
+}
+
+/// An update with the hash of its key.
+struct Pending<'a, Q: ?Sized> {
+    hash: u64,
+    key: &'a Q,
+    weights: Weights,
+}
+
+impl<K: Hash + Eq + Clone> Default for TrustTracker<K> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<K: Hash + Eq + Clone> TrustTracker<K> {
+    /// A tracker with the prior (1, 1), without decay and history.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_rules(Rules {
+            prior: (1.0, 1.0),
+            half_life_us: None,
+            floor: 2.0,
+            history: 0,
+        })
+    }
+
+    /// A tracker with other settings.
+    pub fn builder() -> Builder<K> {
+        Builder::default()
+    }
+
+    pub(crate) fn with_rules(rules: Rules) -> Self {
+        let shard = || {
+            Aligned(Mutex::new(Shard {
+                table: HashTable::new(),
+                now_us: 0,
+            }))
+        };
+        Self {
+            rules,
+            hasher: RandomState::default(),
+            shards: (0..SHARDS).map(|_| shard()).collect(),
+        }
+    }
+
+    /// Adds one observation.
+    ///
+    /// # Errors
+    /// When the weight is negative, not finite or too large.
+    pub fn update<Q>(&self, key: &Q, outcome: Outcome, weight: f64) -> Result<(), InvalidWeight>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + Debug + ToOwned<Owned = K> + ?Sized,
+    {
+        self.batch_update([(key, outcome, weight)])
+    }
+
+    /// Adds observations, all or none.
+    ///
+    /// Costs one look-up each; the larger the batch, the fewer of the caches are missed, because
+    /// it is sorted by shard.
+    ///
+    /// # Errors
+    /// When a weight is negative, not finite or too large; the error names the first such.
+    pub fn batch_update<'a, Q>(
+        &self,
+        updates: impl IntoIterator<Item = (&'a Q, Outcome, f64)>,
+    ) -> Result<(), InvalidWeight>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + Debug + ToOwned<Owned = K> + ?Sized + 'a,
+    {
+        let updates = updates.into_iter();
+        self.batch_add(updates.map(|(key, outcome, weight)| (key, Weights::of(outcome, weight))))
+    }
+
+    /// Adds observations that are added up already, all or none.
+    ///
+    /// # Errors
+    /// When a weight is negative, not finite or too large; the error names the first such.
+    pub fn batch_add<'a, Q>(
+        &self,
+        updates: impl IntoIterator<Item = (&'a Q, Weights)>,
+    ) -> Result<(), InvalidWeight>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + Debug + ToOwned<Owned = K> + ?Sized + 'a,
+    {
+        let updates = updates.into_iter();
+        let mut pending = Vec::with_capacity(updates.size_hint().0);
+        for (index, (key, weights)) in updates.enumerate() {
+            if let Some(weight) = weights.invalid() {
+                let key = format!("{key:?}");
+                return Err(InvalidWeight { index, key, weight });
+            }
+            let hash = self.hasher.hash_one(key);
+            pending.push(Pending { hash, key, weights });
+        }
+        if let [only] = pending.as_slice() {
+            self.apply(shard_of(only.hash), &[only]);
+            return Ok(());
+        }
+        let (sorted, ends) = by_shard(&pending, |update| update.hash);
+        let mut start = 0;
+        for (shard, &end) in ends.iter().enumerate() {
+            if start < end {
+                self.apply(shard, &sorted[start..end]);
+            }
+            start = end;
+        }
+        Ok(())
+    }
+
+    /// What is known of a key; the prior, if it was never seen.
+    #[must_use]
+    pub fn posterior<Q>(&self, key: &Q) -> Posterior
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.find(key).unwrap_or_else(|| self.unknown())
+    }
+
+    /// What is known of a key, if it was ever seen.
+    #[must_use]
+    pub fn find<Q>(&self, key: &Q) -> Option<Posterior>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.with_slot(key, |evidence, now_us| {
+            evidence.posterior(&self.rules, now_us)
+        })
+    }
+
+    /// What is known of each of these keys, in their order; takes the lock of each shard once.
+    #[must_use]
+    pub fn posteriors<'a, Q>(&self, keys: impl IntoIterator<Item = &'a Q>) -> Vec<Posterior>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized + 'a,
+    {
+        let asked = keys.into_iter().enumerate();
+        let asked: Vec<(u64, usize, &Q)> = asked
+            .map(|(index, key)| (self.hasher.hash_one(key), index, key))
+            .collect();
+        let mut found = vec![self.unknown(); asked.len()];
+        let (sorted, ends) = by_shard(&asked, |one| one.0);
+        let mut start = 0;
+        for (shard, &end) in ends.iter().enumerate() {
+            if start < end {
+                let shard = self.shard(shard);
+                for &&(hash, index, key) in &sorted[start..end] {
+                    let slot = shard.table.find(hash, |slot| slot.is(hash, key));
+                    if let Some(slot) = slot {
+                        found[index] = slot.evidence.posterior(&self.rules, shard.now_us);
+                    }
+                }
+            }
+            start = end;
+        }
+        found
+    }
+
+    /// The newest points of a key, oldest first; none without [`Builder::history`].
+    #[must_use]
+    pub fn history<Q>(&self, key: &Q) -> Vec<Point>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let points = self.with_slot(key, |evidence, _| {
+            let points = evidence.history.iter().flat_map(|history| history.iter());
+            points
+                .map(|&(at_us, alpha, beta)| Point {
+                    at: Duration::from_micros(at_us),
+                    alpha,
+                    beta,
+                })
+                .collect()
+        });
+        points.unwrap_or_default()
+    }
+
+    /// Moves the time on to `to`, counted from an epoch of the caller's choice, in microseconds.
+    /// Evidence is discounted accordingly when it is next touched, so this costs the same for any
+    /// number of keys. A time before the present one changes nothing.
+    pub fn advance(&self, to: Duration) {
+        let to_us = u64::try_from(to.as_micros()).unwrap_or(u64::MAX);
+        for shard in 0..SHARDS {
+            let mut shard = self.shard(shard);
+            shard.now_us = shard.now_us.max(to_us);
+        }
+    }
+
+    /// The time that was set last.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        Duration::from_micros(self.shard(0).now_us)
+    }
+
+    /// Multiplies the strength of every key by `factor`, from 0 to 1, down to the floor; means stay
+    /// what they are. Walks all keys, shard by shard.
+    ///
+    /// # Errors
+    /// When the factor is not from 0 to 1.
+    pub fn discount(&self, factor: f64) -> Result<(), SettingsError> {
+        if !(0.0..=1.0).contains(&factor) {
+            return Err(SettingsError {
+                field: "factor",
+                value: factor,
+                limit: "from 0 to 1",
+            });
+        }
+        for shard in 0..SHARDS {
+            let Shard { table, now_us } = &mut *self.shard(shard);
+            for slot in table.iter_mut() {
+                slot.evidence.discount(&self.rules, *now_us, factor);
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets a key, and says what was known of it.
+    pub fn remove<Q>(&self, key: &Q) -> Option<Posterior>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let hash = self.hasher.hash_one(key);
+        let mut shard = self.shard(shard_of(hash));
+        let now_us = shard.now_us;
+        let entry = shard.table.find_entry(hash, |slot| slot.is(hash, key));
+        let removed = entry.ok().map(|entry| entry.remove().0);
+        // The key is dropped behind the lock.
+        drop(shard);
+        removed.map(|slot| slot.evidence.posterior(&self.rules, now_us))
+    }
+
+    /// The number of keys that were ever updated, and not removed.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        (0..SHARDS).map(|shard| self.shard(shard).table.len()).sum()
+    }
+
+    /// Whether no key was ever updated.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn unknown(&self) -> Posterior {
+        Evidence::prior(&self.rules, 0).posterior(&self.rules, 0)
+    }
+
+    pub(crate) fn hash(&self, key: &K) -> u64 {
+        self.hasher.hash_one(key)
+    }
+
+    pub(crate) fn shard(&self, shard: usize) -> MutexGuard<'_, Shard<K>> {
+        self.shards[shard].0.lock()
+    }
+
+    fn with_slot<Q, T>(&self, key: &Q, read: impl FnOnce(&Evidence, u64) -> T) -> Option<T>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let hash = self.hasher.hash_one(key);
+        let shard = self.shard(shard_of(hash));
+        let slot = shard.table.find(hash, |slot| slot.is(hash, key))?;
+        Some(read(&slot.evidence, shard.now_us))
+    }
+
+    /// Applies updates of one shard.
+    fn apply<Q>(&self, index: usize, updates: &[&Pending<'_, Q>])
+    where
+        K: Borrow<Q>,
+        Q: Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        let mut new = Vec::new();
+        {
+            let shard = &mut *self.shard(index);
+            for &update in updates {
+                if !shard.add(&self.rules, update) {
+                    new.push(update);
+                }
+            }
+        }
+        if new.is_empty() {
+            return;
+        }
+        let mut keys: Vec<Option<K>> = new.iter().map(|one| Some(one.key.to_owned())).collect();
+        let shard = &mut *self.shard(index);
+        let room = new.len();
+        shard.table.reserve(room, |slot| slot.hash);
+        for (update, key) in new.into_iter().zip(&mut keys) {
+            // The key may be twice in the batch, or have come from another thread meanwhile.
+            if shard.add(&self.rules, update) {
+                continue;
+            }
+            if let Some(key) = key.take() {
+                let mut evidence = Evidence::prior(&self.rules, shard.now_us);
+                evidence.add(&self.rules, shard.now_us, update.weights);
+                let hash = update.hash;
+                let slot = Slot {
+                    hash,
+                    evidence,
+                    key,
+                };
+                shard.table.insert_unique(hash, slot, |slot| slot.hash);
+            }
+        }
+    }
+}
+
+impl<K> Shard<K> {
+    /// Adds to a key that is there.
+    #[inline]
+    fn add<Q>(&mut self, rules: &Rules, update: &Pending<'_, Q>) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        let Pending { hash, key, weights } = *update;
+        let slot = self.table.find_mut(hash, |slot| slot.is(hash, key));
+        if let Some(slot) = slot {
+            slot.evidence.add(rules, self.now_us, weights);
+            return true;
+        }
+        false
+    }
+}
+
+impl<K> Slot<K> {
+    #[inline]
+    pub(crate) fn is<Q: Eq + ?Sized>(&self, hash: u64, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+    {
+        self.hash == hash && self.key.borrow() == key
+    }
+}
+
+/// From bits that the tables use for neither places nor tags.
+pub(crate) fn shard_of(hash: u64) -> usize {
+    (hash >> 48) as usize % SHARDS
+}
+
+/// References to the items in the order of their shards, stable, and where each shard ends.
+fn by_shard<T>(items: &[T], hash: impl Fn(&T) -> u64) -> (Vec<&T>, [usize; SHARDS]) {
+    let mut places = [0; SHARDS];
+    for item in items {
+        places[shard_of(hash(item))] += 1;
+    }
+    let mut sum = 0;
+    for place in &mut places {
+        sum += std::mem::replace(place, sum);
+    }
+    let Some(first) = items.first() else {
+        return (Vec::new(), places);
+    };
+    let mut sorted = vec![first; items.len()];
+    for item in items {
+        let place = &mut places[shard_of(hash(item))];
+        sorted[*place] = item;
+        *place += 1;
+    }
+    // Each place has moved on to the end of its shard.
+    (sorted, places)
+}
+
+impl<K> Debug for TrustTracker<K> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("TrustTracker")
+            .field("rules", &self.rules)
+            .finish_non_exhaustive()
+    }
+}
