@@ -92,7 +92,7 @@ fn unknown_keys_and_sections_are_named_with_what_there_is() {
     );
     check(
         "[bufer]\nmax_size = 5",
-        "f.toml:1: [bufer] is no section, expected one of [gateway], [buffer], [flush], [retry], \
+        "f.toml:1: [bufer] is no section, expected one of [sink], [gateway], [buffer], [flush], [retry], \
          [history], [host], [input], [shutdown], [log]",
     );
     check(
@@ -317,7 +317,7 @@ fn a_variable_that_is_no_setting_is_named() {
         (
             "FOREBAY_BUFER__MAX_SIZE",
             "1",
-            "bufer is no section, expected one of gateway",
+            "bufer is no section, expected one of sink, gateway",
         ),
         (
             "FOREBAY_BUFFER__MAX_SIZE",

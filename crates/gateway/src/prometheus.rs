@@ -44,11 +44,12 @@ pub(crate) fn render(metrics: &Metrics, health_score: u8) -> String {
     out.family(
         "dropped_total",
         "counter",
-        "Updates that were accepted and lost, by policy.",
+        "Updates that were accepted and lost, by reason.",
         [
             ("policy=\"drop_oldest\"", stats.dropped.drop_oldest as f64),
             ("policy=\"drop_newest\"", stats.dropped.drop_newest as f64),
             ("policy=\"resize\"", stats.dropped.resize as f64),
+            ("policy=\"rejected\"", stats.dropped.rejected as f64),
         ],
     );
     let flushes: Vec<(String, f64)> = stats

@@ -1,6 +1,6 @@
 //! The counters behind the law of conservation, and the measurements beside them.
 //!
-//! `delivered` and `quarantined` move under the same lock as the acknowledgement to the ring, and
+//! `delivered`, `quarantined` and `rejected` move under the same lock as the acknowledgement to the ring, and
 //! a snapshot is taken under it, so that every snapshot balances. Accepted, dropped and pending
 //! are the ring's own counts, never derived here.
 
@@ -30,6 +30,8 @@ pub(crate) struct Counts {
     pub(crate) delivered: u64,
     pub(crate) repeated: u64,
     pub(crate) quarantined: u64,
+    /// Refused by the sink and kept nowhere.
+    pub(crate) rejected: u64,
     pub(crate) flushes: FlushCounts,
     pub(crate) retries: u64,
     pub(crate) batches: u64,
@@ -55,6 +57,7 @@ impl Account {
                 delivered: 0,
                 repeated: 0,
                 quarantined: 0,
+                rejected: 0,
                 flushes: FlushCounts::default(),
                 retries: 0,
                 batches: 0,
@@ -111,6 +114,24 @@ impl Account {
         counts.last_error = Some(error);
     }
 
+    /// A scope could not be opened; it will be tried again.
+    pub(crate) fn fail_opening(&self, now: Instant, error: String) {
+        let mut counts = self.counts.lock();
+        counts.failing_since.get_or_insert(now);
+        counts.last_error = Some(error);
+    }
+
+    /// A scope was opened, so the sink works.
+    pub(crate) fn opened(&self) {
+        self.counts.lock().failing_since = None;
+    }
+
+    /// The last error, if the sink fails.
+    pub(crate) fn failure(&self) -> Option<String> {
+        let counts = self.counts.lock();
+        counts.failing_since.and(counts.last_error.clone())
+    }
+
     /// No further attempt will be made for now; the batch is back in the buffer.
     pub(crate) fn give_up(&self) {
         self.counts.lock().in_flight_since = None;
@@ -132,6 +153,7 @@ impl Account {
         counts.delivered += receipt.delivered() as u64;
         counts.repeated += receipt.repeated() as u64;
         counts.quarantined += receipt.quarantined().len() as u64;
+        counts.rejected += receipt.rejected().len() as u64;
         counts.flushes.record(reason, Outcome::Delivered);
         counts.batches += 1;
         counts.in_flight_since = None;

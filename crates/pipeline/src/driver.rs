@@ -10,10 +10,11 @@ use buffer_core::{Demand, Lease, Ring, RingStats};
 use flush_policy::{Decision, FlushPolicy, Flushed, Load, Reason, Remainder};
 use parking_lot::Mutex;
 use sinks::{Batch, BatchId, BatchWriter, BoxWriter, ErrorKind, Retry, RetryDecision, RetryPolicy};
-use sinks::{Entry, WriteError};
+use sinks::{Entry, Receipt, WriteError};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::account::Account;
+use crate::opening::{Openings, Placed};
 
 /// The pipeline's clock: tokio's, so that a test can stop and turn it.
 pub(crate) fn now() -> Instant {
@@ -39,7 +40,10 @@ pub(crate) struct Driver {
     pub(crate) requests: mpsc::Receiver<FlushRequest>,
     /// The moment by which a shutdown has to be done, once one was asked for; it may be moved.
     pub(crate) stop: watch::Receiver<Option<Instant>>,
-    pub(crate) batches: u64,
+    /// The id of the last batch; begins at random, so that those of another run are others.
+    pub(crate) next_batch: u64,
+    /// The scopes that were not open at once.
+    pub(crate) openings: Arc<Openings>,
     /// What the policy was told is in the queue.
     pub(crate) told: Demand,
     /// The batch whose write was not waited for to the end.
@@ -141,8 +145,32 @@ impl Driver {
         if request.done.is_closed() {
             return; // Whoever asked has stopped waiting.
         }
-        let outcome = self.flush_all().await;
+        let ready = is_ready(&self.openings, &self.writer);
+        let outcome = match tokio::time::timeout(READY_WITHIN, ready).await {
+            Ok(()) => self.flush_all().await,
+            Err(_) => Err(not_ready(&self.account)),
+        };
         let _ = request.done.send(outcome);
+    }
+
+    /// Waits until the sink has a chance to take something; nothing leaves the buffer before.
+    /// Whoever asks for a flush meanwhile is told why there is none.
+    ///
+    /// # Errors
+    /// When the deadline of a shutdown comes first.
+    async fn until_ready(&mut self) -> Result<(), WriteError> {
+        let mut ready = std::pin::pin!(is_ready(&self.openings, &self.writer));
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut ready => return Ok(()),
+                () = too_late(&mut self.stop) => return Err(not_ready(&self.account)),
+                Some(request) = self.requests.recv() => {
+                    // Whoever asked may have stopped waiting.
+                    let _ = request.done.send(Err(not_ready(&self.account)));
+                }
+            }
+        }
     }
 
     /// Flushes what is queued now, in as many batches as it takes.
@@ -164,6 +192,7 @@ impl Driver {
     /// the ring.
     async fn flush(&mut self, reason: Reason) -> Result<u64, WriteError> {
         self.until_nothing_is_held().await?;
+        self.until_ready().await?;
         let Some(lease) = self.ring.lease_up_to(self.batch_max) else {
             self.resync(Flushed::delivered);
             return Ok(0);
@@ -209,8 +238,15 @@ impl Driver {
     async fn deliver(&mut self, lease: Lease<Entry>, reason: Reason) -> Result<(), WriteError> {
         let rows = lease.share();
         let oldest = rows.first().map_or_else(now, |row| row.arrival);
-        self.batches += 1;
-        let batch = Batch::new(BatchId(self.batches), rows);
+        self.next_batch = self.next_batch.wrapping_add(1);
+        let id = BatchId(self.next_batch);
+        let batch = match self.openings.has_early(&rows) {
+            true => {
+                let (rows, _lent) = (self.openings.place(&rows), rows);
+                Batch::new(id, Placed { rows, _lent })
+            }
+            false => Batch::new(id, rows),
+        };
         let mut retry = Retry::new(self.retry, now(), self.random.u64(..));
         self.account.attempt(oldest);
         loop {
@@ -226,6 +262,7 @@ impl Driver {
             };
             let error = match written {
                 Ok(receipt) => {
+                    report_rejected(batch.id(), &receipt);
                     self.account.settle(lease, &receipt, reason, began, now());
                     return Ok(());
                 }
@@ -240,12 +277,14 @@ impl Driver {
                 }
             };
             tracing::warn!(batch = batch.id().0, ?delay, %error, "batch will be tried again");
-            tokio::select! {
-                () = tokio::time::sleep(delay) => {}
-                () = too_late(&mut self.stop) => {
-                    self.account.give_up();
-                    return Err(error);
-                }
+            let rested = tokio::select! {
+                () = tokio::time::sleep(delay) => true,
+                () = too_late(&mut self.stop) => false,
+            };
+            // A sink that takes nothing for now costs the batch no attempt.
+            if !rested || self.until_ready().await.is_err() {
+                self.account.give_up();
+                return Err(error);
             }
         }
     }
@@ -260,6 +299,29 @@ fn no_answer() -> WriteError {
         ErrorKind::Transient,
         "the sink did not answer before the deadline of the shutdown",
     )
+}
+
+/// Comes when all scopes are open and the sink takes something.
+async fn is_ready(openings: &Openings, writer: &BoxWriter) {
+    openings.all_open().await;
+    writer.ready().await;
+}
+
+fn not_ready(account: &Account) -> WriteError {
+    let why = account.failure();
+    let why = why.as_deref().unwrap_or("it is not ready");
+    WriteError::new(
+        ErrorKind::Transient,
+        format!("the sink takes nothing for now: {why}"),
+    )
+}
+
+/// What a sink refused and nobody keeps is said at once, with the first reason.
+fn report_rejected(batch: BatchId, receipt: &Receipt) {
+    if let Some(first) = receipt.rejected().first() {
+        let (rows, reason) = (receipt.rejected().len(), &first.reason);
+        tracing::warn!(batch = batch.0, rows, reason, "the sink refused rows");
+    }
 }
 
 /// Comes when a shutdown has been asked for and its deadline, which may be moved, is over.
@@ -285,5 +347,7 @@ async fn sleep_until(deadline: Option<Instant>) {
 
 /// How long a shutdown takes at most when nobody says.
 pub(crate) const DRAIN_WITHIN: Duration = Duration::from_secs(10);
+/// How long a sink that takes something may take to say so.
+const READY_WITHIN: Duration = Duration::from_millis(100);
 /// How often it is looked whether a sink has let go of a failed batch.
 const HELD_PULSE: Duration = Duration::from_millis(5);

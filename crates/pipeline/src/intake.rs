@@ -19,6 +19,7 @@ use sinks::{Entry, ScopeIndex, ScopeName};
 use crate::account::Account;
 use crate::error::IntakeError;
 use crate::live::{LiveData, Reading};
+use crate::opening::Watermark;
 use crate::source::Item;
 
 /// A record, or a piece of input that was none and goes to the quarantine.
@@ -45,7 +46,7 @@ pub struct Intake {
 struct Inner {
     name: ScopeName,
     scope: ScopeIndex,
-    watermark: Position,
+    watermark: Watermark,
     ring: Ring<Entry>,
     live: Option<LiveData>,
     account: Arc<Account>,
@@ -71,13 +72,13 @@ impl Intake {
     pub(crate) fn new(
         name: ScopeName,
         scope: ScopeIndex,
-        watermark: Position,
+        watermark: Watermark,
         ring: Ring<Entry>,
         live: Option<LiveData>,
         account: Arc<Account>,
     ) -> Self {
         let state = Mutex::new(State {
-            last: watermark,
+            last: watermark.base(),
             ids: HashMap::new(),
         });
         Self {
@@ -107,10 +108,12 @@ impl Intake {
     }
 
     /// How far the scope was delivered when it was opened: a source that can be read again begins
-    /// after it.
+    /// after it. [`Position::START`] while the scope of [`Pipeline::intake_at_once`] is not open.
+    ///
+    /// [`Pipeline::intake_at_once`]: crate::Pipeline::intake_at_once
     #[must_use]
     pub fn watermark(&self) -> Position {
-        self.inner.watermark
+        self.inner.watermark.position().unwrap_or(Position::START)
     }
 
     /// Leaves out records whose keys are new and cannot be shown any more, and says how many.
@@ -200,6 +203,7 @@ impl Inner {
         push: impl FnOnce(&Ring<Entry>, &mut Vec<Entry>) -> PushedMany,
     ) -> Result<Accepted, IntakeError> {
         let mut state = self.state.lock();
+        state.last = self.watermark.place(state.last);
         let before = state.last;
         let (mut rows, shown) = match self.stage(&mut state, now, contents) {
             Ok(staged) => staged,

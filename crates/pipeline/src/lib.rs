@@ -17,6 +17,7 @@ mod intake;
 mod live;
 mod monitor;
 mod notification;
+mod opening;
 mod options;
 mod pipeline;
 #[cfg(feature = "host")]

@@ -1,6 +1,6 @@
 //! The slow pulse beside the driver: says once per second what people should hear of.
 //!
-//! An overflow is reported at most once per second with its count, a crossing of the watermark
+//! An overflow, and what the sink rejects, is reported at most once per second with its count, a crossing of the watermark
 //! once each way, a sink that fails and one that works again once each.
 
 use std::sync::Arc;
@@ -36,6 +36,7 @@ pub(crate) struct Monitor {
 #[derive(Default)]
 struct Reported {
     overflow: u64,
+    rejected: u64,
     crossing: u64,
     failing_since: Option<Instant>,
 }
@@ -65,6 +66,14 @@ impl Monitor {
             news.push((
                 Level::Warning,
                 format!("{lost} records were dropped because the buffer is full"),
+            ));
+        }
+        let rejected = counts.rejected - reported.rejected;
+        if rejected > 0 {
+            reported.rejected = counts.rejected;
+            news.push((
+                Level::Warning,
+                format!("{rejected} records were refused by the sink and are kept nowhere"),
             ));
         }
         let crossing = self

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use buffer_core::{Demand, Ring};
 use flush_policy::Reason;
 use parking_lot::Mutex;
-use sinks::{Batch, BatchWriter, BoxWriter, Entry, ErrorKind};
+use sinks::{Batch, BatchWriter, BoxWriter, Entry, ErrorKind, RetryPolicy};
 use sinks::{ScopeIndex, ScopeName, WriteError};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use crate::account::Account;
 use crate::driver::{DRAIN_WITHIN, Driver, FlushRequest, now};
 use crate::monitor::{LastCrossing, Monitor};
+use crate::opening::{Opening, Openings, Watermark};
 use crate::options::PipelineBuilder;
 use crate::stats::Moment;
 use crate::{Health, Intake, LiveData, Notification, PipelineError, Stats};
@@ -64,13 +65,15 @@ struct Inner {
     ended: watch::Receiver<Option<Ended>>,
     /// The batch whose write the driver did not wait for to the end.
     abandoned: Arc<Mutex<Option<Batch>>>,
+    openings: Arc<Openings>,
+    retry: RetryPolicy,
     monitor: JoinHandle<()>,
     notifications: broadcast::Sender<Notification>,
     alert_threshold_pct: f64,
 }
 
 /// How the driver ended: with the error that made it give up, or without.
-type Ended = Result<(), WriteError>;
+pub(crate) type Ended = Result<(), WriteError>;
 
 /// How a pipeline ended.
 #[derive(Debug)]
@@ -115,6 +118,7 @@ impl Pipeline {
         let (stop, stopping) = watch::channel(None);
         let (end, ended) = watch::channel(None);
         let abandoned = Arc::new(Mutex::new(None));
+        let openings = Arc::new(Openings::new());
         let (notifications, _) = broadcast::channel(NOTIFICATIONS_MAX);
         let driver = Driver {
             ring: ring.clone(),
@@ -130,7 +134,8 @@ impl Pipeline {
             account: Arc::clone(&account),
             requests: inbox,
             stop: stopping,
-            batches: 0,
+            next_batch: fastrand::u64(..),
+            openings: Arc::clone(&openings),
             told: Demand { items: 0, bytes: 0 },
             abandoned: Arc::clone(&abandoned),
         };
@@ -160,6 +165,8 @@ impl Pipeline {
                 stop,
                 ended,
                 abandoned,
+                openings,
+                retry: options.retry,
                 monitor: tokio::spawn(monitor.run()),
                 notifications,
                 alert_threshold_pct: options.buffer.watermark.high_pct(),
@@ -170,30 +177,51 @@ impl Pipeline {
     /// Opens a scope in the sink and gives a source its way in.
     ///
     /// # Errors
-    /// When the sink refuses, or too many scopes are open.
+    /// When the sink cannot be reached or refuses, or too many scopes are open.
     pub async fn intake(&self, name: &ScopeName) -> Result<Intake, PipelineError> {
         let inner = &self.inner;
         let mut scopes = inner.scopes.lock().await;
-        if scopes.contains(name) {
-            return Err(PipelineError::ScopeOpen {
-                name: name.to_string(),
-            });
-        }
-        let index = u16::try_from(scopes.len()).map(ScopeIndex).map_err(|_| {
-            PipelineError::TooManyScopes {
-                limit: usize::from(u16::MAX) + 1,
-            }
-        })?;
+        let index = next_index(&scopes, name)?;
         let opened = inner.writer.open_scope(index, name).await?;
         scopes.push(name.clone());
-        Ok(Intake::new(
+        Ok(self.intake_of(name, index, Watermark::known(opened.watermark)))
+    }
+
+    /// The same for a source without positions, which need not wait for the sink: its records are
+    /// buffered while the scope is not open, and delivered behind its watermark once it is. The
+    /// scope is opened in the background, again and again; health says why it is not.
+    ///
+    /// # Errors
+    /// When the sink says within 2 s that it will never work, or too many scopes are open.
+    pub async fn intake_at_once(&self, name: &ScopeName) -> Result<Intake, PipelineError> {
+        let inner = &self.inner;
+        let mut scopes = inner.scopes.lock().await;
+        let index = next_index(&scopes, name)?;
+        let watermark = Watermark::default();
+        let opening = Opening {
+            writer: inner.writer.clone(),
+            index,
+            name: name.clone(),
+            watermark: watermark.clone(),
+            openings: Arc::clone(&inner.openings),
+            account: Arc::clone(&inner.account),
+            retry: inner.retry,
+        };
+        opening.start(inner.ended.clone()).await?;
+        scopes.push(name.clone());
+        Ok(self.intake_of(name, index, watermark))
+    }
+
+    fn intake_of(&self, name: &ScopeName, index: ScopeIndex, watermark: Watermark) -> Intake {
+        let inner = &self.inner;
+        Intake::new(
             name.clone(),
             index,
-            opened.watermark,
+            watermark,
             inner.ring.clone(),
             inner.live.clone(),
             Arc::clone(&inner.account),
-        ))
+        )
     }
 
     /// The data service in which accepted records are shown, if there is one.
@@ -299,7 +327,7 @@ impl Pipeline {
                 undelivered = rows;
             }
         }
-        undelivered.extend(inner.ring.peek(usize::MAX));
+        undelivered.extend(inner.openings.place(&inner.ring.peek(usize::MAX)));
         let closed = tokio::time::timeout(CLOSE_WITHIN, inner.writer.close()).await;
         if let Ok(Err(error)) = closed {
             tracing::warn!(%error, "the sink was not closed cleanly");
@@ -341,6 +369,19 @@ impl Pipeline {
                 .settle(lease, &receipt, Reason::Shutdown, began, now());
         }
     }
+}
+
+/// The number of the next scope.
+fn next_index(scopes: &[ScopeName], name: &ScopeName) -> Result<ScopeIndex, PipelineError> {
+    if scopes.contains(name) {
+        return Err(PipelineError::ScopeOpen {
+            name: name.to_string(),
+        });
+    }
+    let index = u16::try_from(scopes.len()).map(ScopeIndex);
+    index.map_err(|_| PipelineError::TooManyScopes {
+        limit: usize::from(u16::MAX) + 1,
+    })
 }
 
 /// Closes a ring when the task that empties it is gone, however it went.

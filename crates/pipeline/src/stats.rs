@@ -26,7 +26,7 @@ pub struct Stats {
     pub updates_per_second: f64,
     /// Updates that are in the sink.
     pub delivered: u64,
-    /// Updates that were accepted and lost, by policy.
+    /// Updates that were accepted and lost, by reason.
     pub dropped: DroppedStats,
     /// Updates that are in the sink's quarantine.
     pub quarantined: u64,
@@ -44,7 +44,7 @@ pub struct Stats {
     pub stopped_sources: Vec<String>,
 }
 
-/// Updates that were accepted and lost, by policy.
+/// Updates that were accepted and lost, by reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct DroppedStats {
     /// Displaced by newer ones.
@@ -53,13 +53,15 @@ pub struct DroppedStats {
     pub drop_newest: u64,
     /// Evicted because the buffer was made smaller.
     pub resize: u64,
+    /// Refused by the sink, which has no quarantine to keep them in.
+    pub rejected: u64,
 }
 
 impl DroppedStats {
     /// All of them.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.drop_oldest + self.drop_newest + self.resize
+        self.drop_oldest + self.drop_newest + self.resize + self.rejected
     }
 }
 
@@ -82,7 +84,7 @@ pub struct BufferStats {
     pub current_bytes: usize,
     /// Updates ever accepted.
     pub total_added: u64,
-    /// Updates ever delivered or quarantined.
+    /// Updates ever settled: delivered, quarantined or rejected.
     pub total_acked: u64,
     /// For how long the oldest update has been waiting, in seconds; 0 when there is none.
     pub oldest_age_s: f64,
@@ -169,6 +171,7 @@ impl Stats {
                 drop_oldest: ring.dropped.oldest,
                 drop_newest: ring.dropped.newest,
                 resize: ring.dropped.resized,
+                rejected: counts.rejected,
             },
             quarantined: counts.quarantined,
             pending: ring.current_size as u64,

@@ -23,12 +23,17 @@ mod layers;
 pub mod ledger;
 mod limit;
 mod memory;
+mod open;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod receipt;
 #[cfg(feature = "redis")]
 mod redis;
 mod retry;
 mod row;
 mod scope;
+#[cfg(any(feature = "postgres", feature = "mysql", feature = "oracle"))]
+mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 #[cfg(any(feature = "http", feature = "redis"))]
@@ -65,6 +70,9 @@ pub use layers::{
 };
 pub use limit::{Concurrency, ConcurrencySpec, InvalidSetting, Load, Rate, Slot, TokenBucket};
 pub use memory::MemoryWriter;
+pub use open::{About, OpenError, OpenOptions, OpenedSink, check, known, open};
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresOptions, PostgresTls, PostgresWriter, SynchronousCommit};
 pub use receipt::{Receipt, Refused, RowOutcome};
 #[cfg(feature = "redis")]
 pub use redis::{RedisFormat, RedisOptions, RedisTrim, RedisWriter};

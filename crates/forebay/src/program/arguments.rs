@@ -28,9 +28,17 @@ pub(crate) struct Arguments {
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Polls this machine, stores what it reads, and serves the live page
-    Run(RunArguments),
-    /// Loads a file or standard input into the database, each row exactly once
+    Run(Box<RunArguments>),
+    /// Loads a file or standard input into a sink, each row exactly once
     Ingest(Box<IngestArguments>),
+    /// Delivers again what sinks and quarantines kept in files, each row exactly once
+    Replay(Box<ReplayArguments>),
+    /// Lists the sinks that this build can write to
+    Sinks {
+        /// As one JSON line
+        #[arg(long)]
+        json: bool,
+    },
     /// Checks a configuration file and prints what would be in effect
     CheckConfig {
         /// The file to check
@@ -46,6 +54,10 @@ pub(crate) struct RunArguments {
     /// Directory of the database [default: forebay-data]
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+    /// Where records go, such as postgres://user@host/database; see `forebay sinks`
+    /// [default: the database]
+    #[arg(long, value_name = "URL")]
+    pub(crate) sink: Option<String>,
     /// Address of the page and the API; port 0 takes a free one [default: 127.0.0.1:8000]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) listen: Option<SocketAddr>,
@@ -61,24 +73,54 @@ pub(crate) struct RunArguments {
 }
 
 /// NDJSON or a table (CSV), told apart by content. A file that was ingested before, in part or in
-/// full, is resumed after its last row in the database: running the same command again is safe.
+/// full, is resumed after its last row in the sink: running the same command again is safe.
 #[derive(Args)]
 pub(crate) struct IngestArguments {
     /// File to read; `-` is standard input
     pub(crate) file: PathBuf,
-    /// Directory of the database
-    #[arg(long, value_name = "DIR", default_value = DATA_DIRECTORY)]
-    pub(crate) data: PathBuf,
-    /// Prints the summary as one JSON line on standard output
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) load: LoadArguments,
     /// Format, where the content should not decide
     #[arg(long, value_name = "FORMAT")]
     pub(crate) format: Option<FormatName>,
     #[command(flatten)]
     pub(crate) table: TableArguments,
+    /// Resumes by this name instead of by the content of the file
+    #[arg(long, value_name = "NAME", value_parser = parse_scope)]
+    pub(crate) scope: Option<String>,
+    /// How far ahead of the clock a timestamp may be
+    #[arg(long, value_name = "DURATION", default_value = "24h",
+          value_parser = units::parse_duration)]
+    pub(crate) max_future: Duration,
+}
+
+/// CSV and Parquet files that a sink wrote, files of a quarantine, and NDJSON such as the file of
+/// undelivered records that `run` leaves. Each row arrives exactly once: what an earlier run
+/// delivered is skipped, so that running the same command again is safe.
+#[derive(Args)]
+pub(crate) struct ReplayArguments {
+    /// Files to read, one after the other
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
     #[command(flatten)]
-    pub(crate) resume: ResumeArguments,
+    pub(crate) load: LoadArguments,
+}
+
+#[derive(Args)]
+pub(crate) struct LoadArguments {
+    /// Directory of the database
+    #[arg(long, value_name = "DIR", default_value = DATA_DIRECTORY)]
+    pub(crate) data: PathBuf,
+    /// Where rows go, such as postgres://user@host/database; see `forebay sinks`. Without it
+    /// FOREBAY_SINK__URL says so, and then it is the database
+    #[arg(long, value_name = "URL")]
+    pub(crate) sink: Option<String>,
+    /// Prints the summary as one JSON line on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Delivers everything once more, though it was delivered before
+    #[arg(long)]
+    pub(crate) again: bool,
     /// Rows that are committed together
     #[arg(long, value_name = "N", default_value_t = 5_000,
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -87,10 +129,6 @@ pub(crate) struct IngestArguments {
     #[arg(long, value_name = "N", default_value_t = 3,
           value_parser = clap::value_parser!(u32).range(0..=1_000))]
     pub(crate) retries: u32,
-    /// How far ahead of the clock a timestamp may be
-    #[arg(long, value_name = "DURATION", default_value = "24h",
-          value_parser = units::parse_duration)]
-    pub(crate) max_future: Duration,
     /// How log lines look
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     pub(crate) log: LogFormat,
@@ -131,17 +169,6 @@ pub(crate) struct TableArguments {
     /// The unit of times that are numbers: s, ms, us or ns
     #[arg(long, value_name = "UNIT")]
     time_unit: Option<TimeUnit>,
-}
-
-#[derive(Args)]
-#[command(next_help_heading = "Resuming")]
-pub(crate) struct ResumeArguments {
-    /// Resumes by this name instead of by the content of the file
-    #[arg(long, value_name = "NAME", value_parser = parse_scope)]
-    pub(crate) scope: Option<String>,
-    /// Ingests everything once more, though it was ingested before
-    #[arg(long)]
-    pub(crate) again: bool,
 }
 
 /// A format by its name.

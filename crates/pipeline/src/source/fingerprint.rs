@@ -54,12 +54,7 @@ impl Fingerprint {
     /// The hash in 64 lower-case hexadecimal digits.
     #[must_use]
     pub fn to_hex(&self) -> String {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        self.hash
-            .iter()
-            .flat_map(|byte| [byte >> 4, byte & 15])
-            .map(|digit| char::from(DIGITS[usize::from(digit)]))
-            .collect()
+        hex_of(&self.hash)
     }
 }
 
@@ -75,6 +70,36 @@ pub fn prefix_of(path: &Path) -> io::Result<Vec<u8>> {
     Ok(prefix)
 }
 
+/// The length of an input and the SHA-256 of all of it, as text: for files that nobody appends to.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn hash_of(mut read: impl Read) -> io::Result<String> {
+    let mut hasher = Sha256::new();
+    let mut chunk = vec![0; FINGERPRINT_BYTES_MAX];
+    let mut length = 0_u64;
+    loop {
+        match read.read(&mut chunk) {
+            Ok(0) => break,
+            Ok(bytes) => {
+                hasher.update(&chunk[..bytes]);
+                length += bytes as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(format!("{length}:{}", hex_of(&hasher.finalize())))
+}
+
+fn hex_of(hash: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    hash.iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .map(|digit| char::from(DIGITS[usize::from(digit)]))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,6 +110,18 @@ mod tests {
             Fingerprint::of(b"abc").to_hex(),
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         );
+    }
+
+    #[test]
+    fn all_of_a_file_is_hashed() {
+        assert_eq!(
+            hash_of(&b"abc"[..]).unwrap(),
+            "3:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+        let mut long = vec![b'x'; 200_000];
+        let before = hash_of(&long[..]).unwrap();
+        long[100_000] = b'y';
+        assert_ne!(hash_of(&long[..]).unwrap(), before);
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub use csv::{
     UnknownTimeUnit,
 };
 pub use detect::{Format, Input, NotUsable, OpenError, OpenOptions, detect, open, open_read};
-pub use fingerprint::{FINGERPRINT_BYTES_MAX, Fingerprint, prefix_of};
+pub use fingerprint::{FINGERPRINT_BYTES_MAX, Fingerprint, hash_of, prefix_of};
 #[cfg(feature = "host")]
 pub use host::{HostConfig, HostSource, THINGS_MAX};
 pub use ndjson::NdjsonReader;

@@ -63,6 +63,12 @@ pub enum ReadError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A reader of another kind of input cannot go on.
+    #[error("{reason}")]
+    Broken {
+        /// Where and why.
+        reason: String,
+    },
     /// The time column has epoch numbers, and nobody said of which unit.
     #[error(
         "line {line}: the time {found} is a number, name its unit with `--time-unit` \

@@ -5,6 +5,8 @@
 
 use std::ffi::OsString;
 
+use sinks::url::hide_password;
+
 use super::error::{Mistake, Origin};
 use super::file::unknown;
 use super::settings::{self, sections};
@@ -37,7 +39,7 @@ pub(crate) fn read<'a>(
             Ok(value) => given.push(Given {
                 setting,
                 origin,
-                shown: format!("{value:?}"),
+                shown: format!("{:?}", hide_password(&value)),
                 value: GivenValue::Text(value),
             }),
             Err(_) => refuse(format!("{section}.{key} is not UTF-8")),

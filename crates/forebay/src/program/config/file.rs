@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use sinks::url::hide_password;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -92,9 +93,9 @@ impl<'a> Reader<'a, '_> {
         }
     }
 
-    /// A value as it stands in the file, on one line.
+    /// A value as it stands in the file, on one line and without a password.
     fn shown(&self, value: &Spanned<DeValue<'_>>) -> String {
-        let text = self.text.get(value.span()).unwrap_or_default();
+        let text = hide_password(self.text.get(value.span()).unwrap_or_default());
         let mut shown: String = text
             .chars()
             .map(|c| if c.is_control() { ' ' } else { c })

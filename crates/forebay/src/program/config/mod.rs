@@ -21,7 +21,7 @@ use clap::ValueEnum;
 use flush_policy::Preset;
 
 use super::logs::{LogFormat, LogLevel};
-use super::storage::DATA_DIRECTORY;
+use super::storage::{DATA_DIRECTORY, Patience, SinkUrl};
 use error::{Mistake, Mistakes};
 use settings::{SETTINGS, Setting};
 use slot::Given;
@@ -30,6 +30,7 @@ use slot::Given;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Config {
     pub(crate) data: PathBuf,
+    pub(crate) sink: SinkConfig,
     pub(crate) gateway: GatewayConfig,
     pub(crate) buffer: BufferConfig,
     pub(crate) flush: FlushConfig,
@@ -40,6 +41,14 @@ pub(crate) struct Config {
     pub(crate) shutdown_deadline: Duration,
     log_format: &'static str,
     log_level: &'static str,
+}
+
+/// `[sink]`: where records go.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct SinkConfig {
+    /// The database in the data directory unless there is one.
+    pub(crate) url: Option<SinkUrl>,
+    pub(crate) patience: Patience,
 }
 
 /// `[gateway]`: the page and the API.
@@ -101,6 +110,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             data: DATA_DIRECTORY.into(),
+            sink: SinkConfig::default(),
             gateway: GatewayConfig {
                 listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
                 allowed_origins: Vec::new(),

@@ -73,6 +73,8 @@ macro_rules! setting {
 /// All settings, by section.
 pub(crate) const SETTINGS: &[Setting] = &[
     setting!("", "data", c => Slot::Directory(&mut c.data)),
+    setting!("sink", "url", c => Slot::Sink(&mut c.sink.url)),
+    setting!("sink", "timeout", c => Slot::Duration(&mut c.sink.patience.timeout, ms(10)..=HOUR)),
     setting!("gateway", "listen", c => Slot::Address(&mut c.gateway.listen)),
     setting!("gateway", "allowed_origins", c => Slot::Origins(&mut c.gateway.allowed_origins)),
     setting!("gateway", "max_body", c => {

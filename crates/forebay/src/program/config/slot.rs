@@ -12,6 +12,7 @@ use toml::de::DeValue;
 use super::FlushConfig;
 use super::error::{Mistake, Origin};
 use super::settings::SETTINGS;
+use crate::program::storage::SinkUrl;
 use crate::program::units::{parse_duration, parse_size, show_duration, show_size};
 
 /// What was given for a setting.
@@ -116,6 +117,8 @@ pub(crate) enum Slot<'a> {
     Origins(&'a mut Vec<String>),
     Address(&'a mut SocketAddr),
     Directory(&'a mut PathBuf),
+    /// The URL of a sink that this build has, or none.
+    Sink(&'a mut Option<SinkUrl>),
     /// Sets other settings, which stand behind it.
     Preset(&'a mut FlushConfig),
 }
@@ -167,6 +170,13 @@ impl Slot<'_> {
                 let path = given.text().filter(|text| !text.is_empty());
                 store(place, path.map(PathBuf::from), |_| true)
             }
+            Self::Sink(place) => {
+                let Some(url) = given.text() else {
+                    return Err(expected);
+                };
+                *place = Some(SinkUrl::new(url).map_err(|error| format!("{expected}: {error}"))?);
+                Some(())
+            }
             Self::Preset(flush) => {
                 let named = |text: &str| presets().find(|preset| preset.as_str() == text);
                 let preset = given.text().and_then(named);
@@ -193,6 +203,7 @@ impl Slot<'_> {
             }
             Self::Address(place) => quoted(&place.to_string()),
             Self::Directory(place) => quoted(&place.display().to_string()),
+            Self::Sink(place) => quoted(&place.as_ref()?.shown()),
             Self::Preset(flush) => quoted(flush.preset?.as_str()),
         })
     }
@@ -230,6 +241,7 @@ impl Slot<'_> {
             }
             Self::Address(_) => "an address and a port, such as \"127.0.0.1:8000\"".to_owned(),
             Self::Directory(_) => "the path of a directory".to_owned(),
+            Self::Sink(_) => "the URL of a sink, such as \"sqlite:data/plant.sqlite\"".to_owned(),
             Self::Preset(_) => one_of(presets().map(Preset::as_str)),
         }
     }

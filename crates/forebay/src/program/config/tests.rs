@@ -24,6 +24,9 @@ fn an_empty_file_changes_nothing_and_the_printed_defaults_are_read_back() {
 fn every_setting_can_be_set_and_is_printed() {
     let text = r#"
         data = "elsewhere"
+        [sink]
+        url = "sqlite:elsewhere/rows.sqlite"
+        timeout = "5s"
         [gateway]
         listen = "[::1]:9000"
         allowed_origins = ["https://example.org"]
@@ -131,4 +134,39 @@ fn the_environment_wins_over_the_file_and_other_variables_mean_nothing() {
     assert_eq!((config.buffer.max_size, config.flush_size()), (20, 20));
     assert_eq!(config.gateway.allowed_origins, ["http://a:1", "http://b:2"]);
     assert_eq!(config.data, Path::new("there"));
+}
+
+#[test]
+fn a_password_of_a_sink_is_never_said() {
+    let table = [
+        "[sink]\nurl = \"nowhere://me:hunter2@host/db\"",
+        "[sink]\nurl = \"nowhere://me:hunter2/x@host/db\"",
+        "[sink]\nurl = [\"nowhere://me:hunter2@host/db\"]",
+        "[sink]\nurls = \"nowhere://me:hunter2@host/db\"",
+        "[sink]\nurl = \"nowhere://me:hunter2@host/db",
+        "sink = \"nowhere://me:hunter2@host/db\"",
+        "data = 5\n[sink]\nurl = \"sqlite:x?password=hunter2\"",
+    ];
+    for text in table {
+        let mistakes = build(text, &[]).unwrap_err();
+        assert!(!mistakes.contains("hunter2"), "{mistakes}");
+    }
+    for name in [
+        "FOREBAY_SINK__URL",
+        "FOREBAY_SINK_URL",
+        "FOREBAY_SINK__URLS",
+    ] {
+        let mistakes = build("", &[(name, "nowhere://me:hunter2@host/db")]).unwrap_err();
+        assert!(mistakes.starts_with(name), "{mistakes}");
+        assert!(!mistakes.contains("hunter2"), "{mistakes}");
+    }
+    let config = build("", &[("FOREBAY_SINK__URL", "sqlite:rows.sqlite")]).unwrap();
+    assert_eq!(format!("{:?}", config.sink.url), "Some(sqlite:rows.sqlite)");
+    let mistakes = build("[sink]\nurl = \"sqlite:x?colour=red\"", &[]).unwrap_err();
+    assert_eq!(
+        mistakes,
+        "forebay.toml:2: sink.url is \"sqlite:x?colour=red\", expected the URL of a sink, such as \
+         \"sqlite:data/plant.sqlite\": parameter `colour` is unknown, expected one of table, \
+         busy_timeout, checkpoint_pages"
+    );
 }

@@ -1,6 +1,6 @@
-//! `forebay run`: this host's metrics and what is posted, into the database and onto the page.
+//! `forebay run`: this host's metrics and what is posted, into a sink and onto the page.
 //!
-//! A database that fails is tried again without end, while the buffer's policy decides what
+//! A sink that fails, or cannot be reached at the start, is tried again without end, while the buffer's policy decides what
 //! becomes of new records. A signal ends it: the sources stop, the buffer is drained within a
 //! deadline, and what is not delivered by then is written to a file that can be ingested later.
 
@@ -24,6 +24,7 @@ use super::arguments::RunArguments;
 use super::config::Config;
 use super::output::say;
 use super::signals::{Signal, Signals};
+use super::storage::{Place, SinkUrl};
 use super::{logs, storage};
 use summary::{Ending, Summary};
 
@@ -58,6 +59,9 @@ fn configure(arguments: &RunArguments) -> Result<Config> {
     if let Some(data) = &arguments.data {
         config.data.clone_from(data);
     }
+    if let Some(url) = &arguments.sink {
+        config.sink.url = Some(SinkUrl::new(url).context("--sink")?);
+    }
     if let Some(listen) = arguments.listen {
         config.gateway.listen = listen;
     }
@@ -70,7 +74,8 @@ async fn serve(config: &Config, duration: Option<Duration>) -> Result<Summary> {
     // Before a scope is opened, which shuts out whoever had it: most likely it is the program that
     // has the port, and it shall go on.
     check_free(config.gateway.listen)?;
-    let writer = storage::open(&config.data)?;
+    let sink = &config.sink;
+    let (writer, place) = storage::open(&config.data, sink.url.as_ref(), &sink.patience)?;
     let pipeline = start_pipeline(config, writer)?;
     let (poller, site) = match start_sources(config, &pipeline).await {
         Ok(sources) => sources,
@@ -79,7 +84,7 @@ async fn serve(config: &Config, duration: Option<Duration>) -> Result<Summary> {
             return Err(error);
         }
     };
-    welcome(config, site.address, duration);
+    welcome(&place, &pipeline, site.address, duration);
     let mut ending = tokio::select! {
         signal = signals.first() => Ending::Signal(signal),
         () = elapsed(duration) => Ending::Elapsed,
@@ -97,7 +102,7 @@ async fn serve(config: &Config, duration: Option<Duration>) -> Result<Summary> {
         rows => Some(undelivered::keep(&config.data, rows)),
     };
     Ok(Summary {
-        data: config.data.clone(),
+        place,
         report,
         ending,
         kept,
@@ -142,7 +147,7 @@ struct Site {
 }
 
 async fn start_sources(config: &Config, pipeline: &Pipeline) -> Result<(Option<Poller>, Site)> {
-    let ingest = pipeline.intake(&ScopeName::new(HTTP_SCOPE)).await?;
+    let ingest = pipeline.intake_at_once(&ScopeName::new(HTTP_SCOPE)).await?;
     let options = GatewayOptions {
         allowed_origins: config.gateway.allowed_origins.clone(),
         body_bytes_max: config.gateway.max_body,
@@ -170,7 +175,7 @@ async fn start_sources(config: &Config, pipeline: &Pipeline) -> Result<(Option<P
 }
 
 async fn start_poller(config: &Config, pipeline: &Pipeline) -> Result<Poller> {
-    let intake = pipeline.intake(&ScopeName::new(HOST_SCOPE)).await?;
+    let intake = pipeline.intake_at_once(&ScopeName::new(HOST_SCOPE)).await?;
     let options = PollerOptions {
         interval: config.host.interval,
         host: HostConfig {
@@ -219,11 +224,16 @@ async fn elapsed(duration: Option<Duration>) {
     }
 }
 
-fn welcome(config: &Config, address: SocketAddr, duration: Option<Duration>) {
+fn welcome(place: &Place, pipeline: &Pipeline, address: SocketAddr, duration: Option<Duration>) {
     say(&format!("listening on http://{address}"));
-    let database = storage::database_in(&config.data);
     say(&format!("  page      open http://{address} in a browser"));
-    say(&format!("  database  {}", database.display()));
+    say(&format!("  {:<8}  {place}", place.word()));
+    let sink = pipeline.stats().sink;
+    if let (true, Some(error)) = (sink.failing_for_s > 0.0, sink.last_error) {
+        say(&format!(
+            "  waiting   {error}; records are buffered meanwhile"
+        ));
+    }
     match duration {
         Some(duration) => say(&format!(
             "  stop      by itself after {duration:?}, or Ctrl-C"

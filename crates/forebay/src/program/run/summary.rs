@@ -1,6 +1,5 @@
 //! What became of every record, said at the end.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use sinks::ErrorKind;
 use super::undelivered::Kept;
 use crate::program::output::{complain, grouped, say, with_causes};
 use crate::program::signals::Signal;
-use crate::program::storage::{DATA_DIRECTORY, database_in};
+use crate::program::storage::Place;
 
 /// Why it ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,14 +18,14 @@ pub(crate) enum Ending {
     Signal(Signal),
     /// Its time was over.
     Elapsed,
-    /// The database takes nothing more.
+    /// The sink takes nothing more.
     SinkLost,
 }
 
 /// What became of every record.
 #[derive(Debug)]
 pub(crate) struct Summary {
-    pub(crate) data: PathBuf,
+    pub(crate) place: Place,
     pub(crate) report: Report,
     pub(crate) ending: Ending,
     /// What became of records that were not delivered, if there are any.
@@ -35,7 +34,7 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
-    /// 0 when everything is accounted for in the database.
+    /// 0 when everything is accounted for in the sink.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self.kept.is_none() && self.ending != Ending::SinkLost {
             true => ExitCode::SUCCESS,
@@ -49,23 +48,28 @@ impl Summary {
             complain(&problem);
         }
         let stats = &self.report.stats;
+        let rejected = stats.dropped.rejected;
         say(&format!(
             "stopped after {:.1} s: {} accepted, {} delivered, {} dropped by policy, {} \
-             quarantined, {} undelivered",
+             quarantined, {} undelivered{}",
             self.uptime.as_secs_f64(),
             grouped(stats.accepted),
             grouped(stats.delivered),
-            grouped(stats.dropped.total()),
+            grouped(stats.dropped.total() - rejected),
             grouped(stats.quarantined),
             grouped(stats.pending),
+            match rejected {
+                0 => String::new(),
+                rejected => format!(", {} refused by the sink", grouped(rejected)),
+            },
         ));
         match &self.kept {
             Some(Ok(kept)) => {
                 let file = kept.path.display();
                 say(&format!(
-                    "  undelivered records are in {file}; deliver them later with `forebay ingest \
+                    "  undelivered records are in {file}; deliver them later with `forebay replay \
                      {file}{}`",
-                    self.data_option()
+                    self.place.arguments()
                 ));
             }
             Some(Err(error)) => complain(&format!(
@@ -78,28 +82,23 @@ impl Summary {
     }
 
     fn problem(&self) -> Option<String> {
-        let database = database_in(&self.data);
         let error = match &self.report.error {
             Some(error) if error.kind() == ErrorKind::Fenced => {
                 return Some(format!(
                     "another process took over {} and goes on with it: {error}",
-                    database.display()
+                    self.place
                 ));
             }
             Some(error) => error.to_string(),
             None if self.kept.is_some() => {
                 let last = self.report.stats.sink.last_error.as_deref();
-                last.unwrap_or("the database was too slow").to_owned()
+                last.map_or_else(
+                    || format!("the {} was too slow", self.place.word()),
+                    str::to_owned,
+                )
             }
             None => return None,
         };
         Some(format!("not everything was delivered: {error}"))
-    }
-
-    fn data_option(&self) -> String {
-        match self.data.to_str() {
-            Some(DATA_DIRECTORY) => String::new(),
-            _ => format!(" --data {}", self.data.display()),
-        }
     }
 }

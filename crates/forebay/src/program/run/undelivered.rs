@@ -1,4 +1,4 @@
-//! What could not be delivered, as a file that `forebay ingest` reads.
+//! What could not be delivered, as a file that `forebay replay` and `forebay ingest` read.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};

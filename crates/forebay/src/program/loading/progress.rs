@@ -4,7 +4,6 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use pipeline::source::Input;
 use pipeline::{FeedProgress, Pipeline};
 
 use crate::program::output::grouped;
@@ -12,22 +11,15 @@ use crate::program::output::grouped;
 /// How often it is drawn.
 pub(crate) const INTERVAL: Duration = Duration::from_millis(100);
 
-/// How far an ingest has come, for people.
+/// How far a load has come, for people.
 pub(crate) struct Bar(ProgressBar);
 
 impl Bar {
-    /// A bar where the length of the input is known, a count of its bytes where it is not.
-    pub(crate) fn new(input: &Input) -> Self {
+    /// A bar where the length of all inputs is known, a count of their bytes where it is not.
+    pub(crate) fn new(length: Option<u64>) -> Self {
         if !std::io::stderr().is_terminal() {
             return Self(ProgressBar::hidden());
         }
-        let length = match input {
-            Input::File(path) => std::fs::metadata(path)
-                .ok()
-                .filter(std::fs::Metadata::is_file)
-                .map(|metadata| metadata.len()),
-            Input::Stdin => None,
-        };
         let template = match length {
             Some(_) => "{bar:32} {bytes}/{total_bytes}  {msg}  {eta}",
             None => "{spinner} {bytes}  {msg}",
@@ -37,8 +29,8 @@ impl Bar {
         Self(bar.with_style(style.progress_chars("█▉▊▋▌▍▎▏ ")))
     }
 
-    /// Draws how far it has come.
-    pub(crate) fn show(&self, progress: FeedProgress, pipeline: &Pipeline) {
+    /// Draws how far it has come in an input, behind those `before`.
+    pub(crate) fn show(&self, before: u64, progress: FeedProgress, pipeline: &Pipeline) {
         if self.0.is_hidden() {
             return;
         }
@@ -48,9 +40,9 @@ impl Bar {
             message.push_str(&format!(", {} quarantined", grouped(stats.quarantined)));
         }
         if stats.sink.failing_for_s > 0.0 {
-            message.push_str(", the database fails");
+            message.push_str(", the sink fails");
         }
-        self.0.set_position(progress.bytes);
+        self.0.set_position(before + progress.bytes);
         self.0.set_message(message);
         self.0.tick();
     }

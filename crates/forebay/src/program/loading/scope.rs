@@ -2,18 +2,21 @@
 //!
 //! A file is told by its content: the scope is named by the length and the SHA-256 of its first 64
 //! KiB, and a file that was shorter when it was last seen is recognised by that shorter prefix. Its
-//! scope is renamed then. The layout of a table is part of the name, because positions depend on
-//! it. A scope that holds nothing yet binds nothing but the very same content. What was begun again
+//! scope is renamed then. Its shape is part of the name, because positions depend on it. A file
+//! that nobody appends to is told by all of its content.
+//!
+//! A scope that holds nothing yet binds nothing but the very same content. What was begun again
 //! on purpose is numbered from 2; the newest is the one that is resumed.
 
 use std::collections::HashMap;
 
-use pipeline::source::{Fingerprint, Layout};
+use pipeline::source::Fingerprint;
 use record::Position;
 use sinks::ScopeName;
 
 const FILES: &str = "file:";
 const NAMED: &str = "named:";
+const REPLAYED: &str = "replay:";
 
 /// What tells an input from others.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,13 +25,37 @@ pub(crate) enum Identity {
     Content {
         /// At most 64 KiB.
         prefix: Vec<u8>,
-        /// Of a table.
-        layout: Layout,
+        /// How its rows make records.
+        shape: Shape,
     },
+    /// The hash of a whole file, which nobody appends to.
+    Whole(String),
     /// The name that the caller gave it.
     Named(String),
     /// Nothing: it cannot be read again, and each run is on its own.
     Once(String),
+}
+
+/// How the rows of a file make records; positions depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// A record per line or row.
+    Long,
+    /// A record per cell.
+    Wide,
+    /// A line of a quarantine around each.
+    Quarantine,
+}
+
+impl Shape {
+    /// Its part of a scope's name.
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Long => "",
+            Self::Wide => ":wide",
+            Self::Quarantine => ":quarantine",
+        }
+    }
 }
 
 /// Whether what was ingested before is resumed or ingested once more.
@@ -54,6 +81,7 @@ impl Identity {
     pub(crate) fn prefix(&self) -> Option<&'static str> {
         match self {
             Self::Content { .. } => Some(FILES),
+            Self::Whole(_) => Some(REPLAYED),
             Self::Named(_) => Some(NAMED),
             Self::Once(_) => None,
         }
@@ -62,8 +90,9 @@ impl Identity {
     /// The scope to open, given those that are known.
     pub(crate) fn bind(&self, known: &[(ScopeName, Position)], start: Start) -> Binding {
         let own = match self {
-            Self::Content { prefix, layout } => FileScope::of(prefix, *layout),
-            Self::Named(name) => return bind_named(name, known, start),
+            Self::Content { prefix, shape } => FileScope::of(prefix, *shape),
+            Self::Whole(hash) => return bind_named(format!("{REPLAYED}{hash}"), known, start),
+            Self::Named(name) => return bind_named(format!("{NAMED}{name}"), known, start),
             Self::Once(name) => return Binding::to(name.clone()),
         };
         let Self::Content { prefix, .. } = self else {
@@ -106,8 +135,7 @@ impl Binding {
     }
 }
 
-fn bind_named(name: &str, known: &[(ScopeName, Position)], start: Start) -> Binding {
-    let own = format!("{NAMED}{name}");
+fn bind_named(own: String, known: &[(ScopeName, Position)], start: Start) -> Binding {
     let newest = known
         .iter()
         .map(|(known, _)| split_number(known.as_str()))
@@ -140,22 +168,22 @@ fn split_number(name: &str) -> (&str, u32) {
     }
 }
 
-/// The name of a file's scope, in its parts: `file:LENGTH:SHA256[:wide][#NUMBER]`.
+/// The name of a file's scope, in its parts: `file:LENGTH:SHA256[:wide|:quarantine][#NUMBER]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct FileScope {
     length: usize,
     hex: String,
-    layout: Layout,
+    shape: Shape,
     number: u32,
 }
 
 impl FileScope {
-    fn of(prefix: &[u8], layout: Layout) -> Self {
+    fn of(prefix: &[u8], shape: Shape) -> Self {
         let fingerprint = Fingerprint::of(prefix);
         Self {
             length: fingerprint.length as usize,
             hex: fingerprint.to_hex(),
-            layout,
+            shape,
             number: 1,
         }
     }
@@ -164,15 +192,16 @@ impl FileScope {
         let (base, number) = split_number(name.as_str().strip_prefix(FILES)?);
         let mut parts = base.split(':');
         let (length, hex) = (parts.next()?.parse().ok()?, parts.next()?.to_owned());
-        let layout = match (parts.next(), parts.next()) {
-            (None, None) => Layout::Long,
-            (Some("wide"), None) => Layout::Wide,
+        let shape = match (parts.next(), parts.next()) {
+            (None, None) => Shape::Long,
+            (Some("wide"), None) => Shape::Wide,
+            (Some("quarantine"), None) => Shape::Quarantine,
             _ => return None,
         };
         Some(Self {
             length,
             hex,
-            layout,
+            shape,
             number,
         })
     }
@@ -186,18 +215,15 @@ impl FileScope {
 
     fn name(&self) -> String {
         let Self { length, hex, .. } = self;
-        let layout = match self.layout {
-            Layout::Long => "",
-            Layout::Wide => ":wide",
-        };
-        with_number(format!("{FILES}{length}:{hex}{layout}"), self.number)
+        let shape = self.shape.suffix();
+        with_number(format!("{FILES}{length}:{hex}{shape}"), self.number)
     }
 
     /// Whether this may be the scope of a file whose own would be `own`, if it begins alike.
     fn may_hold(&self, own: &Self, watermark: Position) -> bool {
         // Files that begin alike are many; only one of which something was delivered has grown.
         let grown = (1..own.length).contains(&self.length) && watermark > Position::START;
-        self.layout == own.layout && (grown || self.length == own.length)
+        self.shape == own.shape && (grown || self.length == own.length)
     }
 }
 
@@ -212,7 +238,7 @@ mod tests {
     fn content(prefix: &str) -> Identity {
         Identity::Content {
             prefix: prefix.into(),
-            layout: Layout::Long,
+            shape: Shape::Long,
         }
     }
 
@@ -274,10 +300,10 @@ mod tests {
     }
 
     #[test]
-    fn layouts_do_not_share_a_scope() {
+    fn shapes_do_not_share_a_scope() {
         let wide = Identity::Content {
             prefix: b"t,a,b\n".to_vec(),
-            layout: Layout::Wide,
+            shape: Shape::Wide,
         };
         let long = content("t,a,b\n").bind(&[], Start::Resume).name;
         let name = wide.bind(&[at(9, &long)], Start::Resume).name;
@@ -307,6 +333,17 @@ mod tests {
         );
         let once = Identity::Once("stdin:1-2".into());
         assert_eq!(once.bind(&known, Start::Again).name.as_str(), "stdin:1-2");
+    }
+
+    #[test]
+    fn a_whole_file_is_told_by_its_hash_alone() {
+        let whole = Identity::Whole("csv:7:ab".into());
+        let name = whole.bind(&[], Start::Resume).name;
+        assert_eq!(name.as_str(), "replay:csv:7:ab");
+        let known = [at(3, &name), at(9, &ScopeName::new("replay:csv:7:abc"))];
+        assert_eq!(whole.bind(&known, Start::Resume).name, name);
+        let again = whole.bind(&known, Start::Again).name;
+        assert_eq!(again.as_str(), "replay:csv:7:ab#2");
     }
 
     #[test]

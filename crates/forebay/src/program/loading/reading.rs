@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use pipeline::source::{self, Input, OpenOptions};
 use pipeline::{FeedProgress, Intake};
 use tokio::sync::oneshot;
+
+use super::Open;
 
 /// A read under way.
 pub(crate) struct Reading {
@@ -27,8 +28,8 @@ impl Reading {
     /// Starts to read what stands after the watermark of the intake. The thread is not joined: one
     /// that waits for standard input cannot be woken.
     pub(crate) fn start(
-        input: Input,
-        options: OpenOptions,
+        name: String,
+        open: Open,
         intake: Intake,
         future_max: Duration,
     ) -> Result<Self> {
@@ -39,7 +40,7 @@ impl Reading {
             .name("reader".into())
             .spawn(move || {
                 // Whoever waited may be gone.
-                let _ = end.send(read(&input, &options, &intake, future_max, &seen));
+                let _ = end.send(read(&name, open, &intake, future_max, &seen));
             })
             .context("cannot start the reader")?;
         Ok(Self {
@@ -76,13 +77,13 @@ impl Shared {
 }
 
 fn read(
-    input: &Input,
-    options: &OpenOptions,
+    name: &str,
+    open: Open,
     intake: &Intake,
     future_max: Duration,
     shared: &Shared,
 ) -> Result<()> {
-    let mut reader = source::open(input, options, intake.watermark())?;
+    let mut reader = open(intake.watermark())?;
     let report = pipeline::feed(reader.as_mut(), intake, future_max, |progress| {
         *shared.lock() = progress;
         match shared.stop.load(Ordering::Relaxed) {
@@ -92,7 +93,7 @@ fn read(
     });
     *shared.lock() = report.progress;
     match report.error {
-        Some(error) => Err(anyhow!(error).context(input.to_string())),
+        Some(error) => Err(anyhow!(error).context(name.to_owned())),
         None => Ok(()),
     }
 }

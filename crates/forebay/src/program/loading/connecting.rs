@@ -1,0 +1,40 @@
+//! A sink that cannot be reached at first.
+
+use anyhow::{Result, anyhow};
+use pipeline::PipelineError;
+use sinks::{Retry, RetryDecision, RetryPolicy};
+
+use crate::program::storage::Place;
+
+/// The attempts to open a scope, as patient as those of a batch.
+pub(crate) struct Connecting {
+    retry: Retry,
+    place: String,
+}
+
+impl Connecting {
+    pub(crate) fn new(policy: RetryPolicy, place: &Place) -> Self {
+        Self {
+            retry: Retry::new(policy, fastrand::u64(..)),
+            place: place.to_string(),
+        }
+    }
+
+    /// Waits until it is time for another attempt.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(crate) async fn rest(&mut self, error: PipelineError) -> Result<()> {
+        let PipelineError::Sink(error) = error else {
+            return Err(error.into());
+        };
+        match self.retry.on_failure(&error) {
+            RetryDecision::After(delay) => {
+                tracing::warn!(place = self.place, %error, ?delay, "the sink is not reached yet");
+                tokio::time::sleep(delay).await;
+                Ok(())
+            }
+            RetryDecision::GiveUp => Err(anyhow!("cannot use {}: {error}", self.place)),
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Scopes whose sink cannot be reached yet, and the records that do not wait for it.
+//!
+//! A source without positions needs the watermark of its scope only for the numbers that its
+//! records get. Until the sink has told it, records get early positions, which begin at a number
+//! that no watermark reaches; the driver leases nothing meanwhile. Once the scope is open, the
+//! driver gives those records their places right behind the watermark, in the order in which they
+//! were accepted. No sink ever sees an early position.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use buffer_core::LeaseItems;
+use parking_lot::Mutex;
+use record::Position;
+use sinks::{BatchWriter, BoxWriter, Entry, ErrorKind, Retry, RetryDecision, RetryPolicy};
+use sinks::{ScopeIndex, ScopeName, WriteError};
+use tokio::sync::{oneshot, watch};
+
+use crate::account::Account;
+use crate::driver::now;
+
+/// Where early positions begin: the upper half of what a position can be.
+const EARLY: u64 = 1 << 62;
+
+/// How far a scope was delivered when it was opened, once that is known.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Watermark(Arc<OnceLock<Position>>);
+
+impl Watermark {
+    pub(crate) fn known(position: Position) -> Self {
+        Self(Arc::new(OnceLock::from(position)))
+    }
+
+    pub(crate) fn position(&self) -> Option<Position> {
+        self.0.get().copied()
+    }
+
+    /// The position before the first record.
+    pub(crate) fn base(&self) -> Position {
+        self.position().unwrap_or(Position::new(EARLY))
+    }
+
+    /// A position as it is meant, if that is known by now.
+    pub(crate) fn place(&self, position: Position) -> Position {
+        match self.position() {
+            Some(watermark) if position.number() >= EARLY => {
+                Position::new(watermark.number() + (position.number() - EARLY))
+            }
+            _ => position,
+        }
+    }
+}
+
+/// The scopes that were not open at once.
+#[derive(Debug)]
+pub(crate) struct Openings {
+    scopes: Mutex<BTreeMap<ScopeIndex, Watermark>>,
+    /// How many of them are still not open.
+    waiting: watch::Sender<usize>,
+}
+
+impl Openings {
+    pub(crate) fn new() -> Self {
+        Self {
+            scopes: Mutex::default(),
+            waiting: watch::Sender::new(0),
+        }
+    }
+
+    /// Waits until all scopes are open.
+    pub(crate) async fn all_open(&self) {
+        let mut waiting = self.waiting.subscribe();
+        // The sender lives as long as this.
+        let _ = waiting.wait_for(|waiting| *waiting == 0).await;
+    }
+
+    fn begin(&self, index: ScopeIndex, watermark: &Watermark) {
+        self.scopes.lock().insert(index, watermark.clone());
+        self.waiting.send_modify(|waiting| *waiting += 1);
+    }
+
+    fn end(&self) {
+        self.waiting.send_modify(|waiting| *waiting -= 1);
+    }
+
+    /// Whether one of the rows has to be given its place first.
+    pub(crate) fn has_early(&self, rows: &[Entry]) -> bool {
+        rows.iter().any(|row| row.position.number() >= EARLY) && !self.scopes.lock().is_empty()
+    }
+
+    /// The rows with their places behind the watermarks.
+    pub(crate) fn place(&self, rows: &[Entry]) -> Vec<Entry> {
+        let scopes = self.scopes.lock().clone();
+        let mut placed = rows.to_vec();
+        for row in &mut placed {
+            if let Some(watermark) = scopes.get(&row.scope) {
+                row.position = watermark.place(row.position);
+            }
+        }
+        placed
+    }
+}
+
+/// Rows with their places, and the lease that they are of: a sink that holds on to the one holds
+/// on to the other.
+pub(crate) struct Placed {
+    pub(crate) rows: Vec<Entry>,
+    pub(crate) _lent: LeaseItems<Entry>,
+}
+
+impl AsRef<[Entry]> for Placed {
+    fn as_ref(&self) -> &[Entry] {
+        &self.rows
+    }
+}
+
+/// A scope on its way to being open.
+pub(crate) struct Opening {
+    pub(crate) writer: BoxWriter,
+    pub(crate) index: ScopeIndex,
+    pub(crate) name: ScopeName,
+    pub(crate) watermark: Watermark,
+    pub(crate) openings: Arc<Openings>,
+    pub(crate) account: Arc<Account>,
+    pub(crate) retry: RetryPolicy,
+}
+
+impl Opening {
+    /// Tries in a task of its own until it works or the driver has `ended`. Fails only when the
+    /// very first attempt says, within [`FIRST_ANSWER_WITHIN`], that it can never work.
+    pub(crate) async fn start(
+        self,
+        ended: watch::Receiver<Option<crate::pipeline::Ended>>,
+    ) -> Result<(), WriteError> {
+        self.openings.begin(self.index, &self.watermark);
+        let (first, answer) = oneshot::channel();
+        tokio::spawn(self.run(first, ended));
+        match tokio::time::timeout(FIRST_ANSWER_WITHIN, answer).await {
+            Ok(Ok(answer)) => answer,
+            // It takes its time, or the pipeline has ended.
+            Ok(Err(_)) | Err(_) => Ok(()),
+        }
+    }
+
+    async fn run(
+        self,
+        first: oneshot::Sender<Result<(), WriteError>>,
+        mut ended: watch::Receiver<Option<crate::pipeline::Ended>>,
+    ) {
+        let mut first = Some(first);
+        let mut retry = Retry::new(self.retry.unlimited(), fastrand::u64(..));
+        loop {
+            let opened = tokio::select! {
+                opened = self.writer.open_scope(self.index, &self.name) => opened,
+                _ = ended.wait_for(Option::is_some) => return,
+            };
+            let error = match opened {
+                Ok(opened) => {
+                    // Only this task sets it.
+                    let _ = self.watermark.0.set(opened.watermark);
+                    self.account.opened();
+                    self.openings.end();
+                    first.take().map(|first| first.send(Ok(())));
+                    return;
+                }
+                Err(error) => error,
+            };
+            if let Some(first) = first.take()
+                && error.kind() != ErrorKind::Transient
+                && first.send(Err(error.clone())).is_ok()
+            {
+                self.openings.end();
+                return;
+            }
+            self.account.fail_opening(now(), error.to_string());
+            let delay = match retry.on_failure(&error) {
+                RetryDecision::After(delay) => delay,
+                RetryDecision::GiveUp => self.retry.bound(u32::MAX),
+            };
+            let scope = &self.name;
+            tracing::warn!(%scope, ?delay, %error, "the scope cannot be opened yet");
+            tokio::select! {
+                () = tokio::time::sleep(delay) => {}
+                _ = ended.wait_for(Option::is_some) => return,
+            }
+        }
+    }
+}
+
+/// How long the first attempt is waited for.
+const FIRST_ANSWER_WITHIN: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn early_positions_find_their_places_right_behind_the_watermark() {
+        let watermark = Watermark::default();
+        let first = watermark.base().next();
+        let second = first.next();
+        assert_eq!(watermark.place(first), first, "not known yet");
+        watermark.0.set(Position::new(41)).expect("set once");
+        assert_eq!(watermark.place(watermark.base()), Position::new(41));
+        assert_eq!(watermark.place(first), Position::new(42));
+        assert_eq!(watermark.place(second), Position::new(43));
+        assert_eq!(watermark.place(Position::new(44)), Position::new(44));
+    }
+}
