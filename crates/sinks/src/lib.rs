@@ -13,6 +13,8 @@ mod error;
 mod history;
 pub mod ledger;
 mod memory;
+#[cfg(feature = "mysql")]
+mod mysql;
 mod receipt;
 mod retry;
 mod row;
@@ -28,6 +30,8 @@ pub use history::{
     Bucket, BucketNumbers, HistoryQuery, HistoryReader, HistoryStream, ReadError, Reading,
 };
 pub use memory::MemoryWriter;
+#[cfg(feature = "mysql")]
+pub use mysql::{MysqlInsert, MysqlOptions, MysqlTls, MysqlWriter};
 pub use receipt::{Receipt, Refused, RowOutcome};
 pub use retry::{Retry, RetryDecision, RetryPolicy};
 pub use row::{Cell, Column, ColumnType, IDENTIFIER_BYTES_MAX, Row, Schema};
