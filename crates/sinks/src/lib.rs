@@ -23,6 +23,8 @@ mod layers;
 pub mod ledger;
 mod limit;
 mod memory;
+#[cfg(feature = "mysql")]
+mod mysql;
 mod open;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -70,6 +72,8 @@ pub use layers::{
 };
 pub use limit::{Concurrency, ConcurrencySpec, InvalidSetting, Load, Rate, Slot, TokenBucket};
 pub use memory::MemoryWriter;
+#[cfg(feature = "mysql")]
+pub use mysql::{MysqlInsert, MysqlOptions, MysqlTls, MysqlWriter};
 pub use open::{About, OpenError, OpenOptions, OpenedSink, check, known, open};
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresOptions, PostgresTls, PostgresWriter, SynchronousCommit};
