@@ -27,7 +27,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("ci",    "[--no-test]   every check there is, up to the first failure"),
     ("tidy",  "              dependency direction, lengths, links, forbidden text"),
     ("e2e",   "              the browser test; screenshots in target/e2e"),
-    ("bench", "CASE [ARGS…]  `ingest`, `run`, `core`, `dataservice` or `sinks`; results in target/bench"),
+    ("bench", "CASE [ARGS…]  `ingest`, `run`, `core`, `dataservice` or `sinks`, to target/bench"),
     ("stress", "[--tsan] [ARGS…] rings and coalescers under threads in real time; --seconds 60"),
     ("docs",  "              the API documentation, with warnings denied"),
     ("loom",  "              the models of atomics and locks: tests/loom_*.rs"),

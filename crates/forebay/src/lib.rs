@@ -8,6 +8,7 @@
 //! - [`dataservice`]: one history per key, transactions, views that are woken and pull.
 //! - [`sinks`]: writers with an outcome per row, retries, and SQLite with a ledger.
 //! - [`pipeline`]: sources, the task that flushes, one account that always balances.
+//! - [`trust`]: Bayesian trust per key.
 //! - [`gateway`]: REST, WebSocket and the live page.
 //!
 //! Depend on a single layer where that is enough: each is a crate of its own. The program of the
@@ -44,6 +45,7 @@ pub use gateway;
 pub use pipeline;
 pub use record;
 pub use sinks;
+pub use trust;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
