@@ -23,6 +23,8 @@ mod layers;
 pub mod ledger;
 mod limit;
 mod memory;
+#[cfg(feature = "oracle")]
+mod oracle;
 mod receipt;
 #[cfg(feature = "redis")]
 mod redis;
@@ -38,6 +40,8 @@ mod tracker;
 pub mod url;
 mod writer;
 
+#[cfg(feature = "oracle")]
+pub use self::oracle::{OracleOptions, OracleWriter};
 pub use batch::{Batch, BatchId, Entry};
 pub use breaker::{
     Admission, Breaker, BreakerChange, BreakerSnapshot, BreakerSpec, BreakerState, CallOutcome,
