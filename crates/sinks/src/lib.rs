@@ -26,6 +26,8 @@ mod memory;
 #[cfg(feature = "mysql")]
 mod mysql;
 mod open;
+#[cfg(feature = "oracle")]
+mod oracle;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod receipt;
