@@ -50,6 +50,8 @@ pub use breaker::{
 };
 pub use error::{ErrorKind, WriteError};
 pub use fault::{Fault, FaultChances, FaultWriter};
+#[cfg(feature = "csv")]
+pub use files::{FileFormat, FileOptions, FileStats, FileWriter, WhenFull};
 pub use fn_writer::{AsyncFnWriter, FnWriter};
 pub use guard::bisect::Bisect;
 pub use guard::fallback::Fallback;
@@ -57,8 +59,6 @@ pub use guard::fan_out::{FanOut, Target, TargetStats, WhenBehind};
 pub use guard::ledger_file::Ledger;
 pub use guard::ndjson_file::{NdjsonFileOptions, NdjsonFileWriter};
 pub use guard::quarantine::{self, Quarantine, QuarantineFiles, QuarantineOptions};
-#[cfg(feature = "csv")]
-pub use files::{FileFormat, FileOptions, FileStats, FileWriter, WhenFull};
 pub use history::{
     Bucket, BucketNumbers, HistoryQuery, HistoryReader, HistoryStream, ReadError, Reading,
 };
