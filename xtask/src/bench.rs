@@ -49,7 +49,7 @@ fn programs_of(args: &[String]) -> &'static [&'static str] {
     }
 }
 
-fn build_programs(packages: &[&str]) -> Result<()> {
+pub(crate) fn build_programs(packages: &[&str]) -> Result<()> {
     let mut command = process::cargo();
     command
         .current_dir(workspace::root())

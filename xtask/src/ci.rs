@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use crate::{bench, docs, e2e, loom, process, stress, test, tidy, workspace};
+use crate::{bench, chaos, docs, e2e, loom, process, stress, test, tidy, workspace};
 
 /// Whether the tests are a step: a caller that has just run them leaves them out.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -36,6 +36,9 @@ fn steps() -> Vec<Step> {
         ("test", || test::run(&[])),
         ("docs", docs::run),
         ("benches", bench::build_all),
+        ("chaos", || {
+            chaos::run(&["--rounds", "50"].map(str::to_owned))
+        }),
         ("loom", loom::run),
         ("stress", || {
             stress::run(&["--seconds", "5"].map(str::to_owned))
@@ -116,8 +119,8 @@ mod tests {
                 .filter(|n| keeps(tests, n))
                 .count()
         };
-        assert_eq!(names(Tests::Run), 9);
-        assert_eq!(names(Tests::Skip), 8);
+        assert_eq!(names(Tests::Run), 10);
+        assert_eq!(names(Tests::Skip), 9);
         assert!(!keeps(Tests::Skip, "test"));
     }
 }

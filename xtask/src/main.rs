@@ -6,6 +6,7 @@
 //! another one would build the dependencies again.
 
 mod bench;
+mod chaos;
 mod ci;
 mod docs;
 mod e2e;
@@ -27,7 +28,8 @@ const COMMANDS: &[(&str, &str)] = &[
     ("ci",    "[--no-test]   every check there is, up to the first failure"),
     ("tidy",  "              dependency direction, lengths, links, forbidden text"),
     ("e2e",   "              the browser test; screenshots in target/e2e"),
-    ("bench", "CASE [ARGS…]  `ingest`, `run`, `core`, `dataservice` or `sinks`; results in target/bench"),
+    ("bench", "CASE [ARGS…]  `ingest`, `run`, `core`, `dataservice` or `sinks`; see target/bench"),
+    ("chaos", "[ARGS…]       databases and their clients killed at random points; --rounds 50"),
     ("stress", "[--tsan] [ARGS…] rings and coalescers under threads in real time; --seconds 60"),
     ("docs",  "              the API documentation, with warnings denied"),
     ("loom",  "              the models of atomics and locks: tests/loom_*.rs"),
@@ -69,6 +71,7 @@ fn run(command: &str, args: &[String]) -> Result<()> {
         "tidy" => tidy::run(),
         "e2e" => e2e::run(),
         "bench" => bench::run(args),
+        "chaos" => chaos::run(args),
         "stress" => stress::run(args),
         "docs" => docs::run(),
         "loom" => loom::run(),
@@ -79,7 +82,7 @@ fn run(command: &str, args: &[String]) -> Result<()> {
 /// The first argument that the command does not understand, if any.
 fn unexpected_argument<'a>(command: &str, args: &'a [String]) -> Option<&'a str> {
     let known: &[&str] = match command {
-        "test" | "bench" | "stress" => return None,
+        "test" | "bench" | "chaos" | "stress" => return None,
         "ci" => &["--no-test"],
         _ => &[],
     };

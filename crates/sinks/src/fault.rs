@@ -66,7 +66,8 @@ type Poison<R> = Arc<dyn Fn(&Entry<R>) -> Option<String> + Send + Sync>;
 /// A writer that fails on order; a clone is another handle to the same one.
 ///
 /// ```
-/// use sinks::{Batch, BatchId, BatchWriter, ErrorKind, Fault, FaultWriter, MemoryWriter, WriteError};
+/// use sinks::{Batch, BatchId, BatchWriter, ErrorKind, Fault, FaultWriter, MemoryWriter};
+/// use sinks::WriteError;
 /// # let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
 /// # runtime.block_on(async {
 /// let writer = FaultWriter::new(MemoryWriter::new());

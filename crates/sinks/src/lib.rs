@@ -23,6 +23,8 @@ mod layers;
 pub mod ledger;
 mod limit;
 mod memory;
+#[cfg(feature = "mysql")]
+mod mysql;
 mod open;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -65,11 +67,13 @@ pub use history::{
 #[cfg(feature = "http")]
 pub use http::{HttpFormat, HttpOptions, HttpProxy, HttpWriter, IdempotencyKey};
 pub use layers::{
-    BreakerHandle, CircuitBreaker, LimitSnapshot, LimitSpec, Limited, Retrying, SharedBudget,
-    Timeout,
+    BreakerHandle, CircuitBreaker, LimitHandle, LimitSnapshot, LimitSpec, Limited, Retrying,
+    SharedBudget, Timeout,
 };
 pub use limit::{Concurrency, ConcurrencySpec, InvalidSetting, Load, Rate, Slot, TokenBucket};
 pub use memory::MemoryWriter;
+#[cfg(feature = "mysql")]
+pub use mysql::{MysqlInsert, MysqlOptions, MysqlTls, MysqlWriter};
 pub use open::{About, OpenError, OpenOptions, OpenedSink, check, known, open};
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresOptions, PostgresTls, PostgresWriter, SynchronousCommit};
@@ -89,3 +93,7 @@ pub use writer::{BatchWriter, BoxWriter, Guarantee};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/delivery-guards.md")]
+struct DeliveryGuards;

@@ -150,7 +150,7 @@ fn lesson_a_dead_sink_is_not_hammered_by_many_batches() {
     // A thousand batches per second for ten seconds, each of which would try three times more.
     for batch in 0..10_000_u32 {
         let now = start + Duration::from_millis(1) * batch;
-        budget.deposit(now);
+        budget.deposit();
         first += 1;
         let mut retry = Retry::new(policy, now, u64::from(batch));
         while let RetryDecision::After(_) = retry.on_failure_within(now, &busy(), &mut budget) {
@@ -241,7 +241,7 @@ proptest! {
             latest = latest.max(time);
             match step {
                 Step::Deposit(_) => {
-                    budget.deposit(now);
+                    budget.deposit();
                     level = (level + quarters * 250).min(cap);
                 }
                 Step::Withdraw(_) | Step::Back(_) => {

@@ -218,6 +218,11 @@ impl Breaker {
         self.generation
     }
 
+    /// Whether it matters how long a successful call took, or when it ended.
+    pub(crate) fn times_calls(&self) -> bool {
+        self.spec.slow_call.is_some() || matches!(self.window, Window::Time { .. })
+    }
+
     /// A call wants to begin. When the open time is over, the first one half-opens the breaker.
     pub fn admit(&mut self, now: Instant) -> (Admission, Option<BreakerChange>) {
         let now = self.clamp(now);

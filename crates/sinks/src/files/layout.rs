@@ -205,7 +205,7 @@ fn push_display(text: std::fmt::Arguments<'_>, out: &mut Vec<u8>) {
 pub(super) fn push_text(text: &str, out: &mut Vec<u8>) {
     let is_special = |byte: &u8| matches!(byte, b',' | b'"' | b'\n' | b'\r');
     let ends = [text.as_bytes().first(), text.as_bytes().last()];
-    if !ends.contains(&Some(&b' ')) && !text.as_bytes().iter().any(|byte| is_special(byte)) {
+    if !ends.contains(&Some(&b' ')) && !text.as_bytes().iter().any(is_special) {
         out.extend_from_slice(text.as_bytes());
         return;
     }

@@ -57,6 +57,8 @@ pub(super) struct Log {
     pub(super) length: u64,
     sequence: u64,
     pub(super) rows: u64,
+    /// The bytes of the rows, as CSV.
+    pub(super) bytes: u64,
     /// Wall time of the first entry with rows.
     pub(super) first_at: Option<i64>,
     pub(super) begin: Begin,
@@ -80,6 +82,7 @@ impl Log {
             length: 0,
             sequence: 0,
             rows: 0,
+            bytes: 0,
             first_at: None,
             begin: begin.clone(),
         };
@@ -104,10 +107,11 @@ impl Log {
             Err(error) => return Err(error),
         };
         let mut marks = Marks::new();
-        let (mut rows, mut first_at, mut begin) = (0, None, None);
+        let (mut rows, mut bytes, mut first_at, mut begin) = (0, 0, None, None);
         let mut entries = Entries::of(&file, u64::MAX)?;
-        while let Some((meta, _)) = entries.next()? {
+        while let Some((meta, lines)) = entries.next()? {
             rows += meta.rows;
+            bytes += lines.len() as u64;
             if meta.rows > 0 {
                 first_at = first_at.or(Some(meta.at));
             }
@@ -138,6 +142,7 @@ impl Log {
             length,
             sequence,
             rows,
+            bytes,
             first_at,
             begin,
         };
@@ -171,6 +176,7 @@ impl Log {
         self.length += entry.len() as u64;
         self.sequence += 1;
         self.rows += meta.rows;
+        self.bytes += rows.len() as u64;
         if meta.rows > 0 {
             self.first_at = self.first_at.or(Some(meta.at));
         }

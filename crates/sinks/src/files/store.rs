@@ -18,6 +18,12 @@ use crate::{
 };
 use layout::Layout;
 
+/// What a mark takes in the log, generously.
+const MARKS_BYTES: u64 = 512;
+
+/// A log without many rows may grow to this, or what makes a file, before it is begun anew.
+const OVERGROWN_BYTES: u64 = 4 << 20;
+
 /// What the writer counts.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
@@ -297,8 +303,15 @@ impl Store {
     /// Whether the rows of the log are to be finished.
     pub(super) fn is_due(&self, now: Instant) -> bool {
         let rows_max = self.options.rotate_rows.unwrap_or(u64::MAX);
-        let is_large = self.log.length >= self.options.rotate_bytes || self.log.rows >= rows_max;
-        self.log.rows > 0 && (is_large || self.due_at.is_some_and(|due_at| due_at <= now))
+        let is_large = self.log.bytes >= self.options.rotate_bytes || self.log.rows >= rows_max;
+        let is_old = self.due_at.is_some_and(|due_at| due_at <= now);
+        self.log.rows > 0 && (is_large || is_old) || self.is_overgrown()
+    }
+
+    /// Whether most of the log is marks that later ones took the place of.
+    fn is_overgrown(&self) -> bool {
+        let rows_and_marks = self.log.bytes + MARKS_BYTES * (1 + self.marks.len() as u64);
+        self.log.length >= 2 * rows_and_marks + self.options.rotate_bytes.max(OVERGROWN_BYTES)
     }
 
     /// When the rows of the log will be old enough.
@@ -309,6 +322,10 @@ impl Store {
     /// Finishes the file, if there are rows, and begins a new log. After an error the store has to
     /// be opened again; no row is lost or doubled by that.
     pub(super) fn rotate(&mut self) -> Result<(), WriteError> {
+        let is_same = self.log.begin.layout == self.layout;
+        if self.log.rows == 0 && is_same && !self.is_overgrown() {
+            return Ok(());
+        }
         let directory = self.options.directory.clone();
         let failed = |error| directory::write_error("finish a file in", &directory, &error);
         let finished = if self.log.rows > 0 {
@@ -331,7 +348,7 @@ impl Store {
         };
         let begin = Begin {
             layout: self.layout.clone(),
-            finished: finished.clone(),
+            finished: finished.clone().or(self.log.begin.finished.clone()),
         };
         self.is_sound = false;
         // From here on the rows are those of the finished file, whatever its name still is.

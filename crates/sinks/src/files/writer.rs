@@ -104,7 +104,8 @@ impl<R: Row> FileWriter<R> {
 }
 
 /// Acts on the directory off the runtime, one after the other. The directory is opened first if
-/// it is not, and closed by an error of its files, so that the next attempt starts from what is on the disk.
+/// it is not, and closed by an error of its files, so that the next attempt starts from what is on
+/// the disk.
 async fn act<R: Row, T: Send + 'static>(
     inner: &Arc<Inner>,
     work: impl FnOnce(&mut Store, Instant) -> Result<T, WriteError> + Send + 'static,

@@ -86,16 +86,13 @@ impl AppendFiles {
             return Ok(());
         }
         let added = lines.len() as u64;
+        if self.known.last().is_some_and(|known| !known.path.exists()) {
+            // Nobody would ever read what is appended to it.
+            self.open = None;
+        }
         if self.full(added, rows).is_some() {
             // Somebody may have replayed files and taken them away.
-            let open = self.open.is_some();
-            let last = self.known.len().saturating_sub(1);
-            let mut index = 0;
-            self.known.retain(|known| {
-                let is_open = open && index == last;
-                index += 1;
-                is_open || known.path.exists()
-            });
+            self.known.retain(|known| known.path.exists());
             if let Some(message) = self.full(added, rows) {
                 return Err(AppendError::Full(message));
             }
@@ -103,8 +100,7 @@ impl AppendFiles {
         let is_grown = self.known.last().is_some_and(|known| {
             known.rows > 0 && known.bytes.saturating_add(added) > self.limits.file_bytes_max
         });
-        let gone = self.known.last().is_some_and(|known| !known.path.exists());
-        if is_grown || gone {
+        if is_grown {
             self.open = None;
         }
         self.append_to_open(lines, rows)

@@ -3,6 +3,7 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -22,11 +23,24 @@ struct Shared {
     /// The generation while everything passes, otherwise 0: what a healthy sink needs is read
     /// without the lock. Written under it.
     passing: AtomicU64,
+    /// When it was made, for calls whose time does not matter: reading the clock is what costs
+    /// most while all is well.
+    made: Instant,
+    times_calls: bool,
     changed: Notify,
     listeners: Mutex<Arc<[Listener]>>,
 }
 
 impl Shared {
+    /// The time, or a time that the breaker clamps where nothing depends on it.
+    fn now_if(&self, matters: bool) -> Instant {
+        if matters || self.times_calls {
+            now()
+        } else {
+            self.made
+        }
+    }
+
     /// Decides under the lock, then tells everybody after it.
     fn decide<T>(&self, act: impl FnOnce(&mut Breaker) -> (T, Option<BreakerChange>)) -> T {
         let (answer, change) = {
@@ -147,9 +161,12 @@ impl<W> CircuitBreaker<W> {
     /// # Errors
     /// When a setting cannot be.
     pub fn with_seed(inner: W, spec: BreakerSpec, seed: u64) -> Result<Self, InvalidSetting> {
-        let breaker = Breaker::new(spec, now(), seed)?;
+        let made = now();
+        let breaker = Breaker::new(spec, made, seed)?;
         let shared = Shared {
             passing: AtomicU64::new(passing(&breaker)),
+            made,
+            times_calls: breaker.times_calls(),
             breaker: Mutex::new(breaker),
             changed: Notify::new(),
             listeners: Mutex::new(Arc::new([])),
@@ -173,7 +190,9 @@ impl<W> CircuitBreaker<W> {
     fn admit(&self) -> Admission {
         match self.shared().passing.load(Ordering::Acquire) {
             0 => self.shared().decide(|breaker| breaker.admit(now())),
-            generation => Admission::Admitted(Pass::closed(generation, now())),
+            generation => {
+                Admission::Admitted(Pass::closed(generation, self.shared().now_if(false)))
+            }
         }
     }
 
@@ -205,8 +224,11 @@ struct Call<'a> {
 impl Call<'_> {
     fn ended(mut self, outcome: CallOutcome) {
         if let Some(pass) = self.pass.take() {
+            let is_passing = self.shared.passing.load(Ordering::Acquire) != 0;
+            let matters = outcome == CallOutcome::Failed || !is_passing;
+            let now = self.shared.now_if(matters);
             self.shared
-                .decide(|breaker| ((), breaker.on_result(now(), pass, outcome)));
+                .decide(|breaker| ((), breaker.on_result(now, pass, outcome)));
             // Of several probes another one may be due now.
             self.tell_waiting();
         }

@@ -1,5 +1,6 @@
 //! A sink is given no more than it is meant to take.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -89,7 +90,7 @@ impl State {
     }
 
     /// Gives the attempt a slot, unless concurrency is limited and all are taken.
-    fn begin<W>(&mut self, now: Instant, attempt: &mut Attempt<'_, W>) -> bool {
+    fn begin(&mut self, now: Instant, attempt: &mut Attempt<'_>) -> bool {
         attempt.may_begin = match &mut self.concurrency {
             None => true,
             Some(concurrency) => {
@@ -98,6 +99,13 @@ impl State {
             }
         };
         attempt.may_begin
+    }
+
+    /// Whether a batch of one row need not wait for tokens, as far as that is known without a
+    /// look at the clock.
+    fn has_tokens(&self) -> bool {
+        let buckets = [&self.rows, &self.batches];
+        buckets.into_iter().flatten().all(TokenBucket::has_one)
     }
 
     /// How long until a batch of one row need not wait for tokens.
@@ -139,13 +147,13 @@ impl State {
 ///     .rows(Rate::new(20_000.0, 5_000)?)
 ///     .concurrency(ConcurrencySpec::adaptive(1, 16));
 /// let writer = Limited::new(MemoryWriter::new(), spec)?;
-/// assert_eq!(writer.snapshot().rows, Some(5_000));
+/// assert_eq!(writer.handle().snapshot().rows, Some(5_000));
 /// # Ok::<(), sinks::InvalidSetting>(())
 /// ```
+#[derive(Debug)]
 pub struct Limited<W> {
     inner: W,
-    state: Mutex<State>,
-    freed: Notify,
+    handle: LimitHandle,
 }
 
 impl<W> Limited<W> {
@@ -161,18 +169,36 @@ impl<W> Limited<W> {
             concurrency: spec.concurrency.map(Concurrency::new).transpose()?,
             waiting: 0,
         };
-        Ok(Self {
-            inner,
+        let gate = Gate {
             state: Mutex::new(state),
+            turn: tokio::sync::Mutex::new(()),
             freed: Notify::new(),
-        })
+        };
+        let handle = LimitHandle {
+            gate: Arc::new(gate),
+        };
+        Ok(Self { inner, handle })
     }
 
+    /// Shows how it is, also when the writer has been boxed.
+    #[must_use]
+    pub fn handle(&self) -> LimitHandle {
+        self.handle.clone()
+    }
+}
+
+/// Watches a [`Limited`] writer; a clone is another handle to the same one.
+#[derive(Clone)]
+pub struct LimitHandle {
+    gate: Arc<Gate>,
+}
+
+impl LimitHandle {
     /// What it looks like now.
     #[must_use]
     pub fn snapshot(&self) -> LimitSnapshot {
         let now = now();
-        let mut state = self.state.lock();
+        let mut state = self.gate.state.lock();
         LimitSnapshot {
             concurrency: state.concurrency.as_ref().map(Concurrency::limit),
             in_flight: state.concurrency.as_ref().map(Concurrency::in_flight),
@@ -181,15 +207,32 @@ impl<W> Limited<W> {
             batches: state.batches.as_mut().map(|bucket| bucket.available(now)),
         }
     }
+}
 
+impl std::fmt::Debug for LimitHandle {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.snapshot().fmt(out)
+    }
+}
+
+/// What the writes pass.
+struct Gate {
+    state: Mutex<State>,
+    /// Whoever is the first to wait for a slot holds this.
+    turn: tokio::sync::Mutex<()>,
+    /// Tells the first one that a slot came free.
+    freed: Notify,
+}
+
+impl Gate {
     /// Takes tokens, and a slot if one is free; says how long to wait before the tokens may be
     /// used.
-    fn enter(&self, rows: u64) -> (Attempt<'_, W>, Duration) {
+    fn enter(&self, rows: u64) -> (Attempt<'_>, Duration) {
         let now = now();
         let mut state = self.state.lock();
         let wait = state.reserve(now, rows);
         let mut attempt = Attempt {
-            limited: self,
+            gate: self,
             unused: Some(rows),
             may_begin: false,
             slot: None,
@@ -203,54 +246,36 @@ impl<W> Limited<W> {
 
     /// Waits until `take` has what it wants, behind those who wait already.
     async fn queue(&self, mut take: impl FnMut(&mut State) -> bool) {
-        let place = Place::new(self);
-        let mut is_next = false;
-        loop {
-            {
-                let mut state = self.state.lock();
-                if (is_next || state.waiting == 1) && take(&mut state) {
-                    break;
-                }
-            }
+        let _place = Place::new(self);
+        // Fair: whoever came first gets it first, and only the first one looks.
+        let _turn = self.turn.lock().await;
+        while !take(&mut self.state.lock()) {
             self.freed.notified().await;
-            is_next = true;
-        }
-        drop(place);
-    }
-
-    fn tell_next(&self, is_awaited: bool) {
-        if is_awaited {
-            self.freed.notify_one();
         }
     }
 }
 
-/// A place in the queue for slots. Leaving it lets the next one look.
-struct Place<'a, W> {
-    limited: &'a Limited<W>,
+/// A place in the queue for slots.
+struct Place<'a> {
+    gate: &'a Gate,
 }
 
-impl<'a, W> Place<'a, W> {
-    fn new(limited: &'a Limited<W>) -> Self {
-        limited.state.lock().waiting += 1;
-        Self { limited }
+impl<'a> Place<'a> {
+    fn new(gate: &'a Gate) -> Self {
+        gate.state.lock().waiting += 1;
+        Self { gate }
     }
 }
 
-impl<W> Drop for Place<'_, W> {
+impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let is_awaited = {
-            let mut state = self.limited.state.lock();
-            state.waiting -= 1;
-            state.is_awaited()
-        };
-        self.limited.tell_next(is_awaited);
+        self.gate.state.lock().waiting -= 1;
     }
 }
 
 /// One attempt; gives back what it did not use when it is dropped.
-struct Attempt<'a, W> {
-    limited: &'a Limited<W>,
+struct Attempt<'a> {
+    gate: &'a Gate,
     /// The rows that were paid for and not yet offered to the sink.
     unused: Option<u64>,
     may_begin: bool,
@@ -258,16 +283,16 @@ struct Attempt<'a, W> {
     slot: Option<Slot>,
 }
 
-impl<W> Attempt<'_, W> {
+impl Attempt<'_> {
     fn leave(&mut self, load: Load) {
-        let limited = self.limited;
+        let gate = self.gate;
         let (unused, slot) = (self.unused.take(), self.slot.take());
         if unused.is_none() && slot.is_none() {
             return;
         }
         let now = now();
         let is_awaited = {
-            let mut state = limited.state.lock();
+            let mut state = gate.state.lock();
             if let Some(rows) = unused {
                 state.refund(now, rows);
             }
@@ -276,11 +301,13 @@ impl<W> Attempt<'_, W> {
             }
             state.is_awaited()
         };
-        limited.tell_next(is_awaited);
+        if is_awaited {
+            gate.freed.notify_one();
+        }
     }
 }
 
-impl<W> Drop for Attempt<'_, W> {
+impl Drop for Attempt<'_> {
     fn drop(&mut self) {
         self.leave(Load::Unknown);
     }
@@ -292,15 +319,20 @@ impl<W: BatchWriter> BatchWriter for Limited<W> {
     forward_to_inner!(name, guarantee, scopes, close);
 
     async fn ready(&self) {
+        let gate = &*self.handle.gate;
         loop {
             let (wait, has_room) = {
-                let mut state = self.state.lock();
-                (state.wait(now()), state.has_room())
+                let mut state = gate.state.lock();
+                let wait = match state.has_tokens() {
+                    true => Duration::ZERO,
+                    false => state.wait(now()),
+                };
+                (wait, state.has_room())
             };
             if !wait.is_zero() {
                 tokio::time::sleep(wait).await;
             } else if !has_room {
-                self.queue(|state| state.has_room()).await;
+                gate.queue(|state| state.has_room()).await;
             } else {
                 break;
             }
@@ -309,12 +341,13 @@ impl<W: BatchWriter> BatchWriter for Limited<W> {
     }
 
     async fn write(&self, batch: &Batch<Self::Row>) -> Result<Receipt, WriteError> {
-        let (mut attempt, wait) = self.enter(batch.len() as u64);
+        let gate = &*self.handle.gate;
+        let (mut attempt, wait) = gate.enter(batch.len() as u64);
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
         }
         if !attempt.may_begin {
-            self.queue(|state| state.begin(now(), &mut attempt)).await;
+            gate.queue(|state| state.begin(now(), &mut attempt)).await;
         }
         let unused = attempt.unused.take();
         let written = self.inner.write(batch).await;
@@ -332,12 +365,5 @@ fn load(written: &Result<Receipt, WriteError>) -> Load {
         Err(error) if !error.was_attempted() => Load::Unknown,
         Err(error) if error.kind() == ErrorKind::Transient => Load::Overloaded,
         Err(_) => Load::Unknown,
-    }
-}
-
-impl<W: std::fmt::Debug> std::fmt::Debug for Limited<W> {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let snapshot = self.snapshot();
-        write!(out, "Limited({:?}, {snapshot:?})", self.inner)
     }
 }

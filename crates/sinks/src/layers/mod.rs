@@ -16,7 +16,7 @@ mod timeout;
 use std::time::Instant;
 
 pub use breaker::{BreakerHandle, CircuitBreaker};
-pub use limit::{LimitSnapshot, LimitSpec, Limited};
+pub use limit::{LimitHandle, LimitSnapshot, LimitSpec, Limited};
 pub use retry::{Retrying, SharedBudget};
 pub use timeout::Timeout;
 
@@ -48,3 +48,7 @@ impl std::fmt::Display for Operation<'_> {
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../../docs/delivery-layers.md")]
+struct Page;

@@ -102,7 +102,7 @@ impl<W: BatchWriter> Retrying<W> {
         F: Future<Output = Result<T, WriteError>>,
     {
         let began = now();
-        self.budget.budget.lock().deposit(began);
+        self.budget.budget.lock().deposit();
         let mut error = match operation().await {
             Ok(done) => return Ok(done),
             Err(error) => error,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::credits::{Credits, check_rate};
+use super::credits::{Credits, check_rate, units};
 use super::setting::{InvalidSetting, require};
 
 /// So many per second on average, and so many at once after a pause.
@@ -68,7 +68,7 @@ impl TokenBucket {
     /// Puts back what was reserved and not used; never more than the burst is kept.
     pub fn refund(&mut self, now: Instant, amount: u64) {
         self.credits.refill(now);
-        self.credits.put(amount as f64);
+        self.credits.put(units(amount as f64));
     }
 
     /// How long until one token can be had without waiting.
@@ -76,6 +76,13 @@ impl TokenBucket {
     pub fn wait(&mut self, now: Instant) -> Duration {
         self.credits.refill(now);
         self.credits.until(1)
+    }
+
+    /// Whether a token was there when it was last looked at, which needs no clock: since then
+    /// they can only have become more.
+    #[must_use]
+    pub fn has_one(&self) -> bool {
+        self.credits.has_one()
     }
 
     /// The tokens that are there now; below nothing when items are waiting for theirs.

@@ -63,9 +63,8 @@ impl Credits {
         self.level = self.level.saturating_sub(i128::from(amount) * CREDIT);
     }
 
-    /// Puts that much in; what does not fit under the cap is gone.
-    pub(crate) fn put(&mut self, amount: f64) {
-        let units = (amount * CREDIT as f64) as i128;
+    /// Puts that many [`units`] in; what does not fit under the cap is gone.
+    pub(crate) fn put(&mut self, units: i128) {
         self.level = self.level.saturating_add(units).min(self.cap);
     }
 
@@ -79,10 +78,20 @@ impl Credits {
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
+    /// Whether a credit is there.
+    pub(crate) fn has_one(&self) -> bool {
+        self.level >= CREDIT
+    }
+
     /// What is there, in whole credits; below nothing when it is overdrawn.
     pub(crate) fn whole(&self) -> i64 {
         i64::try_from(self.level.div_euclid(CREDIT)).unwrap_or(i64::MIN)
     }
+}
+
+/// What [`Credits::put`] takes for a part or a multiple of a credit.
+pub(crate) fn units(credits: f64) -> i128 {
+    (credits * CREDIT as f64) as i128
 }
 
 /// Whether a rate is one that an account can have.

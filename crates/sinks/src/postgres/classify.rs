@@ -29,7 +29,7 @@ pub(super) fn kind(error: &Error) -> ErrorKind {
     if let Some(code) = error.code() {
         return kind_of(code.code());
     }
-    let text = error.to_string();
+    let text = reason(error);
     let is_setup = text.starts_with("invalid configuration")
         || text.starts_with("authentication error")
         || text.contains("server does not support TLS")
@@ -50,9 +50,11 @@ fn is_certificate(error: &Error) -> bool {
     let mut source = error.source();
     while let Some(inner) = source {
         let io = inner.downcast_ref::<std::io::Error>();
-        let rustls = io.and_then(std::io::Error::get_ref);
-        if rustls.is_some_and(|inner| inner.is::<rustls::Error>()) || inner.is::<rustls::Error>() {
-            return inner.to_string().contains("certificate");
+        let wrapped = io.and_then(std::io::Error::get_ref);
+        let wrapped = wrapped.and_then(|wrapped| wrapped.downcast_ref::<rustls::Error>());
+        let rustls = wrapped.or_else(|| inner.downcast_ref());
+        if matches!(rustls, Some(rustls::Error::InvalidCertificate(_))) {
+            return true;
         }
         source = inner.source();
     }

@@ -34,7 +34,7 @@ pub(super) fn kind_of(error: &RedisError) -> ErrorKind {
             ErrorKind::Fatal
         }
         Kind::Server(_) | Kind::Extension => {
-            let text = error.to_string();
+            let text = text_of(error);
             let code = error.code().unwrap_or_default();
             let is_transient = TRANSIENT_TEXTS.iter().any(|known| text.contains(known));
             match !is_transient && (FATAL.contains(&code) || text.contains("WRONGTYPE")) {
@@ -46,9 +46,18 @@ pub(super) fn kind_of(error: &RedisError) -> ErrorKind {
     }
 }
 
+/// The words of the server, on one line.
+fn text_of(error: &RedisError) -> String {
+    let text = match (error.code(), error.detail()) {
+        (Some(code), Some(detail)) => format!("{code} {detail}"),
+        _ => error.to_string(),
+    };
+    text.replace(['\n', '\r'], " ")
+}
+
 /// The error for the caller: what was attempted on which server, why it failed, and what helps.
 pub(super) fn write_error(doing: &str, server: &str, error: &RedisError) -> WriteError {
-    let text = error.to_string();
+    let text = text_of(error);
     let advice = match error.code().unwrap_or_default() {
         _ if text.contains("OOM command not allowed") => {
             "; raise `maxmemory`, or let `maxlen` bound the streams"
@@ -61,7 +70,6 @@ pub(super) fn write_error(doing: &str, server: &str, error: &RedisError) -> Writ
         }
         _ => "",
     };
-    let text = text.replace(['\n', '\r'], " ");
     WriteError::new(
         kind_of(error),
         format!("cannot {doing} at {server}: {text}{advice}"),
@@ -77,7 +85,7 @@ mod tests {
         let check = |answer: &str, expected: ErrorKind| {
             let answer = format!("-{answer}\r\n");
             let error =
-                redis::parse_redis_value(answer.as_bytes()).and_then(|value| value.extract_error());
+                redis::parse_redis_value(answer.as_bytes()).and_then(redis::Value::extract_error);
             let error = error.expect_err("an error");
             assert_eq!(kind_of(&error), expected, "{answer}");
         };

@@ -79,7 +79,7 @@ impl Link {
                 format!("cannot connect to {server}: {why}"),
             )
         };
-        // A host of six parts stands in brackets in a URL, and without them elsewhere.
+        // An IPv6 address stands in brackets in a URL, and without them elsewhere.
         let host = options.host.trim_start_matches('[').trim_end_matches(']');
         let stream = TcpStream::connect((host, options.port)).await;
         let stream = stream.map_err(|error| lost(&error))?;

@@ -120,7 +120,7 @@ impl<R: Row> RedisWriter<R> {
             Ok((link, complaints)) => {
                 state.backoff.succeeded();
                 for complaint in complaints {
-                    self.warn(complaint);
+                    self.warn(&complaint);
                 }
                 Ok(link)
             }
@@ -129,13 +129,13 @@ impl<R: Row> RedisWriter<R> {
     }
 
     /// Says it once.
-    fn warn(&self, warning: String) {
+    fn warn(&self, warning: &str) {
         {
             let mut warnings = self.warnings.lock();
-            if warnings.contains(&warning) {
+            if warnings.iter().any(|known| known == warning) {
                 return;
             }
-            warnings.push(warning.clone());
+            warnings.push(warning.to_owned());
         }
         tracing::warn!(server = self.options.server_name(), "{warning}");
     }

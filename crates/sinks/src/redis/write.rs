@@ -104,7 +104,7 @@ impl<R: Row> RedisWriter<R> {
             }
         };
         if held.position < opened.acknowledged {
-            self.warn(format!(
+            self.warn(&format!(
                 "Redis has lost rows of scope `{name}` that it acknowledged: positions {} to {}; \
                  set `appendonly yes` and `appendfsync always`",
                 held.position + 1,

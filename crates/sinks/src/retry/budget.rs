@@ -7,7 +7,7 @@
 
 use std::time::Instant;
 
-use crate::limit::credits::{Credits, check_rate};
+use crate::limit::credits::{Credits, check_rate, units};
 use crate::limit::setting::{InvalidSetting, require};
 
 /// How many retries are affordable now.
@@ -26,7 +26,8 @@ use crate::limit::setting::{InvalidSetting, require};
 #[derive(Clone, Debug)]
 pub struct RetryBudget {
     credits: Credits,
-    deposit: f64,
+    /// In units of credits.
+    deposit: i128,
 }
 
 /// The largest number of retries that can be saved.
@@ -55,7 +56,7 @@ impl RetryBudget {
         require(holds, "retry budget: saved_max", saved_max, allowed)?;
         Ok(Self {
             credits: Credits::full(now, per_second, u64::from(saved_max)),
-            deposit,
+            deposit: units(deposit),
         })
     }
 
@@ -64,13 +65,13 @@ impl RetryBudget {
     pub fn starting(now: Instant) -> Self {
         Self {
             credits: Credits::full(now, 1.0, 100),
-            deposit: 0.2,
+            deposit: units(0.2),
         }
     }
 
-    /// A batch is attempted for the first time.
-    pub fn deposit(&mut self, now: Instant) {
-        self.credits.refill(now);
+    /// A batch is attempted for the first time. It does not matter when: under a cap, what comes
+    /// in and what is deposited add up the same in any order.
+    pub fn deposit(&mut self) {
         self.credits.put(self.deposit);
     }
 

@@ -10,10 +10,13 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use record::Record;
 use sinks::{
-    Batch, BatchId, BatchWriter, ErrorKind, Guarantee, OpenScope, Receipt, ScopeIndex, ScopeName,
-    WriteError,
+    Batch, BatchId, BatchWriter, BreakerSpec, CircuitBreaker, ConcurrencySpec, ErrorKind,
+    Guarantee, LimitSpec, Limited, OpenScope, Receipt, RetryPolicy, Retrying, ScopeIndex,
+    ScopeName, SharedBudget, Timeout, WriteError,
 };
 use tokio::time::Instant;
+
+use crate::common::batch;
 
 /// How long a call takes, and what comes of it.
 pub(crate) type Answer = (Duration, Result<(), WriteError>);
@@ -124,4 +127,35 @@ impl BatchWriter for Scripted {
         let call = self.closes.fetch_add(1, Ordering::SeqCst);
         (self.answer)(call).1
     }
+}
+
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const TRANSIENT: Option<ErrorKind> = Some(ErrorKind::Transient);
+
+pub(crate) fn retrying<W: BatchWriter>(inner: W, policy: RetryPolicy) -> Retrying<W> {
+    Retrying::with_seed(inner, policy, SharedBudget::default(), 7)
+}
+
+pub(crate) fn breaker<W: BatchWriter>(inner: W, failures: u32) -> CircuitBreaker<W> {
+    let spec = BreakerSpec::consecutive(failures, SECOND * 30).jitter(0.0);
+    CircuitBreaker::with_seed(inner, spec, 7).unwrap()
+}
+
+pub(crate) fn limited<W: BatchWriter>(inner: W, spec: LimitSpec) -> Limited<W> {
+    Limited::new(inner, spec).unwrap()
+}
+
+/// All layers in their order.
+pub(crate) fn stack(inner: Scripted) -> impl BatchWriter<Row = record::Record> {
+    let inner = Timeout::new(inner, SECOND * 10);
+    let spec = LimitSpec::new().concurrency(ConcurrencySpec::adaptive(1, 8));
+    retrying(limited(breaker(inner, 5), spec), RetryPolicy::default())
+}
+
+pub(crate) async fn kind(
+    writer: &impl BatchWriter<Row = record::Record>,
+    id: u64,
+) -> Option<ErrorKind> {
+    let written = writer.write(&batch(id, [1, 2])).await;
+    written.err().map(|error| error.kind())
 }

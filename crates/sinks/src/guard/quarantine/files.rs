@@ -174,7 +174,7 @@ impl QuarantineFiles {
             let Some(entry) = batch.rows().get(refused.row) else {
                 continue;
             };
-            let line = line_of(entry, name_of(entry.scope), &refused.reason, &now);
+            let line = line_of(entry, &name_of(entry.scope), &refused.reason, &now);
             lines.push((key_of(&line), line));
         }
         let (options, state) = (Arc::clone(&self.options), Arc::clone(&self.state));
@@ -230,7 +230,7 @@ fn open(options: &QuarantineOptions) -> Result<State, WriteError> {
     Ok(State { files, kept })
 }
 
-fn line_of<R: Row>(entry: &Entry<R>, scope: ScopeName, reason: &str, now: &str) -> Line {
+fn line_of<R: Row>(entry: &Entry<R>, scope: &ScopeName, reason: &str, now: &str) -> Line {
     let mut line = Line {
         scope: scope.as_str().to_owned(),
         position: entry.position.number(),

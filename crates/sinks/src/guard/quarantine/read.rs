@@ -96,11 +96,11 @@ impl QuarantineReader {
         io::Seek::stream_position(&mut self.lines)
     }
 
-    fn error(&self, message: impl ToString) -> QuarantineReadError {
+    fn error(&self, message: impl Into<String>) -> QuarantineReadError {
         QuarantineReadError {
             path: self.path.clone(),
             line: self.line,
-            message: message.to_string(),
+            message: message.into(),
         }
     }
 
@@ -132,7 +132,7 @@ impl Iterator for QuarantineReader {
                 }
                 Err(error) => {
                     self.is_done = true;
-                    return Some(Err(self.error(error)));
+                    return Some(Err(self.error(error.to_string())));
                 }
             };
             if line.trim_ascii().is_empty() {
