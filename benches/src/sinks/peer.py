@@ -1,8 +1,8 @@
 """A peer of the tracker: the tracker that it comes from, in plain CPython.
 
 A dict of keys, each with alpha, beta, a cached mean and the history of its means. An update takes
-the lock, adds its weight, computes the mean and appends to the history, which is bounded here so
-that memory does not decide; a batch updates one by one.
+the lock, adds its weight, computes the mean and appends it to the history, which is bounded so that
+memory does not decide; a batch updates one by one.
 
 Arguments: keys, updates per batch, seconds. Prints a line of JSON.
 """
@@ -12,7 +12,6 @@ import random
 import sys
 import threading
 import time
-from collections import deque
 
 
 class Trust:
@@ -22,7 +21,7 @@ class Trust:
         self.alpha = 1.0
         self.beta = 1.0
         self.mean = 0.5
-        self.history = deque(maxlen=10)
+        self.history = []
 
 
 class TrustTracker:
@@ -41,6 +40,8 @@ class TrustTracker:
                 trust.beta += weight
             trust.mean = trust.alpha / (trust.alpha + trust.beta)
             trust.history.append((time.time(), trust.mean))
+            if len(trust.history) > 10:
+                del trust.history[0]
 
     def batch_update(self, updates):
         for key, success, weight in updates:

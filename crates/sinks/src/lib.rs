@@ -26,6 +26,8 @@ mod memory;
 #[cfg(feature = "mysql")]
 mod mysql;
 mod open;
+#[cfg(feature = "oracle")]
+mod oracle;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod receipt;
@@ -45,6 +47,8 @@ mod tracker;
 pub mod url;
 mod writer;
 
+#[cfg(feature = "oracle")]
+pub use self::oracle::{OracleOptions, OracleWriter};
 pub use batch::{Batch, BatchId, Entry};
 pub use breaker::{
     Admission, Breaker, BreakerChange, BreakerSnapshot, BreakerSpec, BreakerState, CallOutcome,

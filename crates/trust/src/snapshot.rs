@@ -71,7 +71,7 @@ struct Document {
 
 impl TrustTracker<String> {
     /// Writes a snapshot to `path`, by a temporary file beside it, and says how many keys it has.
-    /// Blocks; copies one shard at a time, a 64th of the keys, and holds no lock while it writes.
+    /// Blocks; copies one shard at a time, a 16th of the keys, and holds no lock while it writes.
     ///
     /// # Errors
     /// When the file system refuses; what was at `path` is still there, and the temporary file is

@@ -201,6 +201,23 @@ mod mysql {
     }
 }
 
+#[cfg(feature = "oracle")]
+mod oracle {
+    use url::Url;
+
+    use super::super::{OpenError, OpenOptions};
+    use crate::{BoxWriter, InvalidUrl, OracleOptions, OracleWriter};
+
+    pub(super) fn check(url: &Url) -> Result<(), InvalidUrl> {
+        OracleOptions::from_url(url).map(drop)
+    }
+
+    pub(super) fn open(url: &Url, options: &OpenOptions) -> Result<BoxWriter, OpenError> {
+        let writer = OracleWriter::new(OracleOptions::from_url(url)?);
+        Ok(BoxWriter::new(super::remote(writer, options)?))
+    }
+}
+
 #[cfg(feature = "redis")]
 mod redis {
     use url::Url;
