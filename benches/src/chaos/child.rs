@@ -95,10 +95,17 @@ impl Child {
     pub(crate) fn wait_end(&mut self, within: Duration) -> Result<ExitStatus> {
         let deadline = Instant::now() + within;
         loop {
-            if let Some(status) = self.process.try_wait().context("cannot wait for a client")? {
+            if let Some(status) = self
+                .process
+                .try_wait()
+                .context("cannot wait for a client")?
+            {
                 return Ok(status);
             }
-            ensure!(Instant::now() < deadline, "a client did not end within {within:?}");
+            ensure!(
+                Instant::now() < deadline,
+                "a client did not end within {within:?}"
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
     }

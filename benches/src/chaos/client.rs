@@ -56,10 +56,7 @@ async fn deliver(arguments: &ClientArguments) -> WriteError {
     }
 }
 
-async fn deliver_to(
-    writer: &BoxWriter,
-    seed: u64,
-) -> Result<std::convert::Infallible, WriteError> {
+async fn deliver_to(writer: &BoxWriter, seed: u64) -> Result<std::convert::Infallible, WriteError> {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut next = [0_u64; SCOPES.len()];
     for scope in 0..SCOPES.len() {

@@ -81,9 +81,17 @@ impl Verified {
         ensure!(
             position == expected,
             "row {inserted} of {scope} has position {position}, expected {expected}: {}",
-            if position < expected { "it is there twice, or out of order" } else { "some are lost" }
+            if position < expected {
+                "it is there twice, or out of order"
+            } else {
+                "some are lost"
+            }
         );
-        let Fate::Stored { tag: right_tag, value: right_value } = fate(position) else {
+        let Fate::Stored {
+            tag: right_tag,
+            value: right_value,
+        } = fate(position)
+        else {
             unreachable!("the next stored position was looked for");
         };
         ensure!(
@@ -98,7 +106,11 @@ impl Verified {
 
     /// All rows were read: they must reach as far as the ledger says, and no client may have been
     /// told more.
-    pub(crate) fn finish(&mut self, watermarks: Marks, mut quarantine: Vec<(String, u64)>) -> Result<()> {
+    pub(crate) fn finish(
+        &mut self,
+        watermarks: Marks,
+        mut quarantine: Vec<(String, u64)>,
+    ) -> Result<()> {
         for (index, scope) in SCOPES.iter().enumerate() {
             let watermark = watermarks[index];
             let is_stored = |position: &u64| matches!(fate(*position), Fate::Stored { .. });

@@ -82,7 +82,12 @@ impl Target {
     pub(crate) fn url(&self) -> String {
         match &self.service {
             Some(service) => service.url(),
-            None => self.folder.path().join("chaos.sqlite").display().to_string(),
+            None => self
+                .folder
+                .path()
+                .join("chaos.sqlite")
+                .display()
+                .to_string(),
         }
     }
 
@@ -162,7 +167,12 @@ impl Target {
         while let Some(row) = rows.next()? {
             let (scope, position): (String, i64) = (row.get(1)?, row.get(2)?);
             let (tag, value): (String, String) = (row.get(3)?, row.get(4)?);
-            verified.row(row.get(0)?, &scope, position.cast_unsigned(), (&tag, &value))?;
+            verified.row(
+                row.get(0)?,
+                &scope,
+                position.cast_unsigned(),
+                (&tag, &value),
+            )?;
         }
         let pairs = |sql: &str| -> rusqlite::Result<Vec<(String, i64)>> {
             let mut statement = connection.prepare(sql)?;

@@ -119,7 +119,10 @@ async fn check(url: &str, table: &str) -> Result<()> {
     let rows: Option<usize> = connection
         .query_first(format!("SELECT count(*) FROM {table}"))
         .await?;
-    ensure!(rows == Some(ROWS), "{table} has {rows:?} rows, expected {ROWS}");
+    ensure!(
+        rows == Some(ROWS),
+        "{table} has {rows:?} rows, expected {ROWS}"
+    );
     connection.disconnect().await?;
     Ok(())
 }

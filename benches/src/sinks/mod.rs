@@ -39,12 +39,27 @@ pub(crate) fn run(options: &Options, results: &Path) -> Result<()> {
     let mariadb = Service::start(test_services::Kind::MariaDb).map(Rc::new);
     let mut cases = tracker::cases();
     for rows in BATCHES {
-        cases.push(case("sqlite", rows, 1.5, sqlite::contenders(folder.path(), rows)));
+        cases.push(case(
+            "sqlite",
+            rows,
+            1.5,
+            sqlite::contenders(folder.path(), rows),
+        ));
         if let Some(service) = &postgres {
-            cases.push(case("postgres", rows, 5.0, postgres::contenders(service, rows)));
+            cases.push(case(
+                "postgres",
+                rows,
+                5.0,
+                postgres::contenders(service, rows),
+            ));
         }
         if let Some(service) = &mariadb {
-            cases.push(case("mariadb", rows, 0.0, mariadb::contenders(service, rows)));
+            cases.push(case(
+                "mariadb",
+                rows,
+                0.0,
+                mariadb::contenders(service, rows),
+            ));
         }
     }
     let suite = Suite {

@@ -25,7 +25,10 @@ pub(crate) fn write(
             delivered += writer.write(batch).await?.delivered();
         }
         let seconds = started.elapsed().as_secs_f64();
-        ensure!(delivered == ROWS, "{delivered} rows delivered, expected {ROWS}");
+        ensure!(
+            delivered == ROWS,
+            "{delivered} rows delivered, expected {ROWS}"
+        );
         writer.close().await?;
         Ok(ROWS as f64 / seconds)
     })

@@ -23,7 +23,8 @@ const COPY: &str = "COPY bare_values(timestamp, source, tag, value, value_text, 
 
 /// All contenders for batches of so many rows, each on a new table of the server.
 pub(crate) fn contenders(service: &Rc<Service>, rows_per_batch: usize) -> Vec<Contender> {
-    let (of_ours, of_bare, of_python) = (Rc::clone(service), Rc::clone(service), Rc::clone(service));
+    let (of_ours, of_bare, of_python) =
+        (Rc::clone(service), Rc::clone(service), Rc::clone(service));
     let mut contenders = vec![
         Contender::new(Kind::Ours, "ours", move |_| {
             let runtime = super::runtime()?;

@@ -92,6 +92,9 @@ fn check(path: &Path) -> Result<()> {
     let connection = Connection::open(path)?;
     let rows: i64 =
         connection.query_row("SELECT count(*) FROM tag_values", [], |row| row.get(0))?;
-    ensure!(usize::try_from(rows) == Ok(ROWS), "the table has {rows} rows, expected {ROWS}");
+    ensure!(
+        usize::try_from(rows) == Ok(ROWS),
+        "the table has {rows} rows, expected {ROWS}"
+    );
     Ok(())
 }

@@ -24,10 +24,15 @@ const RING: usize = 10_000;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let seconds: u64 = std::env::args().nth(1).map_or(Ok(10), |text| text.parse())?;
+    let seconds: u64 = std::env::args()
+        .nth(1)
+        .map_or(Ok(10), |text| text.parse())?;
     let folder = tempfile::tempdir()?;
     let mut sink = Sink::start(folder.path())?;
-    println!("{TAGS} tags at {POLLS_PER_S} Hz into {} for {seconds} s", sink.name());
+    println!(
+        "{TAGS} tags at {POLLS_PER_S} Hz into {} for {seconds} s",
+        sink.name()
+    );
 
     let pipeline = Pipeline::builder(sink.writer()?)
         .buffer(BufferOptions {
@@ -45,8 +50,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let mut offered = 0;
         let started = Instant::now();
         for poll in 0..seconds * u64::from(POLLS_PER_S) {
-            let due = started + Duration::from_secs(1) * u32::try_from(poll).unwrap_or(u32::MAX)
-                / POLLS_PER_S;
+            let due = started
+                + Duration::from_secs(1) * u32::try_from(poll).unwrap_or(u32::MAX) / POLLS_PER_S;
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
             let records = read_plc(poll);
             offered += records.len();
@@ -70,7 +75,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         stats.dropped.total(),
         stats.sink.retries
     );
-    assert!(stats.sink.retries > 0, "the sink was away and nothing failed");
+    assert!(
+        stats.sink.retries > 0,
+        "the sink was away and nothing failed"
+    );
     sink.bring_back();
     println!("{} is back", sink.name());
 
@@ -79,10 +87,16 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let in_table = sink.count_rows().await?;
     print_account(&report.stats, in_table);
     let stats = report.stats;
-    assert!(report.undelivered.is_empty(), "everything was delivered in time");
+    assert!(
+        report.undelivered.is_empty(),
+        "everything was delivered in time"
+    );
     assert_eq!(offered, stats.accepted, "this policy refuses nothing");
     assert_eq!(stats.accepted, stats.delivered + stats.dropped.total());
-    assert_eq!(stats.delivered, in_table, "what was counted is what is there");
+    assert_eq!(
+        stats.delivered, in_table,
+        "what was counted is what is there"
+    );
     Ok(())
 }
 

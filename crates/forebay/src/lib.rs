@@ -8,7 +8,7 @@
 //! - [`dataservice`]: one history per key, transactions, views that are woken and pull.
 //! - [`sinks`]: writers with an outcome per row, retries, and SQLite with a ledger.
 //! - [`pipeline`]: sources, the task that flushes, one account that always balances.
-//! - `trust` (feature of that name): how far each key can be trusted, by its successes.
+//! - [`trust`]: Bayesian trust per key.
 //! - [`gateway`]: REST, WebSocket and the live page.
 //!
 //! Depend on a single layer where that is enough: each is a crate of its own. The program of the
@@ -45,7 +45,6 @@ pub use gateway;
 pub use pipeline;
 pub use record;
 pub use sinks;
-#[cfg(feature = "trust")]
 pub use trust;
 
 #[cfg(doctest)]

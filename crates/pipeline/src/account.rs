@@ -152,7 +152,8 @@ impl Account {
         lease.ack();
         counts.delivered += receipt.delivered() as u64;
         counts.repeated += receipt.repeated() as u64;
-        counts.quarantined += receipt.quarantined().len() as u64;
+        // What a fallback took is safe, and not in the sink.
+        counts.quarantined += (receipt.quarantined().len() + receipt.diverted()) as u64;
         counts.rejected += receipt.rejected().len() as u64;
         counts.flushes.record(reason, Outcome::Delivered);
         counts.batches += 1;

@@ -149,7 +149,7 @@ impl Opening {
         mut ended: watch::Receiver<Option<crate::pipeline::Ended>>,
     ) {
         let mut first = Some(first);
-        let mut retry = Retry::new(self.retry.unlimited(), fastrand::u64(..));
+        let mut retry = Retry::new(self.retry.unlimited(), now(), fastrand::u64(..));
         loop {
             let opened = tokio::select! {
                 opened = self.writer.open_scope(self.index, &self.name) => opened,
@@ -174,9 +174,9 @@ impl Opening {
                 return;
             }
             self.account.fail_opening(now(), error.to_string());
-            let delay = match retry.on_failure(&error) {
-                RetryDecision::After(delay) => delay,
-                RetryDecision::GiveUp => self.retry.bound(u32::MAX),
+            let delay = match retry.on_failure(now(), &error) {
+                RetryDecision::After(delay) | RetryDecision::Postpone(delay) => delay,
+                RetryDecision::GiveUp(_) => self.retry.bound(u32::MAX),
             };
             let scope = &self.name;
             tracing::warn!(%scope, ?delay, %error, "the scope cannot be opened yet");

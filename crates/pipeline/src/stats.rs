@@ -28,7 +28,7 @@ pub struct Stats {
     pub delivered: u64,
     /// Updates that were accepted and lost, by reason.
     pub dropped: DroppedStats,
-    /// Updates that are in the sink's quarantine.
+    /// Updates that are in the sink's quarantine, or with its fallback.
     pub quarantined: u64,
     /// Updates in the buffer and under way to the sink.
     pub pending: u64,

@@ -4,9 +4,9 @@
 //! |---|---|---|---|
 //! | `sqlite` | its own | table | none |
 //! | `postgres`, `mysql`, `oracle` | their own | table | breaker, timeout |
-//! | `redis` | its own | file | quarantine, breaker, timeout |
-//! | `csv`, `parquet` | their own | file | quarantine |
-//! | `http` | file | file | quarantine, bisection, ledger, breaker, timeout |
+//! | `redis` | its own | file | bisection with a quarantine, breaker, timeout |
+//! | `csv`, `parquet` | their own | file | bisection with a quarantine |
+//! | `http` | file | file | ledger, quarantine, bisection, breaker, timeout |
 //!
 //! Retries are not among them: whoever reads the buffer retries, so that a batch that waits costs
 //! nobody else anything.
@@ -20,7 +20,7 @@ use serde::Serialize;
 use url::Url;
 
 use crate::url::hide_password;
-use crate::{BoxWriter, Guarantee, InvalidUrl, WriteError};
+use crate::{BoxWriter, BreakerSpec, Guarantee, InvalidSetting, InvalidUrl, WriteError};
 use adapters::ADAPTERS;
 
 /// What holds for every sink that is opened by its URL.
@@ -28,15 +28,18 @@ use adapters::ADAPTERS;
 pub struct OpenOptions {
     directory: PathBuf,
     timeout: Duration,
+    breaker: BreakerSpec,
 }
 
 impl OpenOptions {
     /// `directory` is where layers keep what a sink has no place for: rows in quarantine, and
-    /// watermarks. It is made when it is needed. An operation may take 30 s.
+    /// watermarks. It is made when it is needed. An operation may take 30 s, and the breaker opens
+    /// after five failures in a row, for 5 s at first and up to a minute.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         Self {
             directory: directory.into(),
             timeout: Duration::from_secs(30),
+            breaker: BreakerSpec::default().open(Duration::from_secs(5), Duration::from_secs(60)),
         }
     }
 
@@ -44,6 +47,20 @@ impl OpenOptions {
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { timeout, ..self }
+    }
+}
+
+impl OpenOptions {
+    /// When a server is left alone for a while, and for how long.
+    #[must_use]
+    pub fn breaker(self, breaker: BreakerSpec) -> Self {
+        Self { breaker, ..self }
+    }
+
+    /// Where layers keep what a sink has no place for.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 }
 
@@ -93,7 +110,10 @@ pub enum OpenError {
     /// Its URL names none, or says something that is not understood.
     #[error(transparent)]
     Url(#[from] InvalidUrl),
-    /// It refuses; only files are opened at once.
+    /// A setting of the breaker cannot be.
+    #[error(transparent)]
+    Setting(#[from] InvalidSetting),
+    /// It refuses; only SQLite files are opened at once.
     #[error(transparent)]
     Sink(#[from] WriteError),
 }
@@ -182,12 +202,4 @@ fn find(url: &str) -> Result<(&'static Adapter, Url), InvalidUrl> {
         )));
     }
     Ok((adapter, parsed))
-}
-
-impl OpenOptions {
-    /// Where layers keep what a sink has no place for.
-    #[must_use]
-    pub fn directory(&self) -> &Path {
-        &self.directory
-    }
 }

@@ -1,7 +1,11 @@
 //! The table of all kinds of sinks, each opened under its feature.
 
-use super::{About, Adapter};
-use crate::Guarantee;
+use std::hash::{BuildHasher, Hash, Hasher};
+
+use url::Url;
+
+use super::{About, Adapter, OpenError, OpenOptions};
+use crate::{BatchWriter, CircuitBreaker, Guarantee, QuarantineFiles, QuarantineOptions, Timeout};
 
 /// What `Adapter` needs of a kind that may not be built in.
 macro_rules! adapter {
@@ -24,17 +28,76 @@ macro_rules! adapter {
     };
 }
 
-const FILES: &str = "files in the data directory";
+const FILES: &str = "quarantine-….ndjson in the data directory";
+const TABLE: &str = "table `forebay_quarantine`";
 
 /// In the order in which they are shown.
-pub(super) static ADAPTERS: [Adapter; 1] = [adapter!("sqlite", sqlite, {
-    name: "sqlite",
-    schemes: &["sqlite"],
-    what: "SQLite file",
-    example: "sqlite:data/plant.sqlite",
-    guarantee: Guarantee::ExactlyOnce,
-    quarantine: "table `quarantine`",
-})];
+pub(super) static ADAPTERS: [Adapter; 8] = [
+    adapter!("sqlite", sqlite, {
+        name: "sqlite",
+        schemes: &["sqlite"],
+        what: "SQLite file",
+        example: "sqlite:data/plant.sqlite",
+        guarantee: Guarantee::ExactlyOnce,
+        quarantine: "table `quarantine`",
+    }),
+    adapter!("postgres", postgres, {
+        name: "postgres",
+        schemes: &["postgres", "postgresql"],
+        what: "PostgreSQL",
+        example: "postgres://user@host:5432/database",
+        guarantee: Guarantee::ExactlyOnce,
+        quarantine: TABLE,
+    }),
+    adapter!("mysql", mysql, {
+        name: "mysql",
+        schemes: &["mysql", "mariadb"],
+        what: "MariaDB and MySQL",
+        example: "mysql://user@host:3306/database",
+        guarantee: Guarantee::ExactlyOnce,
+        quarantine: TABLE,
+    }),
+    adapter!("oracle", oracle, {
+        name: "oracle",
+        schemes: &["oracle"],
+        what: "Oracle",
+        example: "oracle://user@host:1521/service",
+        guarantee: Guarantee::ExactlyOnce,
+        quarantine: TABLE,
+    }),
+    adapter!("redis", redis, {
+        name: "redis",
+        schemes: &["redis", "rediss"],
+        what: "Redis streams",
+        example: "redis://host:6379/0",
+        guarantee: Guarantee::ExactlyOnce,
+        quarantine: FILES,
+    }),
+    adapter!("csv", csv, {
+        name: "csv",
+        schemes: &["csv"],
+        what: "directory of CSV files",
+        example: "csv:data/rows",
+        guarantee: Guarantee::ExactlyOnce,
+        quarantine: FILES,
+    }),
+    adapter!("parquet", parquet, {
+        name: "parquet",
+        schemes: &["parquet"],
+        what: "directory of Parquet files",
+        example: "parquet:data/rows",
+        guarantee: Guarantee::ExactlyOnce,
+        quarantine: FILES,
+    }),
+    adapter!("http", http, {
+        name: "http",
+        schemes: &["http", "https"],
+        what: "JSON posted over HTTP",
+        example: "https://host/api/ingest",
+        guarantee: Guarantee::AtLeastOnce,
+        quarantine: FILES,
+    }),
+];
 
 /// Stands where a kind is not built in, which `find` says before it comes to this.
 #[allow(dead_code, reason = "a build with all features has none")]
@@ -57,6 +120,36 @@ mod absent {
     }
 }
 
+/// A server that may be slow or away.
+#[allow(dead_code, reason = "a build without servers needs none")]
+fn remote<W: BatchWriter>(
+    writer: W,
+    options: &OpenOptions,
+) -> Result<CircuitBreaker<Timeout<W>>, OpenError> {
+    let timed = Timeout::new(writer, options.timeout);
+    Ok(CircuitBreaker::new(timed, options.breaker)?)
+}
+
+/// The files of what a sink refuses. Each sink has its own, so that two that share a directory do
+/// not share them.
+#[allow(dead_code, reason = "a build with databases alone needs none")]
+fn quarantine_of(url: &Url, options: &OpenOptions) -> QuarantineFiles {
+    let name = format!("quarantine-{}", tag_of(url));
+    QuarantineFiles::new(QuarantineOptions::new(&options.directory).name(name))
+}
+
+/// A short word for a sink in names of files: its scheme, and a hash of where it is. Neither the
+/// password nor parameters are part of it, so that they can be changed.
+#[allow(dead_code, reason = "a build with databases alone needs none")]
+fn tag_of(url: &Url) -> String {
+    let mut hasher = foldhash::fast::FixedState::with_seed(TAG_SEED).build_hasher();
+    (url.host_str(), url.port_or_known_default(), url.path()).hash(&mut hasher);
+    let short = hasher.finish() & 0xffff_ffff;
+    format!("{}-{short:08x}", url.scheme())
+}
+
+const TAG_SEED: u64 = 0x464f_5245_5441_4721;
+
 #[cfg(feature = "sqlite")]
 mod sqlite {
     use url::Url;
@@ -71,5 +164,120 @@ mod sqlite {
     pub(super) fn open(url: &Url, _: &OpenOptions) -> Result<BoxWriter, OpenError> {
         let options = SqliteOptions::from_url(url)?;
         Ok(BoxWriter::new(SqliteWriter::open(options)?))
+    }
+}
+
+#[cfg(feature = "postgres")]
+mod postgres {
+    use url::Url;
+
+    use super::super::{OpenError, OpenOptions};
+    use crate::{BoxWriter, InvalidUrl, PostgresOptions, PostgresWriter};
+
+    pub(super) fn check(url: &Url) -> Result<(), InvalidUrl> {
+        PostgresOptions::from_url(url).map(drop)
+    }
+
+    pub(super) fn open(url: &Url, options: &OpenOptions) -> Result<BoxWriter, OpenError> {
+        let writer = PostgresWriter::new(PostgresOptions::from_url(url)?);
+        Ok(BoxWriter::new(super::remote(writer, options)?))
+    }
+}
+
+#[cfg(feature = "mysql")]
+mod mysql {
+    use url::Url;
+
+    use super::super::{OpenError, OpenOptions};
+    use crate::{BoxWriter, InvalidUrl, MysqlOptions, MysqlWriter};
+
+    pub(super) fn check(url: &Url) -> Result<(), InvalidUrl> {
+        MysqlOptions::from_url(url).map(drop)
+    }
+
+    pub(super) fn open(url: &Url, options: &OpenOptions) -> Result<BoxWriter, OpenError> {
+        let writer = MysqlWriter::new(MysqlOptions::from_url(url)?);
+        Ok(BoxWriter::new(super::remote(writer, options)?))
+    }
+}
+
+#[cfg(feature = "oracle")]
+mod oracle {
+    use url::Url;
+
+    use super::super::{OpenError, OpenOptions};
+    use crate::{BoxWriter, InvalidUrl, OracleOptions, OracleWriter};
+
+    pub(super) fn check(url: &Url) -> Result<(), InvalidUrl> {
+        OracleOptions::from_url(url).map(drop)
+    }
+
+    pub(super) fn open(url: &Url, options: &OpenOptions) -> Result<BoxWriter, OpenError> {
+        let writer = OracleWriter::new(OracleOptions::from_url(url)?);
+        Ok(BoxWriter::new(super::remote(writer, options)?))
+    }
+}
+
+#[cfg(feature = "redis")]
+mod redis {
+    use url::Url;
+
+    use super::super::{OpenError, OpenOptions};
+    use crate::{Bisect, BoxWriter, InvalidUrl, RedisOptions, RedisWriter};
+
+    pub(super) fn check(url: &Url) -> Result<(), InvalidUrl> {
+        RedisOptions::from_url(url).map(drop)
+    }
+
+    pub(super) fn open(url: &Url, options: &OpenOptions) -> Result<BoxWriter, OpenError> {
+        let writer = RedisWriter::new(RedisOptions::from_url(url)?);
+        let quarantine = super::quarantine_of(url, options);
+        let kept = Bisect::new(super::remote(writer, options)?).with_quarantine(quarantine);
+        Ok(BoxWriter::new(kept))
+    }
+}
+
+#[cfg(feature = "csv")]
+mod csv {
+    use url::Url;
+
+    use super::super::{OpenError, OpenOptions};
+    use crate::{Bisect, BoxWriter, FileOptions, FileWriter, InvalidUrl};
+
+    pub(super) fn check(url: &Url) -> Result<(), InvalidUrl> {
+        FileOptions::from_url(url).map(drop)
+    }
+
+    pub(super) fn open(url: &Url, options: &OpenOptions) -> Result<BoxWriter, OpenError> {
+        let writer = FileWriter::new(FileOptions::from_url(url)?);
+        let quarantine = super::quarantine_of(url, options);
+        Ok(BoxWriter::new(
+            Bisect::new(writer).with_quarantine(quarantine),
+        ))
+    }
+}
+
+/// The same writer with another format, which its URL says.
+#[cfg(feature = "parquet")]
+use csv as parquet;
+
+#[cfg(feature = "http")]
+mod http {
+    use url::Url;
+
+    use super::super::{OpenError, OpenOptions};
+    use crate::{Bisect, BoxWriter, HttpOptions, HttpWriter, InvalidUrl, Ledger, Quarantine};
+
+    pub(super) fn check(url: &Url) -> Result<(), InvalidUrl> {
+        HttpOptions::from_url(url).map(drop)
+    }
+
+    pub(super) fn open(url: &Url, options: &OpenOptions) -> Result<BoxWriter, OpenError> {
+        let writer = HttpWriter::new(HttpOptions::from_url(url)?);
+        let bisected = Bisect::new(super::remote(writer, options)?);
+        let kept = Quarantine::new(bisected, super::quarantine_of(url, options));
+        let ledger = format!("ledger-{}.json", super::tag_of(url));
+        let ledger = options.directory.join(ledger);
+        Ok(BoxWriter::new(Ledger::new(kept, ledger)))
     }
 }

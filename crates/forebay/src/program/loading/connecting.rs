@@ -1,5 +1,7 @@
 //! A sink that cannot be reached at first.
 
+use std::time::Instant;
+
 use anyhow::{Result, anyhow};
 use pipeline::PipelineError;
 use sinks::{Retry, RetryDecision, RetryPolicy};
@@ -15,7 +17,7 @@ pub(crate) struct Connecting {
 impl Connecting {
     pub(crate) fn new(policy: RetryPolicy, place: &Place) -> Self {
         Self {
-            retry: Retry::new(policy, fastrand::u64(..)),
+            retry: Retry::new(policy, Instant::now(), fastrand::u64(..)),
             place: place.to_string(),
         }
     }
@@ -28,13 +30,13 @@ impl Connecting {
         let PipelineError::Sink(error) = error else {
             return Err(error.into());
         };
-        match self.retry.on_failure(&error) {
-            RetryDecision::After(delay) => {
+        match self.retry.on_failure(Instant::now(), &error) {
+            RetryDecision::After(delay) | RetryDecision::Postpone(delay) => {
                 tracing::warn!(place = self.place, %error, ?delay, "the sink is not reached yet");
                 tokio::time::sleep(delay).await;
                 Ok(())
             }
-            RetryDecision::GiveUp => Err(anyhow!("cannot use {}: {error}", self.place)),
+            RetryDecision::GiveUp(_) => Err(anyhow!("cannot use {}: {error}", self.place)),
         }
     }
 }
