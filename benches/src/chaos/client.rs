@@ -59,11 +59,11 @@ async fn deliver(arguments: &ClientArguments) -> WriteError {
 async fn deliver_to(writer: &BoxWriter, seed: u64) -> Result<std::convert::Infallible, WriteError> {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut next = [0_u64; SCOPES.len()];
-    for scope in 0..SCOPES.len() {
+    for (scope, next) in next.iter_mut().enumerate() {
         let index = u16::try_from(scope).expect("there are two");
         let name = source::scope_name(index);
         let opened = patiently(|| writer.open_scope(ScopeIndex(index), &name)).await?;
-        next[scope] = opened.watermark.number() + 1;
+        *next = opened.watermark.number() + 1;
     }
     say("open", next);
     let mut id = random.u64(..);

@@ -87,6 +87,15 @@ fn strike_at(kind: Kind, rounds: u32, seed: u64) -> Result<()> {
     let Some(mut target) = Target::start(kind)? else {
         return Ok(()); // It is not installed, and that was said.
     };
+    let outcome = strike_again_and_again(&mut target, rounds, seed);
+    if outcome.is_err() && kind == Kind::Sqlite {
+        eprintln!("chaos: the file is kept in {}", target.keep().display());
+    }
+    outcome
+}
+
+fn strike_again_and_again(target: &mut Target, rounds: u32, seed: u64) -> Result<()> {
+    let kind = target.kind();
     let mut random = fastrand::Rng::with_seed(seed);
     let started = Instant::now();
     let mut verified = Verified::default();
@@ -94,12 +103,12 @@ fn strike_at(kind: Kind, rounds: u32, seed: u64) -> Result<()> {
     for round in 1..=rounds {
         let strike = Strike::choose(&mut random, kind);
         let acked = strike
-            .carry_out(&mut target, &mut random)
+            .carry_out(target, &mut random)
             .with_context(|| format!("round {round}, {strike:?}"))?;
         verified.acked(acked);
         counts.add(strike);
         if round % ROUNDS_PER_READING == 0 || round == rounds {
-            settle(&target, &mut random)?;
+            settle(target, &mut random)?;
             target
                 .verify(&mut verified)
                 .with_context(|| format!("after round {round}"))?;

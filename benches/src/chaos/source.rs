@@ -25,13 +25,13 @@ pub(crate) const FORBIDDEN_TAG: &str = "forbidden";
 
 /// What has to become of the row at this position.
 pub(crate) fn fate(position: u64) -> Fate {
-    if position % 101 == 0 {
+    if position.is_multiple_of(101) {
         return Fate::Malformed;
     }
-    if position % 211 == 0 {
+    if position.is_multiple_of(211) {
         return Fate::Refused;
     }
-    let value = if position % 2 == 0 {
+    let value = if position.is_multiple_of(2) {
         position.to_string()
     } else {
         format!("text {position}")
@@ -51,7 +51,7 @@ pub(crate) fn entry(scope: u16, position: u64) -> Entry {
         )),
         Fate::Refused => Ok(record(FORBIDDEN_TAG, Value::I64(0), position)),
         Fate::Stored { tag, value } => {
-            let value = if position % 2 == 0 {
+            let value = if position.is_multiple_of(2) {
                 Value::I64(position.cast_signed())
             } else {
                 Value::text(&value).expect("it is short")

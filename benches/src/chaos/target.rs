@@ -134,6 +134,11 @@ impl Target {
         })
     }
 
+    /// Leaves the files where they are and says where, for whoever wants to know what went wrong.
+    pub(crate) fn keep(self) -> std::path::PathBuf {
+        self.folder.keep()
+    }
+
     /// Reads what came since the last time.
     pub(crate) fn verify(&self, verified: &mut Verified) -> Result<()> {
         self.runtime.block_on(async {

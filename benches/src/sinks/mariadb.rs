@@ -54,7 +54,7 @@ async fn bare(url: &str, rows_per_batch: usize) -> Result<f64> {
         .query_drop(format!("CREATE TABLE bare_values({COLUMNS}) ENGINE=InnoDB"))
         .await?;
     let rows_max = rows_per_batch.min(PLACEHOLDERS_MAX / CELLS);
-    let one = format!("({})", vec!["?"; CELLS].join(", "));
+    let one = format!("({})", ["?"; CELLS].join(", "));
     let statement = |rows: usize| {
         let all = vec![one.as_str(); rows].join(", ");
         format!(

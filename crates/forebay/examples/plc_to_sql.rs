@@ -12,10 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 use forebay::buffer_core::OverflowPolicy;
 use forebay::pipeline::{BufferOptions, Pipeline, Stats};
 use forebay::record::{Record, Timestamp, Value};
-use forebay::sinks::{
-    BatchWriter, BoxWriter, PostgresOptions, PostgresWriter, RetryPolicy, ScopeName, SqliteOptions,
-    SqliteWriter,
-};
+use forebay::sinks::{self, BreakerSpec, OpenOptions, RetryPolicy, ScopeName};
 use test_services::{Kind, Service};
 
 const TAGS: usize = 500;
@@ -34,7 +31,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
         sink.name()
     );
 
-    let pipeline = Pipeline::builder(sink.writer()?)
+    // While the sink is away the breaker leaves it alone, and looks every second whether it is back.
+    let second = Duration::from_secs(1);
+    let options = OpenOptions::new(folder.path()).breaker(BreakerSpec::consecutive(5, second));
+    let writer = sinks::open(&sink.url(), &options)?.writer;
+    let pipeline = Pipeline::builder(writer)
         .buffer(BufferOptions {
             max_size: RING,
             policy: OverflowPolicy::DropOldest,
@@ -55,9 +56,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
             let records = read_plc(poll);
             offered += records.len();
-            intake
+            let accepted = intake
                 .push(Instant::now(), records)
                 .expect("there is no limit of keys");
+            assert!(accepted.refusal.is_none(), "this policy refuses nothing");
         }
         offered as u64
     });
@@ -152,17 +154,13 @@ impl Sink {
         }
     }
 
-    fn writer(&self) -> Result<BoxWriter, Box<dyn Error>> {
-        Ok(match self {
-            Self::Postgres(service) => {
-                let options = PostgresOptions::from_url(&url::Url::parse(&service.url())?)?;
-                BoxWriter::new(PostgresWriter::new(options))
-            }
+    fn url(&self) -> String {
+        match self {
+            Self::Postgres(service) => service.url(),
             Self::Sqlite { path, .. } => {
-                let options = SqliteOptions::new(path).busy_timeout(Duration::from_millis(200));
-                BoxWriter::new(SqliteWriter::open(options)?)
+                format!("sqlite://{}?busy_timeout=200ms", path.display())
             }
-        })
+        }
     }
 
     /// Kills the server as a power cut would; the file, which has none, is locked by somebody.

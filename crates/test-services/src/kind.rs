@@ -70,6 +70,8 @@ impl Kind {
                 command
                     .args(["--no-defaults", "--user=root", "--skip-test-db"])
                     .arg("--auth-root-authentication-method=normal")
+                    // Set-ups at the same time would share one otherwise.
+                    .arg(format!("--tmpdir={}", folder.display()))
                     .arg(format!("--datadir={}", folder.join("data").display()));
                 run(command);
                 let init = "CREATE DATABASE IF NOT EXISTS forebay;\n";
@@ -104,6 +106,7 @@ impl Kind {
                         "--innodb-log-file-size=32M",
                     ])
                     .arg(format!("--port={port}"))
+                    .arg(format!("--tmpdir={}", folder.display()))
                     .arg(format!("--datadir={}", data.display()))
                     .arg(format!("--socket={}", folder.join("socket").display()))
                     .arg(format!("--pid-file={}", folder.join("pid").display()))

@@ -1,7 +1,5 @@
 //! The table of all kinds of sinks, each opened under its feature.
 
-use std::hash::{BuildHasher, Hash, Hasher};
-
 use url::Url;
 
 use super::{About, Adapter, OpenError, OpenOptions};
@@ -142,13 +140,15 @@ fn quarantine_of(url: &Url, options: &OpenOptions) -> QuarantineFiles {
 /// password nor parameters are part of it, so that they can be changed.
 #[allow(dead_code, reason = "a build with databases alone needs none")]
 fn tag_of(url: &Url) -> String {
-    let mut hasher = foldhash::fast::FixedState::with_seed(TAG_SEED).build_hasher();
-    (url.host_str(), url.port_or_known_default(), url.path()).hash(&mut hasher);
-    let short = hasher.finish() & 0xffff_ffff;
-    format!("{}-{short:08x}", url.scheme())
+    let host = url.host_str().unwrap_or_default();
+    let port = url.port_or_known_default().unwrap_or(0);
+    let place = format!("{host}:{port}{}", url.path());
+    // FNV-1a: it names files of a ledger, so every version has to come to the same.
+    let hash = place.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    });
+    format!("{}-{hash:08x}", url.scheme())
 }
-
-const TAG_SEED: u64 = 0x464f_5245_5441_4721;
 
 #[cfg(feature = "sqlite")]
 mod sqlite {
