@@ -36,7 +36,7 @@ mod redis;
 mod retry;
 mod row;
 mod scope;
-#[cfg(any(feature = "postgres", feature = "mysql"))]
+#[cfg(any(feature = "postgres", feature = "mysql", feature = "oracle"))]
 mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -47,8 +47,6 @@ mod tracker;
 pub mod url;
 mod writer;
 
-#[cfg(feature = "oracle")]
-pub use self::oracle::{OracleOptions, OracleWriter};
 pub use batch::{Batch, BatchId, Entry};
 pub use breaker::{
     Admission, Breaker, BreakerChange, BreakerSnapshot, BreakerSpec, BreakerState, CallOutcome,
