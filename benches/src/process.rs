@@ -28,7 +28,8 @@ pub(crate) fn with_defaults(program: &Path) -> Command {
     command
 }
 
-/// Python's interpreter itself, where there is one: a wrapper on the path would be timed along with it.
+/// The interpreter of Python itself, where there is one: a wrapper on the path would be timed
+/// along with it.
 pub(crate) fn python() -> Option<PathBuf> {
     let question = "import sys; print(sys.executable)";
     let output = Command::new("python3").args(["-c", question]).output();

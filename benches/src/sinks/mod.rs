@@ -1,5 +1,5 @@
-//! `sinks`: what writing costs beside the bare drivers and beside Python, and the tracker beside its
-//! original. The same rows, the same durability, one connection, in the same run.
+//! `sinks`: what writing costs beside the bare drivers and beside Python, and the tracker beside
+//! its original. The same rows, the same durability, one connection, in the same run.
 //!
 //! The bare driver writes the columns that our table has, without ledger and quarantine; so the
 //! ratio is the price of exactly-once. Connecting and creating tables is not measured.

@@ -53,8 +53,10 @@ def run(keys, batch, seconds):
     names = [f"rule-{key:07}" for key in range(keys)]
     tracker = TrustTracker()
     tracker.batch_update((name, True, 0.0) for name in names)
-    # Made beforehand: only the tracker is timed.
-    stream = [(names[draw.randrange(keys)], number % 4 != 0, 1.0) for number in range(1 << 20)]
+    # Made beforehand, so that only the tracker is timed; new strings, as updates that arrive are.
+    stream = [
+        (f"rule-{draw.randrange(keys):07}", number % 4 != 0, 1.0) for number in range(1 << 20)
+    ]
     number = 0
     started = time.perf_counter()
     while time.perf_counter() - started < seconds:

@@ -93,9 +93,10 @@ fn ours(batch: usize, history: usize, duration: Duration) -> Result<Vec<f64>> {
         .map(|key| (key.as_str(), Outcome::Success, 0.0));
     tracker.batch_update(nothing)?;
     let mut draw = fastrand::Rng::with_seed(KEYS as u64);
-    let stream: Vec<(&str, Outcome, f64)> = (0..STREAM)
+    // New strings, as updates that arrive are.
+    let stream: Vec<(String, Outcome, f64)> = (0..STREAM)
         .map(|number| {
-            let key = names[draw.usize(..KEYS)].as_str();
+            let key = format!("rule-{:07}", draw.usize(..KEYS));
             (key, Outcome::from(number % 4 != 0), 1.0)
         })
         .collect();
@@ -103,7 +104,10 @@ fn ours(batch: usize, history: usize, duration: Duration) -> Result<Vec<f64>> {
     while started.elapsed() < duration {
         let first = updates as usize % STREAM;
         let part = &stream[first..STREAM.min(first + batch)];
-        tracker.batch_update(part.iter().copied())?;
+        tracker.batch_update(
+            part.iter()
+                .map(|(key, how, weight)| (key.as_str(), *how, *weight)),
+        )?;
         updates += part.len() as u64;
     }
     let seconds = started.elapsed().as_secs_f64();

@@ -13,7 +13,10 @@ pub struct SettingsError {
 
 /// A weight that is no evidence. Nothing of its batch was applied.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[error("update {index} of key {key}: the weight {weight} is not from 0 to {limit:e}", limit = crate::WEIGHT_MAX)]
+#[error(
+    "update {index} of key {key}: the weight {weight} is not from 0 to {limit:e}",
+    limit = crate::WEIGHT_MAX
+)]
 pub struct InvalidWeight {
     pub(crate) index: usize,
     pub(crate) key: String,
@@ -85,7 +88,10 @@ pub enum SnapshotError {
         limit: u64,
     },
     /// The prior differs, so that its evidence would count as observed.
-    #[error("the snapshot's prior is ({}, {}), the tracker's ({}, {})", found.0, found.1, expected.0, expected.1)]
+    #[error(
+        "the snapshot's prior is ({}, {}), the tracker's ({}, {})",
+        found.0, found.1, expected.0, expected.1
+    )]
     Prior {
         /// The snapshot's.
         found: (f64, f64),

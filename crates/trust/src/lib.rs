@@ -15,6 +15,7 @@ mod evidence;
 mod posterior;
 mod quantile;
 mod settings;
+mod shard;
 mod snapshot;
 mod tracker;
 

@@ -13,7 +13,8 @@ use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 
 use crate::evidence::{EVIDENCE_MAX, Evidence};
-use crate::tracker::{SHARDS, Slot, shard_of};
+use crate::shard::{SHARDS, shard_of};
+use crate::tracker::Slot;
 use crate::{SnapshotError, TrustTracker};
 
 const FORMAT: &str = "forebay trust";

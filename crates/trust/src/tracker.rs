@@ -2,7 +2,8 @@
 //!
 //! Keys are hashed, cloned and dropped outside of every lock, and iterators run before the first
 //! is taken; only comparing keys happens under one, because a look-up is that. A batch takes the
-//! lock of each shard that it touches once, and once more where it brings new keys.
+//! lock of each shard that it touches once per 8,192 updates, and once more where it brings new
+//! keys.
 
 use std::borrow::Borrow;
 use std::fmt::Debug;
@@ -14,9 +15,11 @@ use hashbrown::HashTable;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::evidence::{Evidence, Rules};
+use crate::shard::{SHARDS, by_shard, shard_of};
 use crate::{Builder, InvalidWeight, Outcome, Point, Posterior, SettingsError, Weights};
 
-pub(crate) const SHARDS: usize = 16;
+/// Updates that are sorted by shard together: as many as the nearer caches hold.
+const WINDOW: usize = 8_192;
 /// Updates whose places are fetched from memory together.
 const FETCHED: usize = 16;
 
@@ -121,8 +124,8 @@ impl<K: Hash + Eq + Clone> TrustTracker<K> {
 
     /// Adds observations, all or none.
     ///
-    /// Costs one look-up each; the larger the batch, the fewer of the caches are missed, because
-    /// it is sorted by shard.
+    /// Costs one look-up each; larger batches wait less for memory, because several look-ups are
+    /// under way at a time.
     ///
     /// # Errors
     /// When a weight is negative, not finite or too large; the error names the first such.
@@ -164,13 +167,15 @@ impl<K: Hash + Eq + Clone> TrustTracker<K> {
             self.apply(shard_of(only.hash), &[only]);
             return Ok(());
         }
-        let (sorted, ends) = by_shard(&pending, |update| update.hash);
-        let mut start = 0;
-        for (shard, &end) in ends.iter().enumerate() {
-            if start < end {
-                self.apply(shard, &sorted[start..end]);
+        for window in pending.chunks(WINDOW) {
+            let (sorted, ends) = by_shard(window, |update| update.hash);
+            let mut start = 0;
+            for (shard, &end) in ends.iter().enumerate() {
+                if start < end {
+                    self.apply(shard, &sorted[start..end]);
+                }
+                start = end;
             }
-            start = end;
         }
         Ok(())
     }
@@ -420,34 +425,6 @@ impl<K> Slot<K> {
     {
         self.hash == hash && self.key.borrow() == key
     }
-}
-
-/// From bits that the tables use for neither places nor tags.
-pub(crate) fn shard_of(hash: u64) -> usize {
-    (hash >> 48) as usize % SHARDS
-}
-
-/// References to the items in the order of their shards, stable, and where each shard ends.
-fn by_shard<T>(items: &[T], hash: impl Fn(&T) -> u64) -> (Vec<&T>, [usize; SHARDS]) {
-    let mut places = [0; SHARDS];
-    for item in items {
-        places[shard_of(hash(item))] += 1;
-    }
-    let mut sum = 0;
-    for place in &mut places {
-        sum += std::mem::replace(place, sum);
-    }
-    let Some(first) = items.first() else {
-        return (Vec::new(), places);
-    };
-    let mut sorted = vec![first; items.len()];
-    for item in items {
-        let place = &mut places[shard_of(hash(item))];
-        sorted[*place] = item;
-        *place += 1;
-    }
-    // Each place has moved on to the end of its shard.
-    (sorted, places)
 }
 
 impl<K> Debug for TrustTracker<K> {

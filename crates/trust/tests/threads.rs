@@ -53,7 +53,7 @@ thread_local! {
     static TRACKER: Cell<Option<&'static TrustTracker<Foreign>>> = const { Cell::new(None) };
 }
 
-/// A key whose hash, clone and drop call the tracker, which would wait for itself if it held a lock.
+/// A key whose hash, clone and drop call the tracker, which would wait for itself under a lock.
 #[derive(PartialEq, Eq, Debug)]
 struct Foreign(u32);
 

@@ -186,38 +186,47 @@ impl Statements {
         Self {
             create: [
                 format!(
-                    r#"CREATE TABLE {ledger} ("ID" NUMBER(10) GENERATED ALWAYS AS IDENTITY PRIMARY KEY, "SCOPE" VARCHAR2(255 BYTE) NOT NULL UNIQUE, "FENCE" NUMBER(19) NOT NULL, "POSITION" NUMBER(19) NOT NULL, "BATCH" NUMBER(19) NOT NULL, "HASH" NUMBER(19) NOT NULL, "UPDATED_AT" TIMESTAMP DEFAULT SYSTIMESTAMP NOT NULL)"#
+                    "CREATE TABLE {ledger} (ID NUMBER(10) GENERATED ALWAYS AS IDENTITY PRIMARY \
+                     KEY, SCOPE VARCHAR2(255 BYTE) NOT NULL UNIQUE, FENCE NUMBER(19) NOT NULL, \
+                     POSITION NUMBER(19) NOT NULL, BATCH NUMBER(19) NOT NULL, HASH NUMBER(19) NOT \
+                     NULL, UPDATED_AT TIMESTAMP DEFAULT SYSTIMESTAMP NOT NULL)"
                 ),
                 format!(
-                    r#"CREATE TABLE {quarantine} ("SCOPE" NUMBER(10) NOT NULL, "POSITION" NUMBER(19) NOT NULL, "REASON" VARCHAR2(4000 BYTE), "ORIGINAL" BLOB, "QUARANTINED_AT" TIMESTAMP DEFAULT SYSTIMESTAMP NOT NULL, PRIMARY KEY ("SCOPE", "POSITION"))"#
+                    "CREATE TABLE {quarantine} (SCOPE NUMBER(10) NOT NULL, POSITION NUMBER(19) \
+                     NOT NULL, REASON VARCHAR2(4000 BYTE), ORIGINAL BLOB, QUARANTINED_AT \
+                     TIMESTAMP DEFAULT SYSTIMESTAMP NOT NULL, PRIMARY KEY (SCOPE, POSITION))"
                 ),
                 format!(
-                    r#"CREATE TABLE {table} ({definitions}, "SCOPE" NUMBER(10) NOT NULL, "POSITION" NUMBER(19) NOT NULL)"#
+                    "CREATE TABLE {table} ({definitions}, SCOPE NUMBER(10) NOT NULL, POSITION \
+                     NUMBER(19) NOT NULL)"
                 ),
             ],
-            insert: format!(
-                r#"INSERT INTO {table} ({names}, "SCOPE", "POSITION") VALUES ({binds})"#
-            ),
+            insert: format!("INSERT INTO {table} ({names}, SCOPE, POSITION) VALUES ({binds})"),
             quarantine: format!(
-                r#"INSERT INTO {quarantine} ("SCOPE", "POSITION", "REASON", "ORIGINAL") VALUES (:1, :2, :3, :4)"#
+                "INSERT INTO {quarantine} (SCOPE, POSITION, REASON, ORIGINAL) VALUES (:1, :2, \
+                     :3, :4)"
             ),
             open: format!(
-                r#"MERGE INTO {ledger} l USING (SELECT :1 AS "SCOPE" FROM DUAL) n ON (l."SCOPE" = n."SCOPE") WHEN MATCHED THEN UPDATE SET l."FENCE" = l."FENCE" + 1, l."UPDATED_AT" = SYSTIMESTAMP WHEN NOT MATCHED THEN INSERT ("SCOPE", "FENCE", "POSITION", "BATCH", "HASH") VALUES (n."SCOPE", 1, 0, 0, 0)"#
+                "MERGE INTO {ledger} l USING (SELECT :1 AS SCOPE FROM DUAL) n ON (l.SCOPE = \
+                     n.SCOPE) WHEN MATCHED THEN UPDATE SET l.FENCE = l.FENCE + 1, l.UPDATED_AT = \
+                     SYSTIMESTAMP WHEN NOT MATCHED THEN INSERT (SCOPE, FENCE, POSITION, BATCH, \
+                     HASH) VALUES (n.SCOPE, 1, 0, 0, 0)"
             ),
-            opened: format!(r#"SELECT "ID", "FENCE", "POSITION" FROM {ledger} WHERE "SCOPE" = :1"#),
+            opened: format!("SELECT ID, FENCE, POSITION FROM {ledger} WHERE SCOPE = :1"),
             lock: format!(
-                r#"SELECT "FENCE", "POSITION", "BATCH", "HASH" FROM {ledger} WHERE "ID" = :1 FOR UPDATE WAIT {wait_s}"#
+                "SELECT FENCE, POSITION, BATCH, HASH FROM {ledger} WHERE ID = :1 FOR UPDATE \
+                     WAIT {wait_s}"
             ),
             advance: format!(
-                r#"UPDATE {ledger} SET "POSITION" = :1, "BATCH" = :2, "HASH" = :3, "UPDATED_AT" = SYSTIMESTAMP WHERE "ID" = :4 AND "FENCE" = :5"#
+                "UPDATE {ledger} SET POSITION = :1, BATCH = :2, HASH = :3, UPDATED_AT = \
+                     SYSTIMESTAMP WHERE ID = :4 AND FENCE = :5"
             ),
             scopes: format!(
-                r#"SELECT "SCOPE", "POSITION" FROM {ledger} WHERE SUBSTR("SCOPE", 1, LENGTH(:1)) = :2 OR :3 IS NULL ORDER BY "ID""#
+                "SELECT SCOPE, POSITION FROM {ledger} WHERE SUBSTR(SCOPE, 1, LENGTH(:1)) = :2 \
+                     OR :3 IS NULL ORDER BY ID"
             ),
-            rename: format!(r#"UPDATE {ledger} SET "SCOPE" = :1 WHERE "SCOPE" = :2"#),
-            reasons: format!(
-                r#"SELECT "REASON" FROM {quarantine} WHERE "SCOPE" = :1 AND "POSITION" = :2"#
-            ),
+            rename: format!("UPDATE {ledger} SET SCOPE = :1 WHERE SCOPE = :2"),
+            reasons: format!("SELECT REASON FROM {quarantine} WHERE SCOPE = :1 AND POSITION = :2"),
         }
     }
 }
