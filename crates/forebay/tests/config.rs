@@ -31,6 +31,9 @@ fn the_defaults_are_printed_as_a_file_that_says_the_same() {
     insta::assert_snapshot!(outcome.stdout, @r#"
     data = "forebay-data"
 
+    [sink]
+    timeout = "30s"
+
     [gateway]
     listen = "127.0.0.1:8000"
     allowed_origins = []
