@@ -33,6 +33,9 @@ fn the_defaults_are_printed_as_a_file_that_says_the_same() {
 
     [sink]
     timeout = "30s"
+    breaker_failures = 5
+    breaker_open = "5s"
+    breaker_open_max = "1m"
 
     [gateway]
     listen = "127.0.0.1:8000"
