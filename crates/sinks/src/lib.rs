@@ -47,8 +47,6 @@ mod tracker;
 pub mod url;
 mod writer;
 
-#[cfg(feature = "oracle")]
-pub use self::oracle::{OracleOptions, OracleWriter};
 pub use batch::{Batch, BatchId, Entry};
 pub use breaker::{
     Admission, Breaker, BreakerChange, BreakerSnapshot, BreakerSpec, BreakerState, CallOutcome,
