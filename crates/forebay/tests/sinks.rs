@@ -34,7 +34,7 @@ fn files(directory: &Path, end: &str) -> Vec<PathBuf> {
 #[test]
 fn rows_arrive_once_in_csv_files_and_are_replayed_from_them() {
     let folder = tempfile::tempdir().unwrap();
-    let text = lines(1..=500) + "{\"source\":\"PLC01\"}\n";
+    let text = "{\"source\":\"PLC01\"}\n".to_owned() + &lines(1..=500);
     std::fs::write(folder.path().join("a.ndjson"), text).unwrap();
     let load = [
         "ingest",
