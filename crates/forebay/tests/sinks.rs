@@ -75,7 +75,10 @@ fn rows_arrive_once_in_csv_files_and_are_replayed_from_them() {
         "it is still bad, and kept again"
     );
     let reasons = query(folder.path(), "SELECT reason FROM quarantine");
-    assert!(reasons[0].contains("field `value` is missing"), "{reasons:?}");
+    assert!(
+        reasons[0].contains("field `value` is missing"),
+        "{reasons:?}"
+    );
 }
 
 #[test]

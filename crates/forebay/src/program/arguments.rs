@@ -54,7 +54,7 @@ pub(crate) struct RunArguments {
     /// Directory of the database [default: forebay-data]
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
-    /// Where records go, such as postgres://user@host/database; see `forebay sinks`
+    /// Where records go, such as `postgres://user@host/database`; see `forebay sinks`
     /// [default: the database]
     #[arg(long, value_name = "URL")]
     pub(crate) sink: Option<String>,
@@ -111,8 +111,8 @@ pub(crate) struct LoadArguments {
     /// Directory of the database
     #[arg(long, value_name = "DIR", default_value = DATA_DIRECTORY)]
     pub(crate) data: PathBuf,
-    /// Where rows go, such as postgres://user@host/database; see `forebay sinks`. Without it
-    /// FOREBAY_SINK__URL says so, and then it is the database
+    /// Where rows go, such as `postgres://user@host/database`; see `forebay sinks`. Without it
+    /// `FOREBAY_SINK__URL` says so, and then it is the database
     #[arg(long, value_name = "URL")]
     pub(crate) sink: Option<String>,
     /// Prints the summary as one JSON line on standard output

@@ -1,6 +1,6 @@
 //! The table of all kinds of sinks, each opened under its feature.
 
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::BuildHasher;
 
 use url::Url;
 
@@ -142,9 +142,9 @@ fn quarantine_of(url: &Url, options: &OpenOptions) -> QuarantineFiles {
 /// password nor parameters are part of it, so that they can be changed.
 #[allow(dead_code, reason = "a build with databases alone needs none")]
 fn tag_of(url: &Url) -> String {
-    let mut hasher = foldhash::fast::FixedState::with_seed(TAG_SEED).build_hasher();
-    (url.host_str(), url.port_or_known_default(), url.path()).hash(&mut hasher);
-    let short = hasher.finish() & 0xffff_ffff;
+    let place = (url.host_str(), url.port_or_known_default(), url.path());
+    let hash = foldhash::fast::FixedState::with_seed(TAG_SEED).hash_one(place);
+    let short = hash & 0xffff_ffff;
     format!("{}-{short:08x}", url.scheme())
 }
 
