@@ -77,6 +77,8 @@ pub use memory::MemoryWriter;
 #[cfg(feature = "mysql")]
 pub use mysql::{MysqlInsert, MysqlOptions, MysqlTls, MysqlWriter};
 pub use open::{About, OpenError, OpenOptions, OpenedSink, check, known, open};
+#[cfg(feature = "oracle")]
+pub use oracle::{OracleOptions, OracleWriter};
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresOptions, PostgresTls, PostgresWriter, SynchronousCommit};
 pub use receipt::{Receipt, Refused, RowOutcome};

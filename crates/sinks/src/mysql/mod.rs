@@ -1,6 +1,6 @@
-//! MariaDB and MySQL, over one connection that is made when it is first needed.
+//! MariaDB and `MySQL`, over one connection that is made when it is first needed.
 //!
-//! Each batch is one InnoDB transaction: the rows go by MariaDB's bulk protocol or by prepared
+//! Each batch is one `InnoDB` transaction: the rows go by MariaDB's bulk protocol or by prepared
 //! statements of many rows, bad rows go to the quarantine, and the ledger's row of each scope,
 //! locked since the beginning, advances. Strict mode is set and looked at, so no value is stored
 //! as another one; `LOAD DATA LOCAL` is never used, nor answered. A row that the server refuses
@@ -8,7 +8,7 @@
 //!
 //! After an error whose outcome is unknown, and when a future is dropped, the connection is
 //! dropped with it. The next use connects again, takes a new fence if nobody else has opened the
-//! scope since, and reads the watermark. Run against MariaDB; not yet against MySQL.
+//! scope since, and reads the watermark. Run against MariaDB; not yet against `MySQL`.
 
 mod cells;
 mod classify;
@@ -46,7 +46,7 @@ const BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// How long closing waits for the server to take notice.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A sink that writes a table of MariaDB or MySQL.
+/// A sink that writes a table of MariaDB or `MySQL`.
 ///
 /// Making one connects to nothing; the first use does, and makes, completes or refuses the tables.
 /// While the server cannot be reached, each use fails with [`ErrorKind::Transient`] and says when

@@ -39,7 +39,7 @@ pub enum MysqlInsert {
     Rows,
 }
 
-/// Where a MariaDB or MySQL server is and how it is used.
+/// Where a MariaDB or `MySQL` server is and how it is used.
 #[derive(Clone, PartialEq, Eq)]
 pub struct MysqlOptions {
     pub(super) host: String,
