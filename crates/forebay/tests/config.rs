@@ -31,6 +31,12 @@ fn the_defaults_are_printed_as_a_file_that_says_the_same() {
     insta::assert_snapshot!(outcome.stdout, @r#"
     data = "forebay-data"
 
+    [sink]
+    timeout = "30s"
+    breaker_failures = 5
+    breaker_open = "5s"
+    breaker_open_max = "1m"
+
     [gateway]
     listen = "127.0.0.1:8000"
     allowed_origins = []
@@ -97,7 +103,7 @@ fn unknown_keys_and_sections_are_named_with_what_there_is() {
     );
     check(
         "dat = 'x'",
-        "f.toml:1: dat is no setting, expected data or a section: [gateway], [buffer], [flush], \
+        "f.toml:1: dat is no setting, expected data or a section: [sink], [gateway], [buffer], [flush], \
          [retry], [history], [host], [input], [shutdown], [log]",
     );
     check(

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use sinks::url::hide_password;
-use sinks::{About, BoxWriter, OpenOptions, SqliteOptions, SqliteWriter};
+use sinks::{About, BoxWriter, BreakerSpec, OpenOptions, SqliteOptions, SqliteWriter};
 
 /// The directory that is used when none is named.
 pub(crate) const DATA_DIRECTORY: &str = "forebay-data";
@@ -56,12 +56,20 @@ impl std::fmt::Debug for SinkUrl {
 pub(crate) struct Patience {
     /// How long one operation of a server may take.
     pub(crate) timeout: Duration,
+    /// Failures in a row after which a server is left alone.
+    pub(crate) breaker_failures: usize,
+    /// For how long at first, and at most.
+    pub(crate) breaker_open: Duration,
+    pub(crate) breaker_open_max: Duration,
 }
 
 impl Default for Patience {
     fn default() -> Self {
         Self {
             timeout: Duration::from_secs(30),
+            breaker_failures: 5,
+            breaker_open: Duration::from_secs(5),
+            breaker_open_max: Duration::from_secs(60),
         }
     }
 }
@@ -133,7 +141,12 @@ pub(crate) fn open(
         };
         return Ok((BoxWriter::new(writer), place));
     };
-    let options = OpenOptions::new(data).timeout(patience.timeout);
+    let failures = u32::try_from(patience.breaker_failures).unwrap_or(u32::MAX);
+    let breaker = BreakerSpec::consecutive(failures, patience.breaker_open)
+        .open(patience.breaker_open, patience.breaker_open_max);
+    let options = OpenOptions::new(data)
+        .timeout(patience.timeout)
+        .breaker(breaker);
     let opened = sinks::open(&url.0, &options)?;
     let place = Place {
         about: opened.about,

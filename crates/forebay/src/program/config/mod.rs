@@ -230,6 +230,17 @@ impl Config {
                 show(self.retry.max)
             ),
         );
+        let patience = &self.sink.patience;
+        refuse(
+            patience.breaker_open <= patience.breaker_open_max,
+            ["sink.breaker_open", "sink.breaker_open_max"],
+            &format!(
+                "sink.breaker_open is {} and sink.breaker_open_max is {}, expected the first to be \
+                 no longer",
+                show(patience.breaker_open),
+                show(patience.breaker_open_max)
+            ),
+        );
         refuse(
             self.host.interval <= self.host.slow_interval,
             ["host.interval", "host.slow_interval"],

@@ -75,6 +75,15 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting!("", "data", c => Slot::Directory(&mut c.data)),
     setting!("sink", "url", c => Slot::Sink(&mut c.sink.url)),
     setting!("sink", "timeout", c => Slot::Duration(&mut c.sink.patience.timeout, ms(10)..=HOUR)),
+    setting!("sink", "breaker_failures", c => {
+        Slot::Whole(&mut c.sink.patience.breaker_failures, 1..=1_000)
+    }),
+    setting!("sink", "breaker_open", c => {
+        Slot::Duration(&mut c.sink.patience.breaker_open, ms(1)..=HOUR)
+    }),
+    setting!("sink", "breaker_open_max", c => {
+        Slot::Duration(&mut c.sink.patience.breaker_open_max, ms(1)..=DAY)
+    }),
     setting!("gateway", "listen", c => Slot::Address(&mut c.gateway.listen)),
     setting!("gateway", "allowed_origins", c => Slot::Origins(&mut c.gateway.allowed_origins)),
     setting!("gateway", "max_body", c => {

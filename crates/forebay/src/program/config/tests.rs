@@ -27,6 +27,9 @@ fn every_setting_can_be_set_and_is_printed() {
         [sink]
         url = "sqlite:elsewhere/rows.sqlite"
         timeout = "5s"
+        breaker_failures = 3
+        breaker_open = "1s"
+        breaker_open_max = "2s"
         [gateway]
         listen = "[::1]:9000"
         allowed_origins = ["https://example.org"]
