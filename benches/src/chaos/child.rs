@@ -34,7 +34,7 @@ impl Child {
         let program = std::env::current_exe().context("cannot find this program")?;
         let mut process = Command::new(program)
             .args(["client", "--kind", target.kind().name()])
-            .args(["--url", &target.url(), "--seed", &seed.to_string()])
+            .args(["--url", &target.client_url(), "--seed", &seed.to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()

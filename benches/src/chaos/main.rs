@@ -3,7 +3,7 @@
 //! A client process delivers an endless source to a private server in batches of random sizes. Each
 //! round lets it run for a moment and then strikes: the client is killed, the server is killed, or
 //! both; the server hangs for longer than the client waits; or the client hangs, another takes
-//! over, and the first comes back to life. The next client goes on where the ledger says. Every
+//! over, and the first comes back to life; the line between them is cut. The next client goes on where the ledger says. Every
 //! now and then, and in the end, the table is read: it must hold exactly the rows of the source,
 //! in order, each once, and the quarantine exactly the bad ones; and whatever a client was told is
 //! delivered must be there.
@@ -13,6 +13,7 @@
 
 mod child;
 mod client;
+mod relay;
 mod source;
 mod strike;
 mod table;
@@ -24,7 +25,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 
-use child::Child;
+use child::{Child, Told};
 use strike::Strike;
 use table::Verified;
 use target::{Kind, Target};
@@ -105,10 +106,10 @@ fn strike_again_and_again(target: &mut Target, rounds: u32, seed: u64) -> Result
         let acked = strike
             .carry_out(target, &mut random)
             .with_context(|| format!("round {round}, {strike:?}"))?;
-        verified.acked(acked);
+        verified.acked(acked)?;
         counts.add(strike);
         if round % ROUNDS_PER_READING == 0 || round == rounds {
-            settle(target, &mut random)?;
+            verified.acked(vec![settle(target, &mut random)?])?;
             target
                 .verify(&mut verified)
                 .with_context(|| format!("after round {round}"))?;
@@ -129,9 +130,8 @@ fn strike_again_and_again(target: &mut Target, rounds: u32, seed: u64) -> Result
 
 /// Lets a last client deliver something undisturbed, so that what is read is no ruin: after
 /// whatever happened, delivery goes on.
-fn settle(target: &Target, random: &mut fastrand::Rng) -> Result<()> {
+fn settle(target: &Target, random: &mut fastrand::Rng) -> Result<Told> {
     let mut child = Child::start(target, random.u64(..))?;
     child.wait_acked(2, Duration::from_secs(60))?;
-    child.kill();
-    Ok(())
+    Ok(child.kill())
 }

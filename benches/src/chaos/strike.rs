@@ -21,6 +21,8 @@ pub(crate) enum Strike {
     KillBoth,
     /// The server hangs for longer than the client waits.
     HangServer,
+    /// The line between them is cut, again and again, wherever they are.
+    CutLine,
     /// The client hangs, another takes over, and the first comes back to life.
     StaleClient,
 }
@@ -37,11 +39,12 @@ impl Strike {
                 _ => Self::StaleClient,
             };
         }
-        match random.u32(..10) {
+        match random.u32(..12) {
             0..4 => Self::KillClient,
             4..7 => Self::KillServer,
             7 => Self::KillBoth,
             8 => Self::HangServer,
+            9..11 => Self::CutLine,
             _ => Self::StaleClient,
         }
     }
@@ -76,6 +79,13 @@ impl Strike {
                 target.pause();
                 std::thread::sleep(WRITE_WITHIN + Duration::from_millis(random.u64(..100)));
                 target.resume();
+                child.wait_acked_more(random)?;
+            }
+            Self::CutLine => {
+                for _ in 0..random.u32(1..8) {
+                    target.cut();
+                    pause(random, 15);
+                }
                 child.wait_acked_more(random)?;
             }
             Self::StaleClient => return stale(child, target, random),

@@ -43,23 +43,23 @@ impl Verified {
 
     /// Clients were told this, one after the other: nobody may begin before what another was told
     /// is delivered.
-    pub(crate) fn acked(&mut self, told: Vec<Told>) {
+    pub(crate) fn acked(&mut self, told: Vec<Told>) -> Result<()> {
         for Told { opened, acked } in told {
-            for scope in 0..SCOPES.len() {
+            for (scope, name) in SCOPES.iter().enumerate() {
+                let before = self.acked[scope];
                 if let Some(opened) = opened {
-                    assert!(
-                        opened[scope] >= self.acked[scope],
-                        "{} was delivered up to {}, and the next client began behind {}",
-                        SCOPES[scope],
-                        self.acked[scope],
+                    ensure!(
+                        opened[scope] >= before,
+                        "{name} was delivered up to {before}, and the next client began behind {}",
                         opened[scope]
                     );
                 }
                 if let Some(acked) = acked {
-                    self.acked[scope] = self.acked[scope].max(acked[scope]);
+                    self.acked[scope] = before.max(acked[scope]);
                 }
             }
         }
+        Ok(())
     }
 
     /// The next row in the order of insertion.
@@ -110,7 +110,13 @@ impl Verified {
         &mut self,
         watermarks: Marks,
         mut quarantine: Vec<(String, u64)>,
+        rows: u64,
     ) -> Result<()> {
+        ensure!(
+            rows == self.rows,
+            "the table has {rows} rows, and {} were read",
+            self.rows
+        );
         for (index, scope) in SCOPES.iter().enumerate() {
             let watermark = watermarks[index];
             let is_stored = |position: &u64| matches!(fate(*position), Fate::Stored { .. });

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use test_services::Service;
 
 use crate::child::Marks;
+use crate::relay::Relay;
 use crate::source::{self, FORBIDDEN_TAG, SCOPES};
 use crate::table::Verified;
 
@@ -29,8 +30,7 @@ impl Kind {
         }
     }
 
-    /// A writer as a user would have it. Impatient with locks, so that its own deadline strikes
-    /// while something is under way.
+    /// A writer as a user would have it.
     pub(crate) fn writer(self, url: &str) -> Result<BoxWriter> {
         let parsed = || url::Url::parse(url).context("the URL");
         Ok(match self {
@@ -49,6 +49,8 @@ pub(crate) struct Target {
     runtime: tokio::runtime::Runtime,
     /// A server; SQLite has none.
     service: Option<Service>,
+    /// The line that clients reach it by.
+    relay: Option<Relay>,
     folder: TempDir,
 }
 
@@ -63,8 +65,10 @@ impl Target {
         if service.is_none() && kind != Kind::Sqlite {
             return Ok(None);
         }
+        let relay = service.as_ref().map(|service| Relay::start(service.port()));
         let target = Self {
             kind,
+            relay: relay.transpose()?,
             runtime: tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()?,
@@ -79,7 +83,22 @@ impl Target {
         self.kind
     }
 
-    pub(crate) fn url(&self) -> String {
+    /// Where clients go: over the line that can be cut, and impatient with locks, so that their
+    /// own deadline strikes while something is under way.
+    pub(crate) fn client_url(&self) -> String {
+        let (Some(service), Some(relay)) = (&self.service, &self.relay) else {
+            return self.url();
+        };
+        let (from, to) = (service.port().to_string(), relay.port().to_string());
+        let parameters = match self.kind {
+            Kind::Postgres => "?lock_timeout=2s",
+            _ => "?lock_wait_timeout=2s",
+        };
+        format!("{}{parameters}", service.url().replace(&from, &to))
+    }
+
+    /// Where the tables are read.
+    fn url(&self) -> String {
         match &self.service {
             Some(service) => service.url(),
             None => self
@@ -88,6 +107,13 @@ impl Target {
                 .join("chaos.sqlite")
                 .display()
                 .to_string(),
+        }
+    }
+
+    /// Cuts the line between client and server.
+    pub(crate) fn cut(&self) {
+        if let Some(relay) = &self.relay {
+            relay.cut();
         }
     }
 
@@ -142,12 +168,12 @@ impl Target {
     /// Reads what came since the last time.
     pub(crate) fn verify(&self, verified: &mut Verified) -> Result<()> {
         self.runtime.block_on(async {
-            let (watermarks, quarantine) = match self.kind {
+            let (watermarks, quarantine, rows) = match self.kind {
                 Kind::Sqlite => self.read_sqlite(verified)?,
                 Kind::Postgres => self.read_postgres(verified).await?,
                 Kind::Mariadb => self.read_mariadb(verified).await?,
             };
-            verified.finish(watermarks, quarantine)
+            verified.finish(watermarks, quarantine, rows)
         })
     }
 
@@ -161,8 +187,9 @@ impl Target {
     }
 
     fn read_sqlite(&self, verified: &mut Verified) -> Result<Read> {
-        let connection = rusqlite::Connection::open(self.url())?;
+        let mut connection = rusqlite::Connection::open(self.url())?;
         connection.busy_timeout(std::time::Duration::from_secs(10))?;
+        let connection = connection.transaction()?;
         let mut statement = connection.prepare(
             "SELECT v.rowid, s.name, v.position, v.tag, CAST(v.value AS TEXT)
              FROM tag_values v JOIN scopes s ON s.id = v.scope
@@ -187,6 +214,7 @@ impl Target {
         Ok(read(
             &pairs("SELECT s.name, l.position FROM ledger l JOIN scopes s ON s.id = l.scope")?,
             pairs("SELECT s.name, q.position FROM quarantine q JOIN scopes s ON s.id = q.scope")?,
+            connection.query_row(COUNT, [], |row| row.get(0))?,
         ))
     }
 
@@ -208,6 +236,10 @@ impl Target {
 
     async fn read_postgres(&self, verified: &mut Verified) -> Result<Read> {
         let client = self.postgres().await?;
+        // One moment for all that is read.
+        client
+            .batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+            .await?;
         let rows = client
             .query(
                 "SELECT v.inserted, l.scope, v.position, v.tag,
@@ -231,6 +263,7 @@ impl Target {
         Ok(read(
             &pairs(client.query(ledger, &[]).await?),
             pairs(client.query(quarantine, &[]).await?),
+            client.query_one(COUNT, &[]).await?.get(0),
         ))
     }
 
@@ -250,6 +283,9 @@ impl Target {
     async fn read_mariadb(&self, verified: &mut Verified) -> Result<Read> {
         use mysql_async::prelude::Queryable;
         let mut connection = self.mariadb().await?;
+        connection
+            .query_drop("START TRANSACTION WITH CONSISTENT SNAPSHOT")
+            .await?;
         let rows: Vec<(i64, String, i64, String, String)> = connection
             .exec(
                 "SELECT v.inserted, l.scope, v.position, v.tag,
@@ -271,14 +307,19 @@ impl Target {
                  JOIN forebay_ledger l ON l.id = q.scope",
             )
             .await?;
-        Ok(read(&ledger, quarantine))
+        let rows: Option<i64> = connection.query_first(COUNT).await?;
+        Ok(read(&ledger, quarantine, rows.unwrap_or(0)))
     }
 }
 
-/// The watermarks, and what is in the quarantine.
-type Read = (Marks, Vec<(String, u64)>);
+/// All rows, those that were read before included: one that came late with an earlier number would
+/// not be read.
+const COUNT: &str = "SELECT count(*) FROM tag_values";
 
-fn read(ledger: &[(String, i64)], quarantine: Vec<(String, i64)>) -> Read {
+/// The watermarks, what is in the quarantine, and the number of all rows.
+type Read = (Marks, Vec<(String, u64)>, u64);
+
+fn read(ledger: &[(String, i64)], quarantine: Vec<(String, i64)>, rows: i64) -> Read {
     let mut marks = [0; SCOPES.len()];
     for (scope, position) in ledger {
         if let Some(index) = SCOPES.iter().position(|name| name == scope) {
@@ -287,5 +328,5 @@ fn read(ledger: &[(String, i64)], quarantine: Vec<(String, i64)>) -> Read {
     }
     let quarantine = quarantine.into_iter();
     let quarantine = quarantine.map(|(scope, position)| (scope, position.cast_unsigned()));
-    (marks, quarantine.collect())
+    (marks, quarantine.collect(), rows.unsigned_abs())
 }
