@@ -283,3 +283,33 @@ async fn a_range_of_a_file_that_is_not_there_says_so() {
         "{error}"
     );
 }
+
+#[tokio::test]
+async fn law_2_ranges_that_nobody_reads_on_are_bounded_in_number() {
+    let folder = tempfile::tempdir().unwrap();
+    let writer: SqliteWriter =
+        SqliteWriter::open(SqliteOptions::new(folder.path().join("f.sqlite"))).unwrap();
+    writer
+        .open_scope(SCOPE, &ScopeName::new("plc"))
+        .await
+        .unwrap();
+    writer.write(&batch(1, 1..=20_000)).await.unwrap();
+    let mut stalled = Vec::new();
+    for _ in 0..8 {
+        let mut stream = writer.range(query(0, 90_000, 20_000));
+        assert!(stream.next().await.unwrap().is_ok());
+        stalled.push(stream);
+    }
+    let refused = writer.range(query(0, 90_000, 1)).next().await.unwrap();
+    let error = refused.unwrap_err().to_string();
+    assert!(error.contains("8 ranges are being read"), "{error}");
+    // One that is dropped makes room, as soon as its thread has noticed.
+    stalled.pop();
+    loop {
+        let mut stream = writer.range(query(0, 90_000, 1));
+        if stream.next().await.unwrap().is_ok() {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+}

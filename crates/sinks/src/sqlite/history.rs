@@ -1,16 +1,20 @@
 //! Reading the file, each query on a thread and a read-only connection of its own.
 //!
-//! WAL lets readers see one consistent state without delaying the writer. A query that nobody
-//! waits for any more ends with the next chunk.
+//! WAL lets readers see one consistent state without delaying the writer. But as long as one reads,
+//! the log cannot be cut: so a query ends when nobody waits for it any more, and with an error when
+//! whoever does takes longer than [`READER_WITHIN`] for a chunk. A writer has at most
+//! [`READERS_MAX`] at a time.
 
 use std::num::NonZeroU32;
+use std::time::{Duration, Instant};
 
 use record::{Quality, Record, Timestamp, Value};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags, Row as SqlRow, params};
+use tokio::sync::mpsc::error::TrySendError;
 
 use super::schema::RowTable;
-use super::{SqliteOptions, SqliteWriter};
+use super::{READERS_MAX, SqliteOptions, SqliteWriter};
 use crate::history::{CHUNK_ITEMS, HistorySender};
 use crate::{
     Bucket, BucketNumbers, HistoryQuery, HistoryReader, HistoryStream, ReadError, Reading,
@@ -71,11 +75,17 @@ impl SqliteWriter<Record> {
     ) {
         let table = RowTable::of::<Record>(self.options.table_for::<Record>()).quoted();
         let (sql, options) = (sql(&table), self.options.clone());
+        let Ok(permit) = std::sync::Arc::clone(&self.readers).try_acquire_owned() else {
+            let said = format!("{READERS_MAX} ranges are being read already; try again later");
+            let _ = sender.try_send(Err(ReadError::new(said)));
+            return;
+        };
         let started = {
             let sender = sender.clone();
             std::thread::Builder::new()
                 .name("sqlite-reader".into())
                 .spawn(move || {
+                    let _permit = permit;
                     let outcome = stream(&options, &sql, &query, fifth, &sender, item);
                     if let Err(error) = outcome {
                         let said = format!("cannot read {}: {error}", options.path.display());
@@ -91,6 +101,38 @@ impl SqliteWriter<Record> {
     }
 }
 
+/// How long a reader may leave a chunk where it is.
+const READER_WITHIN: Duration = Duration::from_secs(10);
+/// How often it is looked whether it took one.
+const PULSE: Duration = Duration::from_millis(5);
+
+/// Why a range was not read to its end.
+#[derive(Debug, thiserror::Error)]
+enum Stopped {
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    #[error("whoever reads it took nothing for {READER_WITHIN:?}")]
+    TooSlow,
+    /// Whoever asked has stopped waiting.
+    #[error("nobody waits for it")]
+    Nobody,
+}
+
+/// Hands a chunk over, within the time that a reader has.
+fn hand_over<T>(sender: &HistorySender<T>, chunk: Vec<T>) -> Result<(), Stopped> {
+    let deadline = Instant::now() + READER_WITHIN;
+    let mut chunk = Ok(chunk);
+    loop {
+        match sender.try_send(chunk) {
+            Ok(()) => return Ok(()),
+            Err(TrySendError::Closed(_)) => return Err(Stopped::Nobody),
+            Err(TrySendError::Full(back)) if Instant::now() < deadline => chunk = back,
+            Err(TrySendError::Full(_)) => return Err(Stopped::TooSlow),
+        }
+        std::thread::sleep(PULSE);
+    }
+}
+
 fn stream<T>(
     options: &SqliteOptions,
     sql: &str,
@@ -98,7 +140,7 @@ fn stream<T>(
     fifth: i64,
     sender: &HistorySender<T>,
     item: fn(&SqlRow<'_>) -> rusqlite::Result<T>,
-) -> rusqlite::Result<()> {
+) -> Result<(), Stopped> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(&options.path, flags)?;
     connection.busy_timeout(options.busy_timeout)?;
@@ -108,16 +150,14 @@ fn stream<T>(
     let mut chunk = Vec::new();
     while let Some(row) = rows.next()? {
         chunk.push(item(row)?);
-        if chunk.len() == CHUNK_ITEMS
-            && sender
-                .blocking_send(Ok(std::mem::take(&mut chunk)))
-                .is_err()
-        {
-            return Ok(()); // Whoever asked has stopped waiting.
+        if chunk.len() == CHUNK_ITEMS {
+            hand_over(sender, std::mem::take(&mut chunk))?;
         }
     }
-    if !chunk.is_empty() {
-        let _ = sender.blocking_send(Ok(chunk));
+    // What is left needs no transaction, and may wait for its reader.
+    drop(rows);
+    if !chunk.is_empty() && sender.blocking_send(Ok(chunk)).is_err() {
+        return Err(Stopped::Nobody);
     }
     Ok(())
 }

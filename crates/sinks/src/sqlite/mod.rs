@@ -16,11 +16,11 @@ mod transaction;
 mod worker;
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use record::{Position, Record};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::row::{IDENTIFIER_BYTES_MAX, is_identifier};
 use crate::url::{Query, path_of};
@@ -148,7 +148,11 @@ impl SqliteOptions {
 pub struct SqliteWriter<R: Row = Record> {
     commands: mpsc::SyncSender<Command<R>>,
     options: SqliteOptions,
+    readers: Arc<Semaphore>,
 }
+
+/// Ranges that may be read at a time; each has a thread and a connection.
+const READERS_MAX: usize = 8;
 
 /// The longest that a URL may ask to wait for a lock.
 const BUSY_MAX: Duration = Duration::from_secs(60 * 60);
@@ -186,7 +190,11 @@ impl<R: Row> SqliteWriter<R> {
                     format!("cannot start the writer: {error}"),
                 )
             })?;
-        Ok(Self { commands, options })
+        Ok(Self {
+            commands,
+            options,
+            readers: Arc::new(Semaphore::new(READERS_MAX)),
+        })
     }
 
     async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command<R>) -> Result<T, WriteError> {

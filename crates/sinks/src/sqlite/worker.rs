@@ -131,15 +131,12 @@ impl Worker {
         doing: &'static str,
         act: impl FnOnce(&mut Connection, &mut OpenScopes) -> Result<T, Failure>,
     ) -> Result<T, WriteError> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => connect(&self.options, &self.table)
-                .map_err(|failure| failure.into_write_error("open", &self.options))?,
-        };
-        // A file that was removed goes on to take rows, which nobody will ever see.
-        let file = FileIdentity::of(&self.options.path);
-        if self.file.is_some() && self.file != file {
-            self.connection = Some(connection);
+        // A file that was removed goes on to take rows, which nobody will ever see; and a new one in
+        // its place has no ledger. So it is looked at before anything is opened.
+        if let Some(known) = self.file
+            && FileIdentity::of(&self.options.path) != Some(known)
+        {
+            self.connection = None;
             return Err(WriteError::new(
                 ErrorKind::Fatal,
                 format!(
@@ -149,7 +146,12 @@ impl Worker {
                 ),
             ));
         }
-        self.file = file;
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => connect(&self.options, &self.table)
+                .map_err(|failure| failure.into_write_error("open", &self.options))?,
+        };
+        self.file = FileIdentity::of(&self.options.path);
         let outcome = act(&mut connection, &mut self.open);
         let sound = match &outcome {
             Ok(_) | Err(Failure::Refused(_)) => true,
@@ -219,6 +221,9 @@ fn connect(options: &SqliteOptions, table: &RowTable) -> Result<Connection, Fail
     // WAL first: with a rollback journal a reader would block the writer.
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;
+    // Where a sync reaches only the cache of the disk unless this is asked for; elsewhere nothing.
+    connection.pragma_update(None, "fullfsync", true)?;
+    connection.pragma_update(None, "checkpoint_fullfsync", true)?;
     connection.pragma_update(None, "wal_autocheckpoint", options.checkpoint_pages)?;
     // After a checkpoint the log is cut to this, so that a burst does not keep the disk.
     connection.pragma_update(None, "journal_size_limit", JOURNAL_BYTES_KEPT)?;
