@@ -3,10 +3,10 @@
 //! A client process delivers an endless source to a private server in batches of random sizes. Each
 //! round lets it run for a moment and then strikes: the client is killed, the server is killed, or
 //! both; the server hangs for longer than the client waits; or the client hangs, another takes
-//! over, and the first comes back to life; the line between them is cut. The next client goes on where the ledger says. Every
-//! now and then, and in the end, the table is read: it must hold exactly the rows of the source,
-//! in order, each once, and the quarantine exactly the bad ones; and whatever a client was told is
-//! delivered must be there.
+//! over, and the first comes back to life; the line between them is cut. The next client goes on
+//! where the ledger says. Every now and then, and in the end, the table is read: it must hold
+//! exactly the rows of the source, in order, each once, and the quarantine exactly the bad ones;
+//! and whatever a client was told is delivered must be there.
 //!
 //! Start it as `cargo xtask chaos --rounds 1000`. A failure prints the seed, which repeats the
 //! choices, though not the moments at which they strike.

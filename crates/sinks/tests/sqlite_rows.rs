@@ -77,7 +77,8 @@ async fn any_struct_can_be_written_and_its_bad_rows_are_kept_as_json() {
     };
     assert_eq!(
         text(
-            "SELECT group_concat(id || '|' || price || '|' || ifnull(note, '-') || '|' || at || '|' || paid, ' ') FROM orders_2026"
+            "SELECT group_concat(concat_ws('|', id, price, ifnull(note, '-'), at, paid), ' ')
+             FROM orders_2026"
         ),
         "1|2.5|fragile|5|1 3|1.0|-|5|1"
     );

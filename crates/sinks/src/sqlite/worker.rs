@@ -131,8 +131,8 @@ impl Worker {
         doing: &'static str,
         act: impl FnOnce(&mut Connection, &mut OpenScopes) -> Result<T, Failure>,
     ) -> Result<T, WriteError> {
-        // A file that was removed goes on to take rows, which nobody will ever see; and a new one in
-        // its place has no ledger. So it is looked at before anything is opened.
+        // A file that was removed goes on to take rows, which nobody will ever see; and a new one
+        // in its place has no ledger. So it is looked at before anything is opened.
         if let Some(known) = self.file
             && FileIdentity::of(&self.options.path) != Some(known)
         {
