@@ -217,9 +217,10 @@ impl Inner {
         let pushed = push(&self.ring, &mut rows);
         // What is not in the ring is in `rows` now: displaced, dropped, refused.
         let lost = pushed.displaced + pushed.dropped;
-        if let Some(refused) = pushed.refused_of(&rows).first() {
+        let refused_from = pushed.refused_of(&rows).first().map(|row| row.position);
+        if let Some(refused_from) = refused_from {
             // Refused rows never were: their positions are given again.
-            state.last = before.max(previous(refused.position));
+            state.last = before.max(previous(refused_from));
         }
         if let Some(live) = &self.live {
             let dropped: HashSet<Position> = pushed
@@ -227,13 +228,11 @@ impl Inner {
                 .iter()
                 .map(|row| row.position)
                 .collect();
-            let last = state.last;
-            show(
-                live,
-                shown
-                    .into_iter()
-                    .filter(|shown| shown.position <= last && !dropped.contains(&shown.position)),
-            );
+            let is_taken = |shown: &Shown| {
+                refused_from.is_none_or(|refused_from| shown.position < refused_from)
+                    && !dropped.contains(&shown.position)
+            };
+            show(live, shown.into_iter().filter(is_taken));
         }
         drop(state);
         self.account.took(now, pushed.accepted, lost);

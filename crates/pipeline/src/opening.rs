@@ -3,8 +3,8 @@
 //! A source without positions needs the watermark of its scope only for the numbers that its
 //! records get. Until the sink has told it, records get early positions, which begin at a number
 //! that no watermark reaches; the driver leases nothing meanwhile. Once the scope is open, the
-//! driver gives those records their places right behind the watermark, in the order in which they
-//! were accepted. No sink ever sees an early position.
+//! driver gives those records their places right behind what the sink knows, in the order in which
+//! they were accepted. No sink ever sees an early position.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -13,8 +13,8 @@ use std::time::Duration;
 use buffer_core::LeaseItems;
 use parking_lot::Mutex;
 use record::Position;
-use sinks::{BatchWriter, BoxWriter, Entry, ErrorKind, Retry, RetryDecision, RetryPolicy};
-use sinks::{ScopeIndex, ScopeName, WriteError};
+use sinks::{BatchWriter, BoxWriter, Entry, ErrorKind, OpenScope, Retry, RetryDecision};
+use sinks::{RetryPolicy, ScopeIndex, ScopeName, WriteError};
 use tokio::sync::{oneshot, watch};
 
 use crate::account::Account;
@@ -25,27 +25,29 @@ const EARLY: u64 = 1 << 62;
 
 /// How far a scope was delivered when it was opened, once that is known.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Watermark(Arc<OnceLock<Position>>);
+pub(crate) struct Watermark(Arc<OnceLock<OpenScope>>);
 
 impl Watermark {
-    pub(crate) fn known(position: Position) -> Self {
-        Self(Arc::new(OnceLock::from(position)))
+    pub(crate) fn known(opened: OpenScope) -> Self {
+        Self(Arc::new(OnceLock::from(opened)))
     }
 
     pub(crate) fn position(&self) -> Option<Position> {
-        self.0.get().copied()
+        self.0.get().map(|opened| opened.watermark)
     }
 
-    /// The position before the first record.
+    /// The position before the first record that gets its number here: a sink that is ahead of the
+    /// watermark must not take it for one that it has.
     pub(crate) fn base(&self) -> Position {
-        self.position().unwrap_or(Position::new(EARLY))
+        let opened = self.0.get();
+        opened.map_or(Position::new(EARLY), |opened| opened.numbered_to)
     }
 
     /// A position as it is meant, if that is known by now.
     pub(crate) fn place(&self, position: Position) -> Position {
-        match self.position() {
-            Some(watermark) if position.number() >= EARLY => {
-                Position::new(watermark.number() + (position.number() - EARLY))
+        match self.0.get() {
+            Some(opened) if position.number() >= EARLY => {
+                Position::new(opened.numbered_to.number() + (position.number() - EARLY))
             }
             _ => position,
         }
@@ -158,7 +160,7 @@ impl Opening {
             let error = match opened {
                 Ok(opened) => {
                     // Only this task sets it.
-                    let _ = self.watermark.0.set(opened.watermark);
+                    let _ = self.watermark.0.set(opened);
                     self.account.opened();
                     self.openings.end();
                     first.take().map(|first| first.send(Ok(())));
@@ -201,7 +203,9 @@ mod tests {
         let first = watermark.base().next();
         let second = first.next();
         assert_eq!(watermark.place(first), first, "not known yet");
-        watermark.0.set(Position::new(41)).expect("set once");
+        let mut opened = OpenScope::new(Position::new(30), 1);
+        opened.numbered_to = Position::new(41);
+        watermark.0.set(opened).expect("set once");
         assert_eq!(watermark.place(watermark.base()), Position::new(41));
         assert_eq!(watermark.place(first), Position::new(42));
         assert_eq!(watermark.place(second), Position::new(43));

@@ -184,7 +184,7 @@ impl Pipeline {
         let index = next_index(&scopes, name)?;
         let opened = inner.writer.open_scope(index, name).await?;
         scopes.push(name.clone());
-        Ok(self.intake_of(name, index, Watermark::known(opened.watermark)))
+        Ok(self.intake_of(name, index, Watermark::known(opened)))
     }
 
     /// The same for a source without positions, which need not wait for the sink: its records are

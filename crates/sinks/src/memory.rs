@@ -236,10 +236,7 @@ impl<R: Row + Clone> BatchWriter for MemoryWriter<R> {
                 hash: 0,
             });
             scope.fence += 1;
-            OpenScope {
-                watermark: scope.watermark,
-                fence: scope.fence,
-            }
+            OpenScope::new(scope.watermark, scope.fence)
         });
         self.open().insert(index, (name.clone(), opened.fence));
         Ok(opened)

@@ -34,6 +34,23 @@ pub struct ScopeIndex(pub u16);
 pub struct OpenScope {
     /// The highest position that is delivered or quarantined; the next may be anything above.
     pub watermark: Position,
-    /// The token by which the sink tells this opening from later ones.
+    /// The token by which the sink tells this opening from later ones; 0 of a sink without a
+    /// ledger.
     pub fence: u64,
+    /// The highest position that any sink behind this writer knows, at least the watermark: rows
+    /// whose source gives them no positions are numbered behind it, since a sink takes a row at or
+    /// below its own watermark for one that it has.
+    pub numbered_to: Position,
+}
+
+impl OpenScope {
+    /// A scope of one sink, whose rows are numbered behind its watermark.
+    #[must_use]
+    pub fn new(watermark: Position, fence: u64) -> Self {
+        Self {
+            watermark,
+            fence,
+            numbered_to: watermark,
+        }
+    }
 }

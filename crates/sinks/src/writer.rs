@@ -67,10 +67,7 @@ pub trait BatchWriter: Send + Sync + 'static {
         name: &ScopeName,
     ) -> impl Future<Output = Result<OpenScope, WriteError>> + Send {
         let _ = (index, name);
-        std::future::ready(Ok(OpenScope {
-            watermark: Position::START,
-            fence: 0,
-        }))
+        std::future::ready(Ok(OpenScope::new(Position::START, 0)))
     }
 
     /// The scopes whose names begin with `prefix`, and how far each is delivered.

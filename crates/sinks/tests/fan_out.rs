@@ -3,11 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
+#[path = "common/scripted.rs"]
+mod scripted;
 
 use std::time::Duration;
 
 use common::{SCOPE, batch};
 use record::{Position, Record};
+use scripted::{Scripted, outcome};
 use sinks::{
     BatchWriter, Bisect, BoxWriter, ErrorKind, FanOut, Fault, FaultWriter, FnWriter, MemoryWriter,
     NdjsonFileOptions, NdjsonFileWriter, RetryPolicy, RowOutcome, ScopeName, Target, WhenBehind,
@@ -201,6 +204,7 @@ async fn the_least_watermark_holds_and_targets_ahead_skip_what_they_have() {
     ]);
     let opened = fan_out.open_scope(SCOPE, &scope()).await.unwrap();
     assert_eq!(opened.watermark, Position::new(4));
+    assert_eq!(opened.numbered_to, Position::new(7));
     let scopes = fan_out.scopes("host").await.unwrap();
     assert!(scopes.contains(&(scope(), Position::new(4))));
     assert!(scopes.contains(&(only_ahead, Position::START)));
@@ -209,6 +213,47 @@ async fn the_least_watermark_holds_and_targets_ahead_skip_what_they_have() {
     fan_out.close().await.unwrap();
     assert_eq!(positions(&ahead), Vec::from_iter(1..=9));
     assert_eq!(positions(&behind), Vec::from_iter(1..=9));
+}
+
+#[tokio::test(start_paused = true)]
+async fn new_rows_are_numbered_behind_every_target_and_those_without_a_ledger_hold_nothing_back() {
+    let (ahead, behind) = (MemoryWriter::new(), MemoryWriter::new());
+    for (memory, upto) in [(&ahead, 1_000), (&behind, 600)] {
+        memory.open_scope(SCOPE, &scope()).await.unwrap();
+        memory.write(&batch(100, 1..=upto)).await.unwrap();
+    }
+    let print = FnWriter::new("print", |batch: &sinks::Batch| {
+        Ok(sinks::Receipt::delivered_all(batch.len()))
+    });
+    let fan_out = FanOut::new(vec![
+        target(print, WhenBehind::Drop),
+        target(behind, WhenBehind::Wait),
+        target(ahead, WhenBehind::Wait),
+    ]);
+    let opened = fan_out.open_scope(SCOPE, &scope()).await.unwrap();
+    let numbered_to = opened.numbered_to.number();
+    assert_eq!((opened.watermark.number(), numbered_to), (600, 1_000));
+    assert!(opened.fence > 0);
+    let scopes = fan_out.scopes("host").await.unwrap();
+    assert_eq!(scopes, [(scope(), Position::new(600))]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_are_numbered_far_behind_what_a_target_that_cannot_be_asked_may_know() {
+    let (known, unknown) = (MemoryWriter::new(), MemoryWriter::new());
+    unknown.open_scope(SCOPE, &scope()).await.unwrap();
+    unknown.write(&batch(100, 1..=9)).await.unwrap();
+    let down = Scripted::new(|_| (Duration::ZERO, outcome(Some(ErrorKind::Transient))));
+    let fan_out = FanOut::new(vec![
+        target(known, WhenBehind::Wait),
+        target(down, WhenBehind::Drop),
+    ]);
+    let opened = fan_out.open_scope(SCOPE, &scope()).await.unwrap();
+    assert_eq!(opened.watermark, Position::START);
+    let first = opened.numbered_to.next().number();
+    unknown.open_scope(SCOPE, &scope()).await.unwrap();
+    let receipt = unknown.write(&batch(1, first..=first)).await.unwrap();
+    assert_eq!(receipt.repeated(), 0, "it is new there too");
 }
 
 #[tokio::test(start_paused = true)]

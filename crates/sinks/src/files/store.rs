@@ -133,10 +133,7 @@ impl Store {
     pub(super) fn open_scope(&mut self, name: &ScopeName) -> Result<OpenScope, WriteError> {
         let mut mark = self.mark_of(name);
         mark.fence += 1;
-        let opened = OpenScope {
-            watermark: Position::new(mark.position),
-            fence: mark.fence,
-        };
+        let opened = OpenScope::new(Position::new(mark.position), mark.fence);
         self.append(vec![mark], None, 0, &[])?;
         Ok(opened)
     }

@@ -88,6 +88,7 @@ where
         let opened = self.inner.open_scope(index, name).await?;
         Ok(OpenScope {
             watermark: opened.watermark.max(fallback.watermark),
+            numbered_to: opened.numbered_to.max(fallback.numbered_to),
             ..opened
         })
     }

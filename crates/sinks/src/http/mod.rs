@@ -206,10 +206,7 @@ impl<R: Row> BatchWriter for HttpWriter<R> {
         name: &ScopeName,
     ) -> Result<OpenScope, WriteError> {
         self.names.lock().insert(index, name.clone());
-        Ok(OpenScope {
-            watermark: Position::START,
-            fence: 0,
-        })
+        Ok(OpenScope::new(Position::START, 0))
     }
 
     async fn write(&self, batch: &Batch<R>) -> Result<Receipt, WriteError> {

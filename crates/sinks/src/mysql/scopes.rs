@@ -34,10 +34,10 @@ pub(super) async fn open(
         fences: vec![fence],
         session: link.session,
     };
-    let scope = OpenScope {
-        watermark: Position::new(position.cast_unsigned()),
-        fence: fence.cast_unsigned(),
-    };
+    let scope = OpenScope::new(
+        Position::new(position.cast_unsigned()),
+        fence.cast_unsigned(),
+    );
     Ok((opened, scope))
 }
 

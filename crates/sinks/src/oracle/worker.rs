@@ -67,10 +67,7 @@ impl Worker {
         });
         let (id, fence, position) = opened?;
         self.open.insert(index, Opened { id, fence, name });
-        Ok(OpenScope {
-            watermark: position_of(position),
-            fence: fence.cast_unsigned(),
-        })
+        Ok(OpenScope::new(position_of(position), fence.cast_unsigned()))
     }
 
     pub(super) fn scopes(

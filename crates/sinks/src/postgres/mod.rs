@@ -291,10 +291,8 @@ impl<R: Row> BatchWriter for PostgresWriter<R> {
         }
         Self::put_back(&mut state, connection, &opened).await;
         let failed = |failure: Failure| failure.into_write_error("open a scope of", &shape.target);
-        opened.map_err(failed).map(|held| OpenScope {
-            watermark: held.mark(index).watermark,
-            fence: held.fence,
-        })
+        let opened = opened.map_err(failed)?;
+        Ok(OpenScope::new(opened.mark(index).watermark, opened.fence))
     }
 
     async fn scopes(&self, prefix: &str) -> Result<Vec<(ScopeName, Position)>, WriteError> {

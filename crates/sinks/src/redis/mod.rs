@@ -248,10 +248,7 @@ impl<R: Row> BatchWriter for RedisWriter<R> {
             acknowledged: held.position,
         };
         state.scopes.insert(index, opened);
-        Ok(OpenScope {
-            watermark: Position::new(held.position),
-            fence: held.fence,
-        })
+        Ok(OpenScope::new(Position::new(held.position), held.fence))
     }
 
     async fn scopes(&self, prefix: &str) -> Result<Vec<(ScopeName, Position)>, WriteError> {

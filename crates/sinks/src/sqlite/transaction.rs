@@ -44,10 +44,7 @@ pub(super) fn open_scope(
         |row| Ok((row.get(0)?, row.get(1)?)),
     )?;
     transaction.commit()?;
-    let scope = OpenScope {
-        watermark: position_of(position),
-        fence: fence.try_into().unwrap_or(0),
-    };
+    let scope = OpenScope::new(position_of(position), fence.try_into().unwrap_or(0));
     Ok((id, scope))
 }
 

@@ -98,10 +98,7 @@ impl BatchWriter for Scripted {
         let call = self.opens.fetch_add(1, Ordering::SeqCst);
         let (delay, answer) = (self.answer)(call);
         tokio::time::sleep(delay).await;
-        answer.map(|()| OpenScope {
-            watermark: record::Position::START,
-            fence: 9,
-        })
+        answer.map(|()| OpenScope::new(record::Position::START, 9))
     }
 
     async fn rename_scope(&self, _: &ScopeName, _: &ScopeName) -> Result<(), WriteError> {

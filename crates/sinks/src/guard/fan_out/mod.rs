@@ -25,6 +25,9 @@ use crate::{
 pub use target::TargetStats;
 use target::{Line, Standing, Waiting};
 
+/// Positions by which a target that cannot be asked may be ahead of the others.
+const UNKNOWN_AHEAD: u64 = 1 << 32;
+
 /// What happens to a batch when a target has no room left for it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -273,9 +276,11 @@ impl<R: Row> BatchWriter for FanOut<R> {
         }
     }
 
-    /// Opens the scope at every target; the least watermark holds, and a target that is ahead skips
-    /// what it has. A target that cannot be reached and is not waited for (drop, divert) is opened
-    /// before its first write instead, and lacks what lies before that.
+    /// Opens the scope at every target. The least watermark holds of those that have a ledger, and
+    /// a target that is ahead skips what it has; new rows are numbered behind the highest. A target
+    /// that cannot be reached and is not waited for (drop, divert) is opened before its first write
+    /// instead, and lacks what lies before that. It may be ahead of all others, so rows are then
+    /// numbered 2^32 further on.
     async fn open_scope(
         &self,
         index: ScopeIndex,
@@ -283,27 +288,42 @@ impl<R: Row> BatchWriter for FanOut<R> {
     ) -> Result<OpenScope, WriteError> {
         self.start();
         let mut least: Option<OpenScope> = None;
+        let mut numbered_to = Position::START;
         let mut failed = None;
         for line in &self.lines {
             match line.open_scope(index, name).await {
                 Ok(opened) => {
-                    let is_less = least.is_none_or(|least| opened.watermark < least.watermark);
-                    least = if is_less { Some(opened) } else { least };
+                    numbered_to = numbered_to.max(opened.numbered_to);
+                    let is_less = |least: OpenScope| {
+                        opened.fence > 0 && (least.fence == 0 || opened.watermark < least.watermark)
+                    };
+                    least = least.filter(|least| !is_less(*least)).or(Some(opened));
                 }
                 Err(error) if line.is_waited_for() => return Err(error),
                 Err(error) => failed = Some(error),
             }
         }
+        if failed.is_some() {
+            numbered_to = Position::new(numbered_to.number().saturating_add(UNKNOWN_AHEAD));
+        }
+        let least = least.map(|least| OpenScope {
+            numbered_to,
+            ..least
+        });
         least.ok_or_else(|| {
             failed.unwrap_or_else(|| WriteError::new(ErrorKind::Fatal, "there is no target"))
         })
     }
 
-    /// The scopes that any target knows, with the least watermark.
+    /// The scopes that any target knows, with the least watermark. A target that knows none of
+    /// them has no ledger, or is new; it is left out, as it must not hide what the others have.
     async fn scopes(&self, prefix: &str) -> Result<Vec<(ScopeName, Position)>, WriteError> {
         let mut all: Vec<(ScopeName, Position, usize)> = Vec::new();
+        let mut targets = 0;
         for line in &self.lines {
-            for (name, position) in line.writer().scopes(prefix).await? {
+            let scopes = line.writer().scopes(prefix).await?;
+            targets += usize::from(!scopes.is_empty());
+            for (name, position) in scopes {
                 match all.iter_mut().find(|(known, _, _)| *known == name) {
                     Some((_, known, count)) => {
                         *known = position.min(*known);
@@ -314,7 +334,7 @@ impl<R: Row> BatchWriter for FanOut<R> {
             }
         }
         let least = all.into_iter().map(|(name, position, count)| {
-            let is_everywhere = count == self.lines.len();
+            let is_everywhere = count == targets;
             (
                 name,
                 if is_everywhere {

@@ -292,9 +292,11 @@ where
             let row = state.scopes.entry(name.as_str().to_owned()).or_default();
             row.fence += 1;
             state.version += 1;
+            let position = Position::new(row.position);
             Ok(OpenScope {
-                watermark: Position::new(row.position).max(inner.watermark),
+                watermark: position.max(inner.watermark),
                 fence: row.fence,
+                numbered_to: position.max(inner.numbered_to),
             })
         })?;
         self.open.lock().insert(index, (name.clone(), opened.fence));
