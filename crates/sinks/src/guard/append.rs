@@ -3,7 +3,8 @@
 //! A file is named `<stem>-<microseconds>-<number>.ndjson` and made by `create_new`, so none ever
 //! replaces another. Each run begins its own file at its first line: what a crash tore is never
 //! continued. Lines count once they are on the disk (`fdatasync`, and the directory for a new
-//! file); an append that fails leaves the file as it was, as far as the disk allows.
+//! file); an append that fails leaves the file as it was, as far as the disk allows, and no new one.
+//! Whoever takes the open file away meanwhile gets no line that counts: it goes to a new file.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Write};
@@ -13,6 +14,9 @@ use std::time::SystemTime;
 use record::Timestamp;
 
 use crate::{ErrorKind, WriteError};
+
+/// How often lines are written anew because their file was taken away.
+const TAKEN_AWAY_MAX: usize = 8;
 
 /// The most that files of one stem may take.
 #[derive(Clone, Copy, Debug)]
@@ -86,9 +90,12 @@ impl AppendFiles {
             return Ok(());
         }
         let added = lines.len() as u64;
-        if self.known.last().is_some_and(|known| !known.path.exists()) {
+        if let (Some(file), Some(known)) = (&self.open, self.known.last())
+            && !is_in_place(file, &known.path)
+        {
             // Nobody would ever read what is appended to it.
             self.open = None;
+            self.known.pop();
         }
         if self.full(added, rows).is_some() {
             // Somebody may have replayed files and taken them away.
@@ -103,11 +110,24 @@ impl AppendFiles {
         if is_grown {
             self.open = None;
         }
-        self.append_to_open(lines, rows)
-            .map_err(AppendError::Failed)
+        // A file that was taken away, before or during the append, is not read again.
+        for _ in 0..TAKEN_AWAY_MAX {
+            let appended = self.append_to_open(lines, rows);
+            if appended.map_err(AppendError::Failed)? {
+                return Ok(());
+            }
+        }
+        Err(AppendError::Failed(WriteError::new(
+            ErrorKind::Transient,
+            format!(
+                "files in {} are taken away while they are written",
+                self.directory.display()
+            ),
+        )))
     }
 
-    fn append_to_open(&mut self, lines: &[u8], rows: u64) -> Result<(), WriteError> {
+    /// Whether the lines are in a file that is still in its place.
+    fn append_to_open(&mut self, lines: &[u8], rows: u64) -> Result<bool, WriteError> {
         let mut file = match self.open.take() {
             Some(file) => file,
             None => self.create()?,
@@ -116,20 +136,31 @@ impl AppendFiles {
             return Err(WriteError::new(ErrorKind::Fatal, "there is no file open"));
         };
         match file.write_all(lines).and_then(|()| file.sync_data()) {
+            Ok(()) if !is_in_place(&file, &known.path) => {
+                self.known.pop();
+                Ok(false)
+            }
             Ok(()) => {
                 known.bytes += lines.len() as u64;
                 known.rows += rows;
                 self.open = Some(file);
-                Ok(())
+                Ok(true)
             }
             Err(error) => {
-                // What was written in part must not be read. The next append begins a new file.
-                let undone = file.set_len(known.bytes).and_then(|()| file.sync_data());
+                let failed = failure("cannot append to", &known.path, &error);
+                // What was written in part must not be read. The next append begins a new file, so
+                // one without a line goes: a disk that stays full must not fill with empty files.
+                let undone = match known.bytes {
+                    0 => fs::remove_file(&known.path),
+                    bytes => file.set_len(bytes).and_then(|()| file.sync_data()),
+                };
                 if let Err(undone) = undone {
                     let path = known.path.display();
                     tracing::warn!(%path, %undone, "a failed append could not be undone");
+                } else if known.bytes == 0 {
+                    self.known.pop();
                 }
-                Err(failure("cannot append to", &known.path, &error))
+                Err(failed)
             }
         }
     }
@@ -146,8 +177,10 @@ impl AppendFiles {
             let made = OpenOptions::new().append(true).create_new(true).open(&path);
             match made {
                 Ok(file) => {
-                    sync_directory(&self.directory)
-                        .map_err(|error| failure("cannot sync", &self.directory, &error))?;
+                    if let Err(error) = sync_directory(&self.directory) {
+                        let _ = fs::remove_file(&path);
+                        return Err(failure("cannot sync", &self.directory, &error));
+                    }
                     self.known.push(Known {
                         path,
                         bytes: 0,
@@ -196,6 +229,27 @@ impl AppendFiles {
     /// Lines in all files.
     pub(super) fn rows(&self) -> u64 {
         self.known.iter().map(|known| known.rows).sum()
+    }
+}
+
+/// Whether the path still leads to the open file.
+fn is_in_place(file: &File, path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let id = |found: fs::Metadata| (found.dev(), found.ino());
+        let (ours, there) = (file.metadata().map(id), fs::metadata(path).map(id));
+        // Where the disk does not answer nothing says that the file is gone.
+        match (ours, there) {
+            (Ok(ours), Ok(there)) => ours == there,
+            (_, Err(error)) => error.kind() != io::ErrorKind::NotFound,
+            (Err(_), Ok(_)) => true,
+        }
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = file;
+        path.exists()
     }
 }
 
@@ -280,4 +334,51 @@ pub(super) fn failure(what: &str, path: &Path, error: &io::Error) -> WriteError 
         _ => ErrorKind::Transient,
     };
     WriteError::new(kind, format!("{what} {}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        file_bytes_max: 100,
+        bytes_max: 1000,
+        rows_max: 100,
+    };
+
+    #[test]
+    fn an_append_that_fails_leaves_no_empty_file() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let open = |files: &mut AppendFiles| {
+            drop(files.create().expect("created"));
+            let path = files.known.last().expect("one").path.clone();
+            // Like a full disk, a file that is only read takes nothing.
+            files.open = Some(File::open(path).expect("there"));
+        };
+        let mut files =
+            AppendFiles::open(directory.path(), "rows", LIMITS, |_| {}).expect("opened");
+        for _ in 0..3 {
+            open(&mut files);
+            files.append(b"1\n", 1).expect_err("it takes nothing");
+            assert!(paths(directory.path(), "rows").expect("listed").is_empty());
+        }
+        files.append(b"1\n", 1).expect("appended");
+        assert_eq!((files.bytes(), files.rows()), (2, 1));
+    }
+
+    #[test]
+    fn lines_for_a_file_that_was_taken_away_are_in_the_next() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut files =
+            AppendFiles::open(directory.path(), "rows", LIMITS, |_| {}).expect("opened");
+        files.append(b"1\n", 1).expect("appended");
+        let first = files.known[0].path.clone();
+        // Another file in the same place would not do either.
+        fs::remove_file(&first).expect("removed");
+        fs::write(&first, b"").expect("written");
+        files.append(b"2\n", 1).expect("appended");
+        let found = paths(directory.path(), "rows").expect("listed");
+        let last = found.last().expect("a file");
+        assert_eq!(fs::read(last).expect("read"), b"2\n");
+    }
 }
