@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 
 use super::super::append::{self, AppendError, AppendFiles, Limits};
 use super::super::blocking;
+use super::read::LINE_BYTES_MAX;
 use crate::{Batch, Entry, ErrorKind, Refused, Row, ScopeIndex, ScopeName, WriteError};
 
 /// What happens to a refused row for which there is no room left.
@@ -191,15 +192,30 @@ fn append_new(
         Some(state) => state,
         None => state.insert(open(options)?),
     };
-    let (mut text, mut keys) = (Vec::new(), Vec::new());
+    let (mut text, mut keys) = (Vec::new(), HashSet::new());
     for (key, line) in lines {
-        if !state.kept.contains(key) && !keys.contains(key) {
-            keys.push(*key);
+        if !state.kept.contains(key) && keys.insert(*key) {
+            let began = text.len();
             serde_json::to_writer(&mut text, line).map_err(|error| {
                 let message = format!("a quarantined row cannot be written as JSON: {error}");
                 WriteError::new(ErrorKind::Fatal, message)
             })?;
             text.push(b'\n');
+            let length = (text.len() - began) as u64;
+            if length > LINE_BYTES_MAX {
+                // Nobody could read it again.
+                if options.when_full == WhenFull::Reject {
+                    return Ok(Kept::NoneForLackOfRoom);
+                }
+                let (position, scope) = (line.position, &line.scope);
+                return Err(WriteError::new(
+                    ErrorKind::Fatal,
+                    format!(
+                        "position {position} of scope `{scope}` cannot be kept: its line would \
+                         take {length} bytes, at most {LINE_BYTES_MAX} are read again"
+                    ),
+                ));
+            }
         }
     }
     match state.files.append(&text, keys.len() as u64) {
