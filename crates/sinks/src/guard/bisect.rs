@@ -144,13 +144,7 @@ impl<W: BatchWriter> Bisect<W> {
     fn count_reject(&self, error: &WriteError) -> Result<(), WriteError> {
         let mut count = self.rejects_in_a_row.lock();
         if *count >= self.rejects_in_a_row_max {
-            return Err(WriteError::new(
-                ErrorKind::Fatal,
-                format!(
-                    "{count} rows in a row were refused, the last because: {error}; no more are \
-                     taken for bad rows"
-                ),
-            ));
+            return Err(too_many(*count, &error.to_string()));
         }
         *count += 1;
         Ok(())
@@ -173,7 +167,8 @@ where
     }
 
     /// Writes what is left. The range under way stays in `todo` until its outcome is known, so
-    /// that a future that is dropped, or fails, leaves it there.
+    /// that a future that is dropped, or fails, leaves it there. Where two callers write the batch
+    /// at once, the outcome that comes first counts.
     async fn go_on(&self, batch: &Batch<W::Row>, key: BatchKey) -> Result<(), WriteError> {
         let selection = Selection::of(batch, |_, row| row.content.is_ok());
         loop {
@@ -187,13 +182,18 @@ where
             let part = selection.batch.slice(range.clone());
             match self.inner.write(&part).await {
                 Ok(receipt) => {
-                    self.took(&receipt);
+                    self.took(&receipt)?;
                     self.unsettled.with(key, |progress| {
-                        progress.settle(&receipt, |row| selection.row(range.start + row));
+                        if progress.todo.pop_if(|next| *next == range).is_some() {
+                            progress.settle(&receipt, |row| selection.row(range.start + row));
+                        }
                     });
                 }
                 Err(error) if error.kind() == ErrorKind::Data => {
                     let split = self.unsettled.with(key, |progress| {
+                        if progress.todo.last() != Some(&range) {
+                            return Ok(());
+                        }
                         self.refused(progress, &range, &error, |row| selection.row(row))
                     });
                     split.unwrap_or(Ok(()))?;
@@ -203,13 +203,22 @@ where
         }
     }
 
-    fn took(&self, receipt: &Receipt) {
+    /// What a sink took; it may also refuse rows one by one.
+    fn took(&self, receipt: &Receipt) -> Result<(), WriteError> {
+        let mut count = self.rejects_in_a_row.lock();
         if receipt.delivered() + receipt.diverted() > 0 {
-            *self.rejects_in_a_row.lock() = 0;
+            *count = 0;
+        } else if let Some(last) = receipt.rejected().last() {
+            if *count >= self.rejects_in_a_row_max {
+                return Err(too_many(*count, &last.reason));
+            }
+            *count = count.saturating_add(receipt.rejected().len());
         }
+        Ok(())
     }
 
-    /// Splits the last range of `todo`, which the sink refused.
+    /// Splits the last range of `todo`, which the sink refused. Leaves it as it is where no more
+    /// rows may be refused.
     fn refused(
         &self,
         progress: &mut Progress,
@@ -240,6 +249,16 @@ where
     }
 }
 
+fn too_many(count: usize, why: &str) -> WriteError {
+    WriteError::new(
+        ErrorKind::Fatal,
+        format!(
+            "{count} rows in a row were refused, the last because: {why}; no more are taken for \
+             bad rows"
+        ),
+    )
+}
+
 impl Progress {
     /// Nothing is written of the batch, in which so many rows are `sound`.
     fn begin<R: Row>(batch: &Batch<R>, sound: usize) -> Self {
@@ -264,9 +283,8 @@ impl Progress {
         self.rejected.insert(at, Refused { row, reason });
     }
 
-    /// The last range of `todo` is written.
+    /// The range that was taken out of `todo` is written.
     fn settle(&mut self, receipt: &Receipt, row_of: impl Fn(usize) -> usize) {
-        self.todo.pop();
         self.repeated += receipt.repeated();
         let moved = |refused: &Refused| Refused {
             row: row_of(refused.row),
@@ -328,10 +346,11 @@ where
         if sound == batch.len() {
             match self.inner.write(batch).await {
                 Ok(receipt) => {
-                    self.took(&receipt);
+                    self.took(&receipt)?;
                     if self.quarantine.is_none() || receipt.rejected().is_empty() {
                         return Ok(receipt);
                     }
+                    progress.todo.clear();
                     progress.settle(&receipt, |row| row);
                 }
                 Err(error) if error.kind() == ErrorKind::Data => {
