@@ -84,7 +84,7 @@ pub use postgres::{PostgresOptions, PostgresTls, PostgresWriter, SynchronousComm
 pub use receipt::{Receipt, Refused, RowOutcome};
 #[cfg(feature = "redis")]
 pub use redis::{RedisFormat, RedisOptions, RedisTrim, RedisWriter};
-pub use retry::{GiveUp, Retry, RetryBudget, RetryDecision, RetryPolicy};
+pub use retry::{GiveUp, Retry, RetryBudget, RetryDecision, RetryPolicy, WhenRefused};
 pub use row::{Cell, Column, ColumnType, IDENTIFIER_BYTES_MAX, Row, Schema};
 pub use scope::{OpenScope, ScopeIndex, ScopeName};
 #[cfg(feature = "sqlite")]
