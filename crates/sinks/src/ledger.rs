@@ -162,6 +162,14 @@ pub fn fenced(name: &ScopeName, held: u64, ours: u64) -> WriteError {
     )
 }
 
+/// The error for a scope that is to have the name of another one.
+pub(crate) fn taken(from: &ScopeName, to: &ScopeName) -> WriteError {
+    WriteError::new(
+        ErrorKind::Fatal,
+        format!("scope `{from}` cannot be named `{to}`: there is one of that name"),
+    )
+}
+
 /// The error for a row whose scope this writer did not open.
 #[must_use]
 pub fn not_open(scope: ScopeIndex) -> WriteError {

@@ -57,7 +57,7 @@ pub use fault::{Fault, FaultChances, FaultWriter};
 #[cfg(feature = "csv")]
 pub use files::{FileFormat, FileOptions, FileStats, FileWriter, WhenFull};
 pub use fn_writer::{AsyncFnWriter, FnWriter};
-pub use guard::bisect::Bisect;
+pub use guard::bisect::{Bisect, BisectHandle};
 pub use guard::fallback::Fallback;
 pub use guard::fan_out::{FanOut, Target, TargetStats, WhenBehind};
 pub use guard::ledger_file::Ledger;

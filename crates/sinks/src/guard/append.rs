@@ -7,13 +7,16 @@
 //! Whoever takes the open file away meanwhile gets no line that counts: it goes to a new file.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use record::Timestamp;
 
 use crate::{ErrorKind, WriteError};
+
+/// The most bytes that a line may have to be looked at, its end included.
+pub(super) const LINE_BYTES_MAX: u64 = 8 << 20;
 
 /// How often lines are written anew because their file was taken away.
 const TAKEN_AWAY_MAX: usize = 8;
@@ -59,19 +62,25 @@ struct Known {
 }
 
 impl AppendFiles {
-    /// Opens the directory, shuts out other processes, and shows every line that is there.
+    /// Opens the directory, shuts out other processes, and shows every line that is there and its
+    /// file. Reads the files only where somebody looks or lines are capped.
     pub(super) fn open(
         directory: &Path,
         stem: &str,
         limits: Limits,
-        mut on_line: impl FnMut(&[u8]),
+        mut on_line: Option<&mut dyn FnMut(&Path, &[u8])>,
     ) -> Result<Self, WriteError> {
         let failed = |path: &Path, error: &io::Error| failure("cannot open", path, error);
         fs::create_dir_all(directory).map_err(|error| failed(directory, &error))?;
         let lock = lock(&directory.join(format!("{stem}.lock")))?;
         let mut known = Vec::new();
         for path in paths(directory, stem).map_err(|error| failed(directory, &error))? {
-            let (bytes, rows) = scan(&path, &mut on_line).map_err(|error| failed(&path, &error))?;
+            let counted = match &mut on_line {
+                Some(on_line) => scan(&path, &mut |line| on_line(&path, line)),
+                None if limits.rows_max < u64::MAX => scan(&path, &mut |_| ()),
+                None => fs::metadata(&path).map(|metadata| (metadata.len(), 0)),
+            };
+            let (bytes, rows) = counted.map_err(|error| failed(&path, &error))?;
             known.push(Known { path, bytes, rows });
         }
         Ok(Self {
@@ -105,7 +114,7 @@ impl AppendFiles {
             }
         }
         let is_grown = self.known.last().is_some_and(|known| {
-            known.rows > 0 && known.bytes.saturating_add(added) > self.limits.file_bytes_max
+            known.bytes > 0 && known.bytes.saturating_add(added) > self.limits.file_bytes_max
         });
         if is_grown {
             self.open = None;
@@ -171,6 +180,8 @@ impl AppendFiles {
             // Names tell the order also when the clock was set back.
             stamp = stamp.max(latest + 1);
         }
+        // Somebody may have replayed files and taken them away.
+        self.known.retain(|known| known.path.exists());
         for number in 0..1000 {
             let name = format!("{}-{stamp:016}-{number:03}.ndjson", self.stem);
             let path = self.directory.join(name);
@@ -219,6 +230,11 @@ impl AppendFiles {
         }
         (self.rows().saturating_add(rows) > rows_max)
             .then(|| format!("{place} may take {rows_max} rows and holds {}", self.rows()))
+    }
+
+    /// The paths of all files, the one that was appended to last at the end.
+    pub(super) fn known(&self) -> impl DoubleEndedIterator<Item = &Path> {
+        self.known.iter().map(|known| known.path.as_path())
     }
 
     /// Bytes in all files.
@@ -277,19 +293,23 @@ fn is_of(name: &str, stem: &str) -> bool {
         .is_some_and(|(micros, number)| is_number(micros) && is_number(number))
 }
 
-fn scan(path: &Path, on_line: &mut impl FnMut(&[u8])) -> io::Result<(u64, u64)> {
+fn scan(path: &Path, on_line: &mut dyn FnMut(&[u8])) -> io::Result<(u64, u64)> {
     let mut lines = BufReader::new(File::open(path)?);
     let (mut line, mut bytes, mut rows) = (Vec::new(), 0, 0);
     loop {
         line.clear();
-        let read = lines.read_until(b'\n', &mut line)?;
+        let mut limited = (&mut lines).take(LINE_BYTES_MAX);
+        let read = limited.read_until(b'\n', &mut line)? as u64;
         if read == 0 {
             return Ok((bytes, rows));
         }
-        bytes += read as u64;
+        bytes += read;
         if line.ends_with(b"\n") {
             rows += 1;
             on_line(&line);
+        } else if read == LINE_BYTES_MAX {
+            rows += 1;
+            bytes += lines.skip_until(b'\n')? as u64;
         }
     }
 }
@@ -355,8 +375,7 @@ mod tests {
             // Like a full disk, a file that is only read takes nothing.
             files.open = Some(File::open(path).expect("there"));
         };
-        let mut files =
-            AppendFiles::open(directory.path(), "rows", LIMITS, |_| {}).expect("opened");
+        let mut files = AppendFiles::open(directory.path(), "rows", LIMITS, None).expect("opened");
         for _ in 0..3 {
             open(&mut files);
             files.append(b"1\n", 1).expect_err("it takes nothing");
@@ -369,8 +388,7 @@ mod tests {
     #[test]
     fn lines_for_a_file_that_was_taken_away_are_in_the_next() {
         let directory = tempfile::tempdir().expect("a directory");
-        let mut files =
-            AppendFiles::open(directory.path(), "rows", LIMITS, |_| {}).expect("opened");
+        let mut files = AppendFiles::open(directory.path(), "rows", LIMITS, None).expect("opened");
         files.append(b"1\n", 1).expect("appended");
         let first = files.known[0].path.clone();
         // Another file in the same place would not do either.

@@ -11,6 +11,7 @@
 //! about rows.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 
@@ -64,8 +65,7 @@ pub struct Bisect<W> {
     quarantine: Option<QuarantineFiles>,
     names: ScopeNames,
     rejects_in_a_row_max: usize,
-    /// Rows refused since the last one that was taken.
-    rejects_in_a_row: Mutex<usize>,
+    handle: BisectHandle,
     unsettled: Remembered<Progress>,
 }
 
@@ -77,9 +77,29 @@ struct Progress {
     repeated: usize,
     quarantined: Vec<Refused>,
     rejected: Vec<Refused>,
+    /// Rejected rows for which the quarantine of this layer has no room.
+    unkept: Vec<Refused>,
     diverted: Vec<usize>,
-    /// Of `rejected`, those that are in the quarantine of this layer.
-    kept: usize,
+}
+
+/// Watches and resets a [`Bisect`]; a clone is another handle to the same one.
+#[derive(Clone, Debug, Default)]
+pub struct BisectHandle {
+    /// Rows refused since the last one that was taken.
+    rejects_in_a_row: Arc<Mutex<usize>>,
+}
+
+impl BisectHandle {
+    /// Rows that were refused since one was taken.
+    #[must_use]
+    pub fn rejects_in_a_row(&self) -> usize {
+        *self.rejects_in_a_row.lock()
+    }
+
+    /// Counts from nothing again: for whoever knows that the rows are bad and not the sink.
+    pub fn reset(&self) {
+        *self.rejects_in_a_row.lock() = 0;
+    }
 }
 
 impl<W: BatchWriter> Bisect<W> {
@@ -90,7 +110,7 @@ impl<W: BatchWriter> Bisect<W> {
             quarantine: None,
             names: ScopeNames::default(),
             rejects_in_a_row_max: REJECTS_IN_A_ROW_MAX,
-            rejects_in_a_row: Mutex::new(0),
+            handle: BisectHandle::default(),
             unsettled: Remembered::new(),
         }
     }
@@ -115,34 +135,43 @@ impl<W: BatchWriter> Bisect<W> {
         }
     }
 
+    /// Watches and resets it, also when the writer has been boxed.
+    #[must_use]
+    pub fn handle(&self) -> BisectHandle {
+        self.handle.clone()
+    }
+
     /// Keeps what was rejected and is not kept yet, where there is a quarantine.
     async fn keep(&self, batch: &Batch<W::Row>, key: BatchKey) -> Result<(), WriteError> {
         let Some(files) = &self.quarantine else {
             return Ok(());
         };
-        let unkept = self.unsettled.with(key, |progress| {
-            (progress.kept < progress.rejected.len()).then(|| progress.rejected.clone())
-        });
-        let Some(rejected) = unkept.flatten() else {
+        let rejected = self
+            .unsettled
+            .with(key, |progress| progress.rejected.clone());
+        let rejected = rejected.unwrap_or_default();
+        if rejected.is_empty() {
             return Ok(());
-        };
+        }
         let names = |index| self.names.name_of(index);
         // What is there already is not written twice. Where there is no room rows stay rejected.
         let is_kept = matches!(files.keep(batch, &rejected, names).await?, Kept::All);
         self.unsettled.with(key, |progress| {
-            if is_kept {
-                let kept = std::mem::take(&mut progress.rejected);
-                progress.quarantined.extend(kept);
-                progress.quarantined.sort_by_key(|refused| refused.row);
+            // Another caller may have done the same meanwhile.
+            progress
+                .rejected
+                .retain(|refused| !rejected.contains(refused));
+            match is_kept {
+                true => progress.quarantined.extend(rejected),
+                false => progress.unkept.extend(rejected),
             }
-            progress.kept = progress.rejected.len();
         });
         Ok(())
     }
 
     /// A refused range of one row, or one that the sink named: whether it may be rejected.
     fn count_reject(&self, error: &WriteError) -> Result<(), WriteError> {
-        let mut count = self.rejects_in_a_row.lock();
+        let mut count = self.handle.rejects_in_a_row.lock();
         if *count >= self.rejects_in_a_row_max {
             return Err(too_many(*count, &error.to_string()));
         }
@@ -205,7 +234,7 @@ where
 
     /// What a sink took; it may also refuse rows one by one.
     fn took(&self, receipt: &Receipt) -> Result<(), WriteError> {
-        let mut count = self.rejects_in_a_row.lock();
+        let mut count = self.handle.rejects_in_a_row.lock();
         if receipt.delivered() + receipt.diverted() > 0 {
             *count = 0;
         } else if let Some(last) = receipt.rejected().last() {
@@ -273,14 +302,13 @@ impl Progress {
             repeated: 0,
             quarantined: Vec::new(),
             rejected: malformed.collect(),
+            unkept: Vec::new(),
             diverted: Vec::new(),
-            kept: 0,
         }
     }
 
     fn reject(&mut self, row: usize, reason: String) {
-        let at = self.rejected.partition_point(|refused| refused.row < row);
-        self.rejected.insert(at, Refused { row, reason });
+        self.rejected.push(Refused { row, reason });
     }
 
     /// The range that was taken out of `todo` is written.
@@ -292,16 +320,16 @@ impl Progress {
         };
         self.quarantined
             .extend(receipt.quarantined().iter().map(moved));
-        self.quarantined.sort_by_key(|refused| refused.row);
         for refused in receipt.rejected() {
             self.reject(row_of(refused.row), refused.reason.clone());
         }
         self.diverted
             .extend(receipt.diverted_rows().iter().map(|row| row_of(*row)));
-        self.diverted.sort_unstable();
     }
 
-    fn into_receipt(self, rows: usize) -> Receipt {
+    /// The receipt puts the rows in order.
+    fn into_receipt(mut self, rows: usize) -> Receipt {
+        self.rejected.append(&mut self.unkept);
         Receipt::new(rows, self.repeated, self.quarantined)
             .with_rejected(self.rejected)
             .with_diverted(self.diverted)

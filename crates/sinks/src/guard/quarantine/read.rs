@@ -7,12 +7,9 @@ use std::time::{Duration, SystemTime};
 
 use record::{FutureLimit, Malformed, Position, Record, Timestamp, ndjson};
 
+use super::super::append::LINE_BYTES_MAX;
 use super::files::Line;
 use crate::ScopeName;
-
-/// The most bytes a line may have, its end included: an original of 1 MiB in which each byte is
-/// escaped fits. A longer one is never written.
-pub(super) const LINE_BYTES_MAX: u64 = 8 << 20;
 
 /// A row that is in the quarantine.
 #[derive(Clone, Debug, PartialEq)]
