@@ -40,6 +40,15 @@ pub fn parse(line: &[u8], limit: &FutureLimit) -> Result<Record, RecordError> {
             limit: LINE_BYTES_MAX,
         });
     }
+    parse_kept(line, limit)
+}
+
+/// The same for a line that was written here: it may be longer than [`LINE_BYTES_MAX`], because
+/// JSON escapes what came in unescaped.
+///
+/// # Errors
+/// When the line is not a record.
+pub fn parse_kept(line: &[u8], limit: &FutureLimit) -> Result<Record, RecordError> {
     let text = std::str::from_utf8(line).map_err(|error| RecordError::InvalidUtf8 {
         at: error.valid_up_to(),
     })?;

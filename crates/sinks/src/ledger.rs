@@ -39,8 +39,9 @@ impl LedgerPlan {
     /// is asked once for each.
     ///
     /// # Errors
-    /// Those of `read`; and [`ErrorKind::Fatal`] when the batch was written before under the same
-    /// id with other rows, which breaks the promise that a batch never changes.
+    /// Those of `read`; [`ErrorKind::Fatal`] when the batch was written before under the same id
+    /// with other rows, which breaks the promise that a batch never changes; and when the positions
+    /// of new rows do not grow, because a row in the wrong order would pass for a repeated one.
     pub fn new<R: Row>(
         batch: &Batch<R>,
         mut read: impl FnMut(ScopeIndex) -> Result<Mark, WriteError>,
@@ -60,8 +61,11 @@ impl LedgerPlan {
                     marks.len() - 1
                 }
             };
-            let is_fresh = row.position > marks[at].watermark;
+            let is_fresh = row.position > known[at].watermark;
             if is_fresh {
+                if row.position <= marks[at].watermark {
+                    return Err(out_of_order(row.scope, row.position, marks[at].watermark));
+                }
                 marks[at].watermark = row.position;
             } else {
                 repeated += 1;
@@ -127,6 +131,17 @@ impl LedgerPlan {
     }
 }
 
+fn out_of_order(scope: ScopeIndex, position: Position, before: Position) -> WriteError {
+    WriteError::new(
+        ErrorKind::Fatal,
+        format!(
+            "position {position} of scope {} comes after {before}; positions must grow from row \
+             to row",
+            scope.0
+        ),
+    )
+}
+
 fn changed(batch: BatchId, watermark: Position) -> WriteError {
     WriteError::new(
         ErrorKind::Fatal,
@@ -144,6 +159,14 @@ pub fn fenced(name: &ScopeName, held: u64, ours: u64) -> WriteError {
     WriteError::new(
         ErrorKind::Fenced,
         format!("scope `{name}` was opened by another writer (fence {held}, ours {ours})"),
+    )
+}
+
+/// The error for a scope that is to have the name of another one.
+pub(crate) fn taken(from: &ScopeName, to: &ScopeName) -> WriteError {
+    WriteError::new(
+        ErrorKind::Fatal,
+        format!("scope `{from}` cannot be named `{to}`: there is one of that name"),
     )
 }
 
@@ -237,6 +260,21 @@ mod tests {
             .collect();
         assert_eq!(marks, [9, 1]);
         assert!(plan.marks().iter().all(|mark| mark.batch == BatchId(5)));
+    }
+
+    #[test]
+    fn a_new_row_whose_position_does_not_grow_is_an_error_and_not_repeated() {
+        for positions in [[1, 3, 2], [1, 2, 2]] {
+            let rows = positions.map(|position| entry(0, position, 0));
+            let error = LedgerPlan::new(&Batch::new(BatchId(5), rows), |_| Ok(mark(0, 0)));
+            let error = error.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Fatal);
+            assert!(error.to_string().contains("positions must grow"), "{error}");
+        }
+        // What lies below the watermark is settled, in whatever order it comes again.
+        let rows = [3, 2, 4].map(|position| entry(0, position, 0));
+        let plan = LedgerPlan::new(&Batch::new(BatchId(5), rows), |_| Ok(mark(0, 3)));
+        assert_eq!(plan.expect("planned").repeated(), 2);
     }
 
     #[test]

@@ -57,7 +57,7 @@ pub use fault::{Fault, FaultChances, FaultWriter};
 #[cfg(feature = "csv")]
 pub use files::{FileFormat, FileOptions, FileStats, FileWriter, WhenFull};
 pub use fn_writer::{AsyncFnWriter, FnWriter};
-pub use guard::bisect::Bisect;
+pub use guard::bisect::{Bisect, BisectHandle};
 pub use guard::fallback::Fallback;
 pub use guard::fan_out::{FanOut, Target, TargetStats, WhenBehind};
 pub use guard::ledger_file::Ledger;
@@ -84,7 +84,7 @@ pub use postgres::{PostgresOptions, PostgresTls, PostgresWriter, SynchronousComm
 pub use receipt::{Receipt, Refused, RowOutcome};
 #[cfg(feature = "redis")]
 pub use redis::{RedisFormat, RedisOptions, RedisTrim, RedisWriter};
-pub use retry::{GiveUp, Retry, RetryBudget, RetryDecision, RetryPolicy};
+pub use retry::{GiveUp, Retry, RetryBudget, RetryDecision, RetryPolicy, WhenRefused};
 pub use row::{Cell, Column, ColumnType, IDENTIFIER_BYTES_MAX, Row, Schema};
 pub use scope::{OpenScope, ScopeIndex, ScopeName};
 #[cfg(feature = "sqlite")]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use record::{Position, Record};
 
-use crate::ledger::{LedgerPlan, Mark, fenced, not_open};
+use crate::ledger::{LedgerPlan, Mark, fenced, not_open, taken};
 use crate::{
     Batch, BatchId, BatchWriter, ErrorKind, Guarantee, OpenScope, Receipt, Refused, Row,
     ScopeIndex, ScopeName, WriteError,
@@ -255,12 +255,22 @@ impl<R: Row + Clone> BatchWriter for MemoryWriter<R> {
     }
 
     async fn rename_scope(&self, from: &ScopeName, to: &ScopeName) -> Result<(), WriteError> {
+        let mut open = self.open();
         self.with(|state| {
+            if from == to || !state.scopes.contains_key(from) {
+                return Ok(());
+            }
+            if state.scopes.contains_key(to) {
+                return Err(taken(from, to));
+            }
             if let Some(scope) = state.scopes.remove(from) {
                 state.scopes.insert(to.clone(), scope);
             }
-        });
-        Ok(())
+            for (name, _) in open.values_mut().filter(|(name, _)| name == from) {
+                *name = to.clone();
+            }
+            Ok(())
+        })
     }
 
     async fn write(&self, batch: &Batch<R>) -> Result<Receipt, WriteError> {

@@ -39,15 +39,14 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    /// Of so many `rows`, `repeated` had been written before, and these went into quarantine, in
-    /// the order of the rows.
+    /// Of so many `rows`, `repeated` had been written before, and these went into quarantine. A row
+    /// that there is not, or that is named twice, counts once or not at all.
     #[must_use]
     pub fn new(rows: usize, repeated: usize, quarantined: Vec<Refused>) -> Self {
-        debug_assert!(quarantined.is_sorted_by_key(|refused| refused.row));
         Self {
             rows,
-            repeated,
-            quarantined,
+            repeated: repeated.min(rows),
+            quarantined: in_order(quarantined, rows),
             rejected: Vec::new(),
             diverted: Vec::new(),
         }
@@ -59,10 +58,12 @@ impl Receipt {
         Self::new(rows, 0, Vec::new())
     }
 
-    /// The same, with rows that were refused and are kept nowhere, in the order of the rows.
+    /// The same, with rows that were refused and are kept nowhere. One that is in quarantine is
+    /// none of them.
     #[must_use]
     pub fn with_rejected(self, rejected: Vec<Refused>) -> Self {
-        debug_assert!(rejected.is_sorted_by_key(|refused| refused.row));
+        let mut rejected = in_order(rejected, self.rows);
+        rejected.retain(|refused| reason_of(&self.quarantined, refused.row).is_none());
         Self { rejected, ..self }
     }
 
@@ -73,11 +74,18 @@ impl Receipt {
         self
     }
 
-    /// The same, with the indexes of rows that a fallback has in place of the sink, ascending. They
-    /// do not count as delivered.
+    /// The same, with the indexes of rows that a fallback has in place of the sink. They do not
+    /// count as delivered. Refused rows are none of them.
     #[must_use]
-    pub fn with_diverted(self, diverted: Vec<usize>) -> Self {
-        debug_assert!(diverted.is_sorted());
+    pub fn with_diverted(self, mut diverted: Vec<usize>) -> Self {
+        if !diverted.is_sorted() {
+            diverted.sort_unstable();
+        }
+        diverted.dedup();
+        diverted.retain(|row| {
+            let is_refused = |refused| reason_of(refused, *row).is_some();
+            *row < self.rows && !is_refused(&self.quarantined) && !is_refused(&self.rejected)
+        });
         Self { diverted, ..self }
     }
 
@@ -90,7 +98,8 @@ impl Receipt {
     /// Rows in the sink.
     #[must_use]
     pub fn delivered(&self) -> usize {
-        self.rows - self.quarantined.len() - self.rejected.len() - self.diverted.len()
+        let elsewhere = self.quarantined.len() + self.rejected.len() + self.diverted.len();
+        self.rows.saturating_sub(elsewhere)
     }
 
     /// Rows that an earlier write had settled already: the answer to that write was lost.
@@ -141,4 +150,36 @@ impl Receipt {
 fn reason_of(refused: &[Refused], row: usize) -> Option<&str> {
     let index = refused.binary_search_by_key(&row, |refused| refused.row);
     index.ok().map(|index| refused[index].reason.as_str())
+}
+
+/// Each row once, in the order of the rows; of two reasons the first.
+fn in_order(mut refused: Vec<Refused>, rows: usize) -> Vec<Refused> {
+    refused.sort_by_key(|refused| refused.row);
+    refused.dedup_by_key(|refused| refused.row);
+    refused.retain(|refused| refused.row < rows);
+    refused
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(row: usize) -> Refused {
+        Refused {
+            row,
+            reason: row.to_string(),
+        }
+    }
+
+    #[test]
+    fn a_receipt_that_contradicts_itself_adds_up_all_the_same() {
+        let receipt = Receipt::new(4, 9, vec![refused(2), refused(0), refused(2), refused(4)])
+            .with_rejected(vec![refused(2), refused(1), refused(7)])
+            .with_diverted(vec![3, 1, 3, 12]);
+        assert_eq!(receipt.quarantined(), [refused(0), refused(2)]);
+        assert_eq!(receipt.rejected(), [refused(1)]);
+        assert_eq!(receipt.diverted_rows(), [3]);
+        assert_eq!((receipt.delivered(), receipt.repeated()), (0, 4));
+        assert_eq!(receipt.outcome(2), RowOutcome::Quarantined("2"));
+    }
 }

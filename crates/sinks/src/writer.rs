@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use record::{Position, Record};
 
-use crate::{Batch, OpenScope, Receipt, Row, ScopeIndex, ScopeName, WriteError};
+use crate::{Batch, ErrorKind, OpenScope, Receipt, Row, ScopeIndex, ScopeName, WriteError};
 
 /// What a sink promises about a row whose write had an unknown outcome, or that is offered again
 /// after a crash.
@@ -246,7 +246,18 @@ impl<R: Row> BatchWriter for BoxWriter<R> {
     forward_to_inner!(name, guarantee, ready, scopes, close);
 
     async fn write(&self, batch: &Batch<R>) -> Result<Receipt, WriteError> {
-        self.inner.write(batch).await
+        let receipt = self.inner.write(batch).await?;
+        if receipt.rows() != batch.len() {
+            // Whoever counts its rows would count some as delivered that are not.
+            let message = format!(
+                "the receipt of sink `{}` is of {} rows, its batch has {}",
+                self.inner.name(),
+                receipt.rows(),
+                batch.len()
+            );
+            return Err(WriteError::new(ErrorKind::Fatal, message));
+        }
+        Ok(receipt)
     }
 }
 

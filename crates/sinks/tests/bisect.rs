@@ -311,3 +311,64 @@ async fn law_10_a_closure_that_panics_is_a_failed_write() {
     let error = later.write(&batch(1, 1..=1)).await.unwrap_err();
     assert_eq!(error.to_string(), "sink `later` panicked: never");
 }
+
+#[tokio::test]
+async fn rows_that_a_sink_refuses_one_by_one_count_too() {
+    let sink = FnWriter::new("closed", |batch: &Batch| {
+        let refused = (0..batch.len()).map(|row| sinks::Refused {
+            row,
+            reason: "no such column".to_owned(),
+        });
+        Ok(Receipt::delivered_all(batch.len()).with_rejected(refused.collect()))
+    });
+    let writer = Bisect::new(sink).rejects_in_a_row_max(5);
+    for id in 1..=2 {
+        let receipt = writer.write(&batch(id, [id, id + 10, id + 20])).await;
+        assert_eq!(receipt.unwrap().rejected().len(), 3);
+    }
+    let third = batch(3, 30..=33);
+    let error = writer.write(&third).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Fatal);
+    assert!(error.to_string().contains("no such column"), "{error}");
+    assert_eq!(writer.handle().rejects_in_a_row(), 6);
+    writer.handle().reset();
+    assert_eq!(writer.write(&third).await.unwrap().rejected().len(), 4);
+}
+
+#[tokio::test]
+async fn two_callers_of_one_batch_lose_none_of_its_rows() {
+    for seed in 0..64 {
+        let sink = FnWriter::new("picky", |batch: &Batch| {
+            match batch.rows().iter().any(|row| number(row) % 3 == 0) {
+                true => Err(WriteError::new(ErrorKind::Data, "divisible")),
+                false => Ok(Receipt::delivered_all(batch.len())),
+            }
+        });
+        let seen: Arc<Mutex<Vec<u64>>> = Arc::default();
+        let slow = sinks::AsyncFnWriter::new("slow", {
+            let (sink, seen) = (Arc::new(sink), Arc::clone(&seen));
+            let random = Arc::new(Mutex::new(fastrand::Rng::with_seed(seed)));
+            move |batch: Batch| {
+                let (sink, seen) = (Arc::clone(&sink), Arc::clone(&seen));
+                let turns = random.lock().unwrap().usize(0..4);
+                async move {
+                    for _ in 0..turns {
+                        tokio::task::yield_now().await;
+                    }
+                    let receipt = sink.write(&batch).await?;
+                    seen.lock().unwrap().extend(batch.rows().iter().map(number));
+                    Ok(receipt)
+                }
+            }
+        });
+        let writer = Bisect::new(slow);
+        let batch = batch(1, 1..=16);
+        let both = tokio::join!(writer.write(&batch), writer.write(&batch));
+        assert!(both.0.is_ok() || both.1.is_ok());
+        let seen = seen.lock().unwrap();
+        let missing: Vec<u64> = (1..=16)
+            .filter(|row| row % 3 != 0 && !seen.contains(row))
+            .collect();
+        assert!(missing.is_empty(), "{missing:?} with seed {seed}");
+    }
+}

@@ -11,6 +11,7 @@
 //! about rows.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 
@@ -64,8 +65,7 @@ pub struct Bisect<W> {
     quarantine: Option<QuarantineFiles>,
     names: ScopeNames,
     rejects_in_a_row_max: usize,
-    /// Rows refused since the last one that was taken.
-    rejects_in_a_row: Mutex<usize>,
+    handle: BisectHandle,
     unsettled: Remembered<Progress>,
 }
 
@@ -77,9 +77,29 @@ struct Progress {
     repeated: usize,
     quarantined: Vec<Refused>,
     rejected: Vec<Refused>,
+    /// Rejected rows for which the quarantine of this layer has no room.
+    unkept: Vec<Refused>,
     diverted: Vec<usize>,
-    /// Of `rejected`, those that are in the quarantine of this layer.
-    kept: usize,
+}
+
+/// Watches and resets a [`Bisect`]; a clone is another handle to the same one.
+#[derive(Clone, Debug, Default)]
+pub struct BisectHandle {
+    /// Rows refused since the last one that was taken.
+    rejects_in_a_row: Arc<Mutex<usize>>,
+}
+
+impl BisectHandle {
+    /// Rows that were refused since one was taken.
+    #[must_use]
+    pub fn rejects_in_a_row(&self) -> usize {
+        *self.rejects_in_a_row.lock()
+    }
+
+    /// Counts from nothing again: for whoever knows that the rows are bad and not the sink.
+    pub fn reset(&self) {
+        *self.rejects_in_a_row.lock() = 0;
+    }
 }
 
 impl<W: BatchWriter> Bisect<W> {
@@ -90,7 +110,7 @@ impl<W: BatchWriter> Bisect<W> {
             quarantine: None,
             names: ScopeNames::default(),
             rejects_in_a_row_max: REJECTS_IN_A_ROW_MAX,
-            rejects_in_a_row: Mutex::new(0),
+            handle: BisectHandle::default(),
             unsettled: Remembered::new(),
         }
     }
@@ -115,42 +135,45 @@ impl<W: BatchWriter> Bisect<W> {
         }
     }
 
+    /// Watches and resets it, also when the writer has been boxed.
+    #[must_use]
+    pub fn handle(&self) -> BisectHandle {
+        self.handle.clone()
+    }
+
     /// Keeps what was rejected and is not kept yet, where there is a quarantine.
     async fn keep(&self, batch: &Batch<W::Row>, key: BatchKey) -> Result<(), WriteError> {
         let Some(files) = &self.quarantine else {
             return Ok(());
         };
-        let unkept = self.unsettled.with(key, |progress| {
-            (progress.kept < progress.rejected.len()).then(|| progress.rejected.clone())
-        });
-        let Some(rejected) = unkept.flatten() else {
+        let rejected = self
+            .unsettled
+            .with(key, |progress| progress.rejected.clone());
+        let rejected = rejected.unwrap_or_default();
+        if rejected.is_empty() {
             return Ok(());
-        };
+        }
         let names = |index| self.names.name_of(index);
         // What is there already is not written twice. Where there is no room rows stay rejected.
         let is_kept = matches!(files.keep(batch, &rejected, names).await?, Kept::All);
         self.unsettled.with(key, |progress| {
-            if is_kept {
-                let kept = std::mem::take(&mut progress.rejected);
-                progress.quarantined.extend(kept);
-                progress.quarantined.sort_by_key(|refused| refused.row);
+            // Another caller may have done the same meanwhile.
+            progress
+                .rejected
+                .retain(|refused| !rejected.contains(refused));
+            match is_kept {
+                true => progress.quarantined.extend(rejected),
+                false => progress.unkept.extend(rejected),
             }
-            progress.kept = progress.rejected.len();
         });
         Ok(())
     }
 
     /// A refused range of one row, or one that the sink named: whether it may be rejected.
     fn count_reject(&self, error: &WriteError) -> Result<(), WriteError> {
-        let mut count = self.rejects_in_a_row.lock();
+        let mut count = self.handle.rejects_in_a_row.lock();
         if *count >= self.rejects_in_a_row_max {
-            return Err(WriteError::new(
-                ErrorKind::Fatal,
-                format!(
-                    "{count} rows in a row were refused, the last because: {error}; no more are \
-                     taken for bad rows"
-                ),
-            ));
+            return Err(too_many(*count, &error.to_string()));
         }
         *count += 1;
         Ok(())
@@ -173,7 +196,8 @@ where
     }
 
     /// Writes what is left. The range under way stays in `todo` until its outcome is known, so
-    /// that a future that is dropped, or fails, leaves it there.
+    /// that a future that is dropped, or fails, leaves it there. Where two callers write the batch
+    /// at once, the outcome that comes first counts.
     async fn go_on(&self, batch: &Batch<W::Row>, key: BatchKey) -> Result<(), WriteError> {
         let selection = Selection::of(batch, |_, row| row.content.is_ok());
         loop {
@@ -187,13 +211,18 @@ where
             let part = selection.batch.slice(range.clone());
             match self.inner.write(&part).await {
                 Ok(receipt) => {
-                    self.took(&receipt);
+                    self.took(&receipt)?;
                     self.unsettled.with(key, |progress| {
-                        progress.settle(&receipt, |row| selection.row(range.start + row));
+                        if progress.todo.pop_if(|next| *next == range).is_some() {
+                            progress.settle(&receipt, |row| selection.row(range.start + row));
+                        }
                     });
                 }
                 Err(error) if error.kind() == ErrorKind::Data => {
                     let split = self.unsettled.with(key, |progress| {
+                        if progress.todo.last() != Some(&range) {
+                            return Ok(());
+                        }
                         self.refused(progress, &range, &error, |row| selection.row(row))
                     });
                     split.unwrap_or(Ok(()))?;
@@ -203,13 +232,22 @@ where
         }
     }
 
-    fn took(&self, receipt: &Receipt) {
+    /// What a sink took; it may also refuse rows one by one.
+    fn took(&self, receipt: &Receipt) -> Result<(), WriteError> {
+        let mut count = self.handle.rejects_in_a_row.lock();
         if receipt.delivered() + receipt.diverted() > 0 {
-            *self.rejects_in_a_row.lock() = 0;
+            *count = 0;
+        } else if let Some(last) = receipt.rejected().last() {
+            if *count >= self.rejects_in_a_row_max {
+                return Err(too_many(*count, &last.reason));
+            }
+            *count = count.saturating_add(receipt.rejected().len());
         }
+        Ok(())
     }
 
-    /// Splits the last range of `todo`, which the sink refused.
+    /// Splits the last range of `todo`, which the sink refused. Leaves it as it is where no more
+    /// rows may be refused.
     fn refused(
         &self,
         progress: &mut Progress,
@@ -240,6 +278,16 @@ where
     }
 }
 
+fn too_many(count: usize, why: &str) -> WriteError {
+    WriteError::new(
+        ErrorKind::Fatal,
+        format!(
+            "{count} rows in a row were refused, the last because: {why}; no more are taken for \
+             bad rows"
+        ),
+    )
+}
+
 impl Progress {
     /// Nothing is written of the batch, in which so many rows are `sound`.
     fn begin<R: Row>(batch: &Batch<R>, sound: usize) -> Self {
@@ -254,19 +302,17 @@ impl Progress {
             repeated: 0,
             quarantined: Vec::new(),
             rejected: malformed.collect(),
+            unkept: Vec::new(),
             diverted: Vec::new(),
-            kept: 0,
         }
     }
 
     fn reject(&mut self, row: usize, reason: String) {
-        let at = self.rejected.partition_point(|refused| refused.row < row);
-        self.rejected.insert(at, Refused { row, reason });
+        self.rejected.push(Refused { row, reason });
     }
 
-    /// The last range of `todo` is written.
+    /// The range that was taken out of `todo` is written.
     fn settle(&mut self, receipt: &Receipt, row_of: impl Fn(usize) -> usize) {
-        self.todo.pop();
         self.repeated += receipt.repeated();
         let moved = |refused: &Refused| Refused {
             row: row_of(refused.row),
@@ -274,16 +320,16 @@ impl Progress {
         };
         self.quarantined
             .extend(receipt.quarantined().iter().map(moved));
-        self.quarantined.sort_by_key(|refused| refused.row);
         for refused in receipt.rejected() {
             self.reject(row_of(refused.row), refused.reason.clone());
         }
         self.diverted
             .extend(receipt.diverted_rows().iter().map(|row| row_of(*row)));
-        self.diverted.sort_unstable();
     }
 
-    fn into_receipt(self, rows: usize) -> Receipt {
+    /// The receipt puts the rows in order.
+    fn into_receipt(mut self, rows: usize) -> Receipt {
+        self.rejected.append(&mut self.unkept);
         Receipt::new(rows, self.repeated, self.quarantined)
             .with_rejected(self.rejected)
             .with_diverted(self.diverted)
@@ -328,10 +374,11 @@ where
         if sound == batch.len() {
             match self.inner.write(batch).await {
                 Ok(receipt) => {
-                    self.took(&receipt);
+                    self.took(&receipt)?;
                     if self.quarantine.is_none() || receipt.rejected().is_empty() {
                         return Ok(receipt);
                     }
+                    progress.todo.clear();
                     progress.settle(&receipt, |row| row);
                 }
                 Err(error) if error.kind() == ErrorKind::Data => {

@@ -142,7 +142,7 @@ impl<R: Row> BatchWriter for NdjsonFileWriter<R> {
                         name,
                         limits,
                     } = &options;
-                    files.insert(AppendFiles::open(directory, name, *limits, |_| {})?)
+                    files.insert(AppendFiles::open(directory, name, *limits, None)?)
                 }
             };
             files.append(&text, rows).map_err(|error| match error {

@@ -142,8 +142,12 @@ impl<W: BatchWriter> Retrying<W> {
         }
     }
 
-    /// Waits until the writer inside is ready, but not beyond the deadline.
+    /// Waits until the writer inside is ready, but not beyond the deadline; not at all where the
+    /// policy would rather give up.
     async fn is_ready_by(&self, deadline: Option<Instant>) -> bool {
+        if !self.policy.waits_when_refused() {
+            return true;
+        }
         let ready = self.inner.ready();
         match deadline {
             None => {

@@ -21,18 +21,36 @@ pub struct RetryPolicy {
     max: Duration,
     retries_max: Option<u32>,
     within: Option<Duration>,
+    when_refused: WhenRefused,
 }
 
+/// What to do when nothing was [attempted](WriteError::was_attempted), because a breaker is open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WhenRefused {
+    /// Wait until the sink is left alone no longer. Counts no attempt.
+    #[default]
+    Wait,
+    /// Give up at once: somebody outside, as [`Fallback`](crate::Fallback), has a better place for
+    /// the batch.
+    GiveUp,
+}
+
+/// The shortest bound of a delay: with none a dead sink would be asked in a loop.
+const BASE_MIN: Duration = Duration::from_millis(1);
+
 impl RetryPolicy {
-    /// Delays bounded by `base`, twice that, and so on up to `max`; `retries_max` attempts after
-    /// the first, or without end.
+    /// Delays bounded by `base`, at least 1 ms, twice that, and so on up to `max`; `retries_max`
+    /// attempts after the first, or without end.
     #[must_use]
     pub fn new(base: Duration, max: Duration, retries_max: Option<u32>) -> Self {
+        let base = base.max(BASE_MIN);
         Self {
             base,
             max: max.max(base),
             retries_max,
             within: None,
+            when_refused: WhenRefused::Wait,
         }
     }
 
@@ -44,6 +62,20 @@ impl RetryPolicy {
             within: Some(deadline),
             ..self
         }
+    }
+
+    /// The same, with what to do while a breaker inside is open.
+    #[must_use]
+    pub fn when_refused(self, when_refused: WhenRefused) -> Self {
+        Self {
+            when_refused,
+            ..self
+        }
+    }
+
+    /// Whether a batch waits for a breaker inside.
+    pub(crate) fn waits_when_refused(&self) -> bool {
+        self.when_refused == WhenRefused::Wait
     }
 
     /// The same delays without end and without a deadline: for a consumer whose buffer knows what
@@ -103,6 +135,8 @@ pub enum GiveUp {
     Deadline,
     /// The budget that all batches share is spent.
     Budget,
+    /// The sink was left alone, and [`WhenRefused::GiveUp`] says not to wait.
+    Refused,
 }
 
 impl std::fmt::Display for GiveUp {
@@ -112,6 +146,7 @@ impl std::fmt::Display for GiveUp {
             Self::Attempts => "the attempts are used up",
             Self::Deadline => "the deadline is near",
             Self::Budget => "the budget of retries is spent",
+            Self::Refused => "the sink is left alone",
         })
     }
 }
@@ -197,6 +232,9 @@ impl Retry {
             return RetryDecision::GiveUp(GiveUp::Hopeless);
         }
         let counts = error.was_attempted();
+        if !counts && !self.policy.waits_when_refused() {
+            return RetryDecision::GiveUp(GiveUp::Refused);
+        }
         let max = self.policy.retries_max;
         if counts && max.is_some_and(|max| self.retries >= max) {
             return RetryDecision::GiveUp(GiveUp::Attempts);

@@ -25,10 +25,25 @@ pub(super) struct Row {
     pub(super) hash: u64,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Contents {
     version: u32,
     scopes: Scopes,
+}
+
+#[derive(Serialize)]
+struct Written<'a> {
+    version: u32,
+    scopes: &'a Scopes,
+}
+
+/// What the file says of these scopes.
+pub(super) fn contents(scopes: &Scopes) -> Result<Vec<u8>, WriteError> {
+    let version = VERSION;
+    serde_json::to_vec(&Written { version, scopes }).map_err(|error| {
+        let message = format!("the ledger cannot be written as JSON: {error}");
+        WriteError::new(ErrorKind::Fatal, message)
+    })
 }
 
 #[derive(Debug)]
@@ -46,8 +61,7 @@ impl LedgerFile {
     /// overwritten by the next save: only a whole one was ever renamed.
     pub(super) fn open(path: &Path) -> Result<(Self, Scopes), WriteError> {
         let directory = directory_of(path);
-        fs::create_dir_all(directory)
-            .map_err(|error| failure("cannot create", directory, &error))?;
+        create_directory(directory).map_err(|error| failure("cannot create", directory, &error))?;
         let file = Self {
             path: path.to_owned(),
             temporary: beside(path, ".tmp"),
@@ -64,22 +78,30 @@ impl LedgerFile {
 
     /// Replaces the file. It is the old or the new one at every moment, and the new one when this
     /// returns.
-    pub(super) fn save(&mut self, scopes: &Scopes) -> Result<(), WriteError> {
-        let contents = Contents {
-            version: VERSION,
-            scopes: scopes.clone(),
+    pub(super) fn save(&mut self, contents: &[u8]) -> Result<(), WriteError> {
+        let replace = || {
+            let mut file = File::create(&self.temporary)?;
+            file.write_all(contents)?;
+            file.sync_all()?;
+            fs::rename(&self.temporary, &self.path)?;
+            sync_directory(directory_of(&self.path))
         };
-        let replaced = serde_json::to_vec_pretty(&contents)
-            .map_err(io::Error::from)
-            .and_then(|bytes| {
-                let mut file = File::create(&self.temporary)?;
-                file.write_all(&bytes)?;
-                file.sync_all()?;
-                fs::rename(&self.temporary, &self.path)?;
-                sync_directory(directory_of(&self.path))
-            });
-        replaced.map_err(|error| failure("cannot save the ledger", &self.path, &error))
+        replace().map_err(|error| failure("cannot save the ledger", &self.path, &error))
     }
+}
+
+/// Makes the directory and those above it, so that they survive a power cut.
+fn create_directory(directory: &Path) -> io::Result<()> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    let parent = directory_of(directory);
+    create_directory(parent)?;
+    match fs::create_dir(directory) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    sync_directory(parent)
 }
 
 fn parse(path: &Path, bytes: &[u8]) -> Result<Scopes, WriteError> {

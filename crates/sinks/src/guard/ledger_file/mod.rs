@@ -1,7 +1,7 @@
 //! A ledger for sinks that keep none: watermarks in a small local file.
 //!
-//! HTTP, Redis, files and closures cannot commit rows and a watermark together. [`Ledger`] keeps
-//! the watermark beside them: what lies at or below it never reaches the writer inside again,
+//! HTTP and closures cannot commit rows and a watermark together. [`Ledger`] keeps the watermark
+//! beside them: what lies at or below it never reaches the writer inside again,
 //! whatever the boundaries of batches are. The file (versioned JSON, one row per scope) is replaced
 //! by a temporary file, fsync, rename and fsync of the directory; it is saved once per batch, and
 //! batches that settle at the same time share one save. A lock beside it, `<file>.lock`, keeps
@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use record::Position;
 
 use super::{Selection, at_row_of, blocking};
-use crate::ledger::{LedgerPlan, Mark, fenced, not_open};
+use crate::ledger::{LedgerPlan, Mark, fenced, not_open, taken};
 use crate::writer::forward_to_inner;
 use crate::{
     Batch, BatchId, BatchWriter, ErrorKind, Guarantee, OpenScope, Receipt, Refused, RowOutcome,
@@ -261,8 +261,9 @@ impl Shared {
         if file.version >= version {
             return Ok(());
         }
-        let (newest, scopes) = self.with(|state| Ok((state.version, state.scopes.clone())))?;
-        file.save(&scopes)?;
+        let (newest, contents) =
+            self.with(|state| Ok((state.version, file::contents(&state.scopes)?)))?;
+        file.save(&contents)?;
         file.version = newest;
         Ok(())
     }
@@ -299,7 +300,11 @@ where
                 numbered_to: position.max(inner.numbered_to),
             })
         })?;
-        self.open.lock().insert(index, (name.clone(), opened.fence));
+        let before = self.open.lock().insert(index, (name.clone(), opened.fence));
+        if let Some((before, _)) = before.filter(|(before, _)| before != name) {
+            // Its rows come no more.
+            self.shared.with(|state| Ok(state.last.remove(&before)))?;
+        }
         self.saved().await?;
         Ok(opened)
     }
@@ -317,16 +322,19 @@ where
 
     async fn rename_scope(&self, from: &ScopeName, to: &ScopeName) -> Result<(), WriteError> {
         self.loaded().await?;
+        // Before the writer inside knows it by another name.
+        self.shared
+            .with(|state| match state.scopes.contains_key(to.as_str()) {
+                true if from != to => Err(taken(from, to)),
+                _ => Ok(()),
+            })?;
         self.inner.rename_scope(from, to).await?;
         self.shared.with(|state| {
             if from == to || !state.scopes.contains_key(from.as_str()) {
                 return Ok(());
             }
             if state.scopes.contains_key(to.as_str()) {
-                return Err(WriteError::new(
-                    ErrorKind::Fatal,
-                    format!("scope `{from}` cannot be named `{to}`: there is one of that name"),
-                ));
+                return Err(taken(from, to));
             }
             if let Some(row) = state.scopes.remove(from.as_str()) {
                 state.scopes.insert(to.as_str().to_owned(), row);

@@ -1,9 +1,10 @@
 //! The files of a quarantine: what goes into a line, what is there already, and the cap.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use parking_lot::Mutex;
@@ -11,7 +12,7 @@ use record::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::super::append::{self, AppendError, AppendFiles, Limits};
+use super::super::append::{self, AppendError, AppendFiles, LINE_BYTES_MAX, Limits};
 use super::super::blocking;
 use crate::{Batch, Entry, ErrorKind, Refused, Row, ScopeIndex, ScopeName, WriteError};
 
@@ -95,14 +96,25 @@ impl QuarantineOptions {
 pub struct QuarantineFiles {
     options: Arc<QuarantineOptions>,
     state: Arc<Mutex<Option<State>>>,
+    size: Arc<Size>,
 }
+
+/// What `state` holds, for whoever must not wait for the disk.
+#[derive(Debug, Default)]
+struct Size {
+    rows: AtomicU64,
+    bytes: AtomicU64,
+}
+
+type Keys = HashSet<(u64, u64), foldhash::fast::FixedState>;
 
 #[derive(Debug)]
 struct State {
     files: AppendFiles,
     /// What is kept already: by position, and a hash of scope and content. A hash of the place
     /// alone would not do: a scope whose ledger was deleted counts from the beginning again.
-    kept: HashSet<(u64, u64), foldhash::fast::FixedState>,
+    /// By file: what was taken away with one is not kept.
+    kept: BTreeMap<PathBuf, Keys>,
 }
 
 /// Whether rows are in the quarantine now.
@@ -133,6 +145,7 @@ impl QuarantineFiles {
         Self {
             options: Arc::new(options),
             state: Arc::default(),
+            size: Arc::default(),
         }
     }
 
@@ -156,9 +169,8 @@ impl QuarantineFiles {
     /// Rows in all files, and their bytes: zero until the first row of this run is kept.
     #[must_use]
     pub fn size(&self) -> (u64, u64) {
-        let state = self.state.lock();
-        let files = state.as_ref().map(|state| &state.files);
-        files.map_or((0, 0), |files| (files.rows(), files.bytes()))
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        (read(&self.size.rows), read(&self.size.bytes))
     }
 
     /// Appends the refused rows of the batch that are not there yet.
@@ -177,8 +189,17 @@ impl QuarantineFiles {
             let line = line_of(entry, &name_of(entry.scope), &refused.reason, &now);
             lines.push((key_of(&line), line));
         }
-        let (options, state) = (Arc::clone(&self.options), Arc::clone(&self.state));
-        blocking(move || append_new(&options, &mut state.lock(), &lines)).await
+        let this = self.clone();
+        blocking(move || {
+            let mut state = this.state.lock();
+            let appended = append_new(&this.options, &mut state, &lines);
+            if let Some(State { files, .. }) = &*state {
+                this.size.rows.store(files.rows(), Ordering::Relaxed);
+                this.size.bytes.store(files.bytes(), Ordering::Relaxed);
+            }
+            appended
+        })
+        .await
     }
 }
 
@@ -191,20 +212,40 @@ fn append_new(
         Some(state) => state,
         None => state.insert(open(options)?),
     };
-    let (mut text, mut keys) = (Vec::new(), Vec::new());
+    let (mut text, mut keys) = (Vec::new(), Keys::default());
     for (key, line) in lines {
-        if !state.kept.contains(key) && !keys.contains(key) {
-            keys.push(*key);
+        let is_kept = state.kept.values().any(|keys| keys.contains(key));
+        if !is_kept && keys.insert(*key) {
+            let began = text.len();
             serde_json::to_writer(&mut text, line).map_err(|error| {
                 let message = format!("a quarantined row cannot be written as JSON: {error}");
                 WriteError::new(ErrorKind::Fatal, message)
             })?;
             text.push(b'\n');
+            let length = (text.len() - began) as u64;
+            if length > LINE_BYTES_MAX {
+                // Nobody could read it again.
+                if options.when_full == WhenFull::Reject {
+                    return Ok(Kept::NoneForLackOfRoom);
+                }
+                let (position, scope) = (line.position, &line.scope);
+                return Err(WriteError::new(
+                    ErrorKind::Fatal,
+                    format!(
+                        "position {position} of scope `{scope}` cannot be kept: its line would \
+                         take {length} bytes, at most {LINE_BYTES_MAX} are read again"
+                    ),
+                ));
+            }
         }
     }
     match state.files.append(&text, keys.len() as u64) {
         Ok(()) => {
-            state.kept.extend(keys);
+            let State { files, kept } = state;
+            kept.retain(|path, _| files.known().any(|known| known == path));
+            if let Some(path) = files.known().next_back() {
+                kept.entry(path.to_owned()).or_default().extend(keys);
+            }
             Ok(Kept::All)
         }
         Err(AppendError::Full(_)) if options.when_full == WhenFull::Reject => {
@@ -221,12 +262,20 @@ fn append_new(
 }
 
 fn open(options: &QuarantineOptions) -> Result<State, WriteError> {
-    let mut kept = HashSet::default();
-    let files = AppendFiles::open(&options.directory, &options.name, options.limits, |line| {
+    let mut kept = BTreeMap::<PathBuf, Keys>::new();
+    let mut on_line = |path: &Path, line: &[u8]| {
         if let Ok(line) = serde_json::from_slice::<Line>(line) {
-            kept.insert(key_of(&line));
+            let keys = kept.entry(path.to_owned()).or_default();
+            keys.insert(key_of(&line));
         }
-    })?;
+    };
+    let QuarantineOptions {
+        directory,
+        name,
+        limits,
+        ..
+    } = options;
+    let files = AppendFiles::open(directory, name, *limits, Some(&mut on_line))?;
     Ok(State { files, kept })
 }
 

@@ -7,11 +7,9 @@ use std::time::{Duration, SystemTime};
 
 use record::{FutureLimit, Malformed, Position, Record, Timestamp, ndjson};
 
+use super::super::append::LINE_BYTES_MAX;
 use super::files::Line;
 use crate::ScopeName;
-
-/// The most bytes a line may have: an original of 1 MiB in which each byte is escaped fits.
-const LINE_BYTES_MAX: u64 = 8 << 20;
 
 /// A row that is in the quarantine.
 #[derive(Clone, Debug, PartialEq)]
@@ -81,6 +79,9 @@ pub fn read(path: impl AsRef<Path>) -> io::Result<QuarantineReader> {
     })
 }
 
+/// A line is longer than [`LINE_BYTES_MAX`].
+struct TooLong;
+
 impl QuarantineReader {
     /// Whether the last line, which was passed over, is cut off. Known at the end.
     #[must_use]
@@ -104,17 +105,16 @@ impl QuarantineReader {
         }
     }
 
-    /// The next line, or nothing at the end.
-    fn next_line(&mut self) -> io::Result<Option<Vec<u8>>> {
+    /// The next line, or nothing at the end. One that is too long is passed over and comes empty.
+    fn next_line(&mut self) -> io::Result<Option<Result<Vec<u8>, TooLong>>> {
         let mut line = Vec::new();
         let mut limited = (&mut self.lines).take(LINE_BYTES_MAX);
         let read = limited.read_until(b'\n', &mut line)?;
         if read as u64 == LINE_BYTES_MAX && !line.ends_with(b"\n") {
-            return Err(io::Error::other(format!(
-                "the line is longer than {LINE_BYTES_MAX} bytes: this is no file of a quarantine"
-            )));
+            self.lines.skip_until(b'\n')?;
+            return Ok(Some(Err(TooLong)));
         }
-        Ok((read > 0).then_some(line))
+        Ok((read > 0).then_some(Ok(line)))
     }
 }
 
@@ -125,7 +125,11 @@ impl Iterator for QuarantineReader {
         while !self.is_done {
             self.line += 1;
             let line = match self.next_line() {
-                Ok(Some(line)) => line,
+                Ok(Some(Ok(line))) => line,
+                Ok(Some(Err(TooLong))) => {
+                    let message = format!("the line is longer than {LINE_BYTES_MAX} bytes");
+                    return Some(Err(self.error(message)));
+                }
                 Ok(None) => {
                     self.is_done = true;
                     return None;
@@ -179,7 +183,7 @@ fn parse(line: &[u8]) -> Result<Quarantined, String> {
 fn record_of(json: &str, reason: &str) -> Result<Record, Malformed> {
     let now = Timestamp::from_system(SystemTime::now());
     let limit = FutureLimit::new(now, Duration::MAX);
-    ndjson::parse(json.as_bytes(), &limit)
+    ndjson::parse_kept(json.as_bytes(), &limit)
         .map_err(|_| Malformed::new(reason.to_owned(), json.as_bytes()))
 }
 

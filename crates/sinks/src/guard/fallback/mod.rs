@@ -6,8 +6,18 @@
 //! rows which the sink has already are not diverted too. When both fail the error says so, and the
 //! batch is still its producer's. It never takes a row from a newer batch to an older one's place:
 //! a row that is replayed from the fallback arrives later than it would have.
+//!
+//! A sink that cannot be reached when a scope is opened is opened before its first write; rows go
+//! to the fallback until then.
 
-use record::Position;
+mod unopened;
+
+use std::future::Future as _;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::SystemTime;
+
+use record::{Position, Timestamp};
 
 use super::{BatchKey, Remembered};
 use crate::writer::forward_to_inner;
@@ -15,11 +25,15 @@ use crate::{
     Batch, BatchWriter, ErrorKind, OpenScope, Receipt, Refused, Row, ScopeIndex, ScopeName,
     WriteError,
 };
+use unopened::Unopened;
 
 /// Writes to `fallback` what `inner` fails at.
 ///
 /// An error may hide that the sink took the batch after all; its rows are then in both places. A
 /// fenced writer ([`ErrorKind::Fenced`]) never diverts: somebody else writes that scope.
+///
+/// It does not wait for an open breaker inside, it diverts. Give [`Retrying`](crate::Retrying)
+/// within it [`WhenRefused::GiveUp`](crate::WhenRefused), or that one waits.
 ///
 /// ```
 /// use sinks::{Fallback, MemoryWriter, NdjsonFileOptions, NdjsonFileWriter};
@@ -32,8 +46,18 @@ pub struct Fallback<W, F> {
     inner: W,
     fallback: F,
     kinds: Vec<ErrorKind>,
-    /// Receipts of what was diverted, for when they were lost on their way.
-    diverted: Remembered<Receipt>,
+    /// What was diverted, for when the receipt was lost on its way.
+    diverted: Remembered<Diverted>,
+    inner_unopened: Unopened,
+    fallback_unopened: Unopened,
+}
+
+#[derive(Clone, Debug)]
+enum Diverted {
+    /// Every row; a receipt would name each.
+    All,
+    /// The fallback refused some.
+    Partly(Receipt),
 }
 
 impl<W, F> Fallback<W, F>
@@ -48,6 +72,8 @@ where
             fallback,
             kinds: vec![ErrorKind::Transient, ErrorKind::Fatal],
             diverted: Remembered::new(),
+            inner_unopened: Unopened::default(),
+            fallback_unopened: Unopened::default(),
         }
     }
 
@@ -60,6 +86,20 @@ where
             kinds: kinds.filter(|kind| *kind != ErrorKind::Fenced).collect(),
             ..self
         }
+    }
+
+    fn diverts(&self, kind: ErrorKind) -> bool {
+        self.kinds.contains(&kind)
+    }
+
+    async fn write_inner(&self, batch: &Batch<W::Row>) -> Result<Receipt, WriteError> {
+        self.inner_unopened.open_all(&self.inner).await?;
+        self.inner.write(batch).await
+    }
+
+    async fn divert(&self, batch: &Batch<W::Row>) -> Result<Receipt, WriteError> {
+        self.fallback_unopened.open_all(&self.fallback).await?;
+        self.fallback.write(batch).await
     }
 
     /// The second writer.
@@ -76,20 +116,76 @@ where
 {
     type Row = W::Row;
 
-    forward_to_inner!(name, guarantee, ready);
+    forward_to_inner!(name, guarantee);
+
+    /// Waits for the first of both, since what the sink cannot take now is diverted.
+    async fn ready(&self) {
+        let mut inner = pin!(self.inner.ready());
+        if !self.diverts(ErrorKind::Transient) {
+            return inner.await;
+        }
+        let mut fallback = pin!(self.fallback.ready());
+        std::future::poll_fn(|context| {
+            let is_ready = inner.as_mut().poll(context).is_ready();
+            match is_ready || fallback.as_mut().poll(context).is_ready() {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        })
+        .await;
+    }
 
     /// Opens the scope in both. The higher watermark holds: what lies below it is in one of them.
+    ///
+    /// Where one of them cannot be reached, the other one's watermark holds, so rows that can be
+    /// read again may come again; the rest is numbered behind whatever the unreachable one may
+    /// have, by the microseconds of the clock.
     async fn open_scope(
         &self,
         index: ScopeIndex,
         name: &ScopeName,
     ) -> Result<OpenScope, WriteError> {
-        let fallback = self.fallback.open_scope(index, name).await?;
-        let opened = self.inner.open_scope(index, name).await?;
+        let fallback = self.fallback.open_scope(index, name).await;
+        let inner = self.inner.open_scope(index, name).await;
+        let now = Timestamp::from_system(SystemTime::now()).micros();
+        let now = Position::new(now.max(0).unsigned_abs());
+        self.inner_unopened.forget(index);
+        self.fallback_unopened.forget(index);
+        let (known, is_all) = match (inner, fallback) {
+            (Ok(inner), Ok(fallback)) => (
+                OpenScope {
+                    watermark: inner.watermark.max(fallback.watermark),
+                    numbered_to: inner.numbered_to.max(fallback.numbered_to),
+                    ..inner
+                },
+                true,
+            ),
+            (Ok(inner), Err(error)) if error.kind() != ErrorKind::Fenced => {
+                tracing::warn!(scope = %name, %error, "the fallback could not be opened yet");
+                (inner, false)
+            }
+            (Err(error), Ok(fallback))
+                if error.kind() == ErrorKind::Transient && self.diverts(error.kind()) =>
+            {
+                tracing::warn!(scope = %name, %error, "the sink could not be opened yet");
+                // It has a ledger for all that is known.
+                let fence = fallback.fence.max(1);
+                self.inner_unopened.remember(index, name, now);
+                return Ok(OpenScope {
+                    fence,
+                    numbered_to: fallback.numbered_to.max(now),
+                    ..fallback
+                });
+            }
+            (Err(error), _) | (_, Err(error)) => return Err(error),
+        };
+        if is_all {
+            return Ok(known);
+        }
+        self.fallback_unopened.remember(index, name, now);
         Ok(OpenScope {
-            watermark: opened.watermark.max(fallback.watermark),
-            numbered_to: opened.numbered_to.max(fallback.numbered_to),
-            ..opened
+            numbered_to: known.numbered_to.max(now),
+            ..known
         })
     }
 
@@ -106,24 +202,32 @@ where
 
     async fn rename_scope(&self, from: &ScopeName, to: &ScopeName) -> Result<(), WriteError> {
         self.inner.rename_scope(from, to).await?;
-        self.fallback.rename_scope(from, to).await
+        self.fallback.rename_scope(from, to).await?;
+        self.inner_unopened.rename(from, to);
+        self.fallback_unopened.rename(from, to);
+        Ok(())
     }
 
     async fn write(&self, batch: &Batch<W::Row>) -> Result<Receipt, WriteError> {
         let known = self.diverted.key_of(batch);
-        if let Some(receipt) = known.and_then(|key| self.diverted.with(key, |known| known.clone()))
-        {
-            return Ok(receipt);
+        match known.and_then(|key| self.diverted.with(key, |known| known.clone())) {
+            Some(Diverted::All) => return Ok(all_diverted(batch.len())),
+            Some(Diverted::Partly(receipt)) => return Ok(receipt),
+            None => {}
         }
-        let error = match self.inner.write(batch).await {
-            Err(error) if self.kinds.contains(&error.kind()) => error,
+        let error = match self.write_inner(batch).await {
+            Err(error) if self.diverts(error.kind()) => error,
             written => return written,
         };
-        match self.fallback.write(batch).await {
+        match self.divert(batch).await {
             Ok(receipt) => {
                 tracing::warn!(batch = batch.id().0, %error, "batch was diverted");
                 let receipt = as_diverted(batch, &receipt);
-                self.diverted.put(BatchKey::of(batch), receipt.clone());
+                let known = match receipt.diverted() == batch.len() {
+                    true => Diverted::All,
+                    false => Diverted::Partly(receipt.clone()),
+                };
+                self.diverted.put(BatchKey::of(batch), known);
                 Ok(receipt)
             }
             Err(second) => Err(both_failed(&error, &second)),
@@ -134,6 +238,10 @@ where
         let closed = self.inner.close().await;
         self.fallback.close().await.and(closed)
     }
+}
+
+fn all_diverted(rows: usize) -> Receipt {
+    Receipt::delivered_all(rows).with_diverted((0..rows).collect())
 }
 
 /// The receipt of the fallback, in which `delivered` means diverted.
