@@ -67,7 +67,7 @@ pub use history::{
     Bucket, BucketNumbers, HistoryQuery, HistoryReader, HistoryStream, ReadError, Reading,
 };
 #[cfg(feature = "http")]
-pub use http::{HttpFormat, HttpOptions, HttpProxy, HttpWriter, IdempotencyKey};
+pub use http::{HttpDoubt, HttpFormat, HttpOptions, HttpProxy, HttpWriter, IdempotencyKey};
 pub use layers::{
     BreakerHandle, CircuitBreaker, LimitHandle, LimitSnapshot, LimitSpec, Limited, Retrying,
     SharedBudget, Timeout,

@@ -166,10 +166,16 @@ async fn the_key_is_the_same_for_retries_and_for_another_run_and_no_other_batch_
     let per_run = opened(options(&receiver).key(IdempotencyKey::Batch), "host/normal").await;
     per_run.write(&rows).await.unwrap_err();
     per_run.write(&batch(77, 1..=3)).await.unwrap_err();
+    // Two sinks may be two paths, or tenants, of one receiver.
+    for place in ["/other", "?tenant=7"] {
+        let url = format!("{}{place}", receiver.url());
+        let elsewhere = opened(HttpOptions::new(&url).unwrap(), "host/normal").await;
+        elsewhere.write(&rows).await.unwrap_err();
+    }
     let mut keys: Vec<String> = receiver.requests().iter().skip(2).map(key).collect();
     keys.sort_unstable();
     keys.dedup();
-    assert_eq!(keys.len(), 8);
+    assert_eq!(keys.len(), 10);
 }
 
 #[tokio::test]

@@ -1,6 +1,5 @@
 //! What is sent: the rows as JSON, packed or not, and the key of the request.
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 
@@ -9,46 +8,51 @@ use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
 
 use super::{HttpFormat, HttpOptions, IdempotencyKey};
-use crate::{Batch, Refused, Row, ScopeIndex, ScopeName};
+use crate::{Batch, Row, ScopeIndex, ScopeName};
 
 /// Bodies of more bytes are packed on a thread where it holds up nobody.
 const PACKED_INLINE_BYTES_MAX: usize = 64 << 10;
 /// Bytes of the hash that the key shows.
 const KEY_BYTES: usize = 16;
+/// What a row takes beside itself.
+const SEPARATORS_BYTES: usize = 3;
 
-/// The rows of a batch as they are sent.
+/// Rows of a batch as they are sent.
 pub(super) struct Body {
     pub(super) text: Vec<u8>,
     pub(super) key: String,
-    /// The index in the batch of each row in the body.
-    pub(super) sent: Vec<usize>,
-    /// What was no row in the first place.
-    pub(super) malformed: Vec<Refused>,
+    /// How many of the rows are in it: the first ones.
+    pub(super) rows: usize,
 }
 
 impl Body {
+    /// As many of the rows, which are indexes in the batch, as there is room for; at least one.
     pub(super) fn new<R: Row>(
         batch: &Batch<R>,
+        rows: &[usize],
         options: &HttpOptions,
-        names: &HashMap<ScopeIndex, ScopeName>,
+        name_of: impl Fn(ScopeIndex) -> Option<ScopeName>,
     ) -> Self {
         let is_array = options.format == HttpFormat::Array;
-        let (mut text, mut sent, mut malformed) = (Vec::new(), Vec::new(), Vec::new());
+        let mut text = Vec::new();
         let mut hash = Sha256::new();
+        // Two sinks may be two paths of one receiver, which knows a key again on each.
+        for part in [options.url.path(), options.url.query().unwrap_or_default()] {
+            hash.update(part);
+            hash.update([0]);
+        }
         let mut is_nameless = options.key == IdempotencyKey::Batch;
         let mut scope = None;
-        for (index, entry) in batch.rows().iter().enumerate() {
-            let row = match &entry.content {
-                Ok(row) => row,
-                Err(error) => {
-                    let reason = error.reason().to_owned();
-                    malformed.push(Refused { row: index, reason });
-                    continue;
-                }
-            };
+        let mut sent = 0;
+        for entry in rows.iter().map(|row| &batch.rows()[*row]) {
+            let Ok(row) = &entry.content else { continue };
+            let row = row.to_json();
+            if sent > 0 && text.len() + row.len() + SEPARATORS_BYTES > options.body_bytes_max {
+                break;
+            }
             if scope != Some(entry.scope) {
                 scope = Some(entry.scope);
-                match names.get(&entry.scope) {
+                match name_of(entry.scope) {
                     Some(name) => hash.update(name.as_str()),
                     None => {
                         is_nameless = true;
@@ -59,10 +63,10 @@ impl Body {
             }
             hash.update(entry.position.number().to_le_bytes());
             if is_array {
-                text.extend_from_slice(if sent.is_empty() { b"[" } else { b",\n" });
+                text.extend_from_slice(if sent == 0 { b"[" } else { b",\n" });
             }
             let start = text.len();
-            text.extend_from_slice(row.to_json().as_bytes());
+            text.extend_from_slice(row.as_bytes());
             // A line break within JSON is white space; in NDJSON it would end the row.
             for byte in &mut text[start..] {
                 if matches!(byte, b'\n' | b'\r') {
@@ -72,7 +76,7 @@ impl Body {
             if !is_array {
                 text.push(b'\n');
             }
-            sent.push(index);
+            sent += 1;
         }
         if is_array {
             text.push(b']');
@@ -89,8 +93,7 @@ impl Body {
         Self {
             text,
             key,
-            sent,
-            malformed,
+            rows: sent,
         }
     }
 }

@@ -6,15 +6,16 @@
 //! another Forebay's `POST /api/ingest`.
 //!
 //! Redirects are never followed: a `POST` that goes elsewhere is a mistake of the URL, or somebody
-//! else's idea. Nothing that is shown has more of the address than scheme, host and port. A batch
-//! is held twice in memory while it is sent, three times where it is packed.
+//! else's idea. Nothing that is shown has more of the address than scheme, host and port. What is
+//! sent is held in memory up to [`HttpOptions::body_bytes_max`], twice where it is packed; a batch
+//! of more goes in several posts, and what they settled is not posted again when one fails.
 
 mod answer;
 mod body;
 mod options;
+mod unsettled;
 
 use std::collections::HashMap;
-use std::time::SystemTime;
 
 use parking_lot::Mutex;
 use record::Position;
@@ -23,12 +24,14 @@ use reqwest::{Client, Response, redirect, retry};
 use url::Url;
 
 use crate::{
-    Batch, BatchWriter, ErrorKind, OpenScope, Receipt, Row, ScopeIndex, ScopeName, WriteError, tls,
+    Batch, BatchWriter, ErrorKind, OpenScope, Receipt, Refused, Row, ScopeIndex, ScopeName,
+    WriteError, tls,
 };
-use answer::{Answer, Sent};
+use answer::{Answer, Sent, Verdict};
 use body::Body;
 use options::TokenSource;
-pub use options::{HttpFormat, HttpOptions, HttpProxy, IdempotencyKey};
+pub use options::{HttpDoubt, HttpFormat, HttpOptions, HttpProxy, IdempotencyKey};
+use unsettled::{Fate, Todo, Unsettled};
 
 const KEY_HEADER: &str = "idempotency-key";
 
@@ -51,6 +54,7 @@ pub struct HttpWriter<R = record::Record> {
     /// Made at the first use, since a CA file is read for it.
     client: Mutex<Option<Client>>,
     names: Mutex<HashMap<ScopeIndex, ScopeName>>,
+    unsettled: Unsettled,
     rows: std::marker::PhantomData<fn(&R)>,
 }
 
@@ -62,6 +66,7 @@ impl<R: Row> HttpWriter<R> {
             options,
             client: Mutex::new(None),
             names: Mutex::new(HashMap::new()),
+            unsettled: Unsettled::default(),
             rows: std::marker::PhantomData,
         }
     }
@@ -189,36 +194,16 @@ impl<R: Row> HttpWriter<R> {
         }
         Ok((body, false))
     }
-}
 
-impl<R: Row> BatchWriter for HttpWriter<R> {
-    type Row = R;
-
-    fn name(&self) -> &str {
-        "http"
-    }
-
-    /// Keeps the name for the key. The receiver knows nothing of scopes, so that the watermark is
-    /// always [`Position::START`].
-    async fn open_scope(
-        &self,
-        index: ScopeIndex,
-        name: &ScopeName,
-    ) -> Result<OpenScope, WriteError> {
-        self.names.lock().insert(index, name.clone());
-        Ok(OpenScope::new(Position::START, 0))
-    }
-
-    async fn write(&self, batch: &Batch<R>) -> Result<Receipt, WriteError> {
-        let mut body = {
-            let names = self.names.lock().clone();
-            Body::new(batch, &self.options, &names)
-        };
-        if body.sent.is_empty() {
-            return Ok(Receipt::new(batch.len(), 0, Vec::new()).with_rejected(body.malformed));
-        }
+    /// Posts a body, in which these rows of the batch are.
+    async fn post(&self, mut body: Body, rows: &[usize]) -> Result<Verdict, WriteError> {
         let client = self.client()?;
-        let token = self.token().await?;
+        let within = self.options.timeout;
+        let token = tokio::time::timeout(within, self.token()).await;
+        let token = token.map_err(|_| {
+            let why = format!("the bearer token cannot be read within {within:?}");
+            self.error(ErrorKind::Transient, why)
+        })??;
         let mut headers = self.headers(&body, token.as_deref())?;
         let text = std::mem::take(&mut body.text);
         let (bytes, is_packed) = body::pack(text, &self.options).await.map_err(|error| {
@@ -244,10 +229,9 @@ impl<R: Row> BatchWriter for HttpWriter<R> {
         let sent = Sent {
             target: &target,
             url: &self.options.url,
-            rows: &body.sent,
-            malformed: body.malformed,
-            now: SystemTime::now(),
-            token: token.as_deref(),
+            rows,
+            retry_after_max: self.options.retry_after_max,
+            secrets: self.options.secrets(token.as_deref()),
         };
         sent.settle(&Answer {
             status: response.status(),
@@ -255,6 +239,83 @@ impl<R: Row> BatchWriter for HttpWriter<R> {
             body: &said,
             is_cut,
         })
+    }
+}
+
+impl<R: Row> BatchWriter for HttpWriter<R> {
+    type Row = R;
+
+    fn name(&self) -> &str {
+        "http"
+    }
+
+    /// Keeps the name for the key. The receiver knows nothing of scopes, so that the watermark is
+    /// always [`Position::START`].
+    async fn open_scope(
+        &self,
+        index: ScopeIndex,
+        name: &ScopeName,
+    ) -> Result<OpenScope, WriteError> {
+        self.names.lock().insert(index, name.clone());
+        Ok(OpenScope::new(Position::START, 0))
+    }
+
+    /// Data errors may come when earlier parts of the batch were taken: what is settled is known
+    /// and not posted again, whether the batch comes whole or in slices.
+    async fn write(&self, batch: &Batch<R>) -> Result<Receipt, WriteError> {
+        let todo = self.unsettled.todo(batch);
+        let todo = todo.map_err(|why| self.error(ErrorKind::Fatal, why))?;
+        let Todo {
+            mut left,
+            mut rejected,
+        } = todo;
+        let mut done = 0;
+        while done < left.len() {
+            let name_of = |scope| self.names.lock().get(&scope).cloned();
+            let body = Body::new(batch, &left[done..], &self.options, name_of);
+            let end = done + body.rows;
+            let sent = &left[done..end];
+            let refused = match self.post(body, sent).await? {
+                Verdict::Taken(refused) => {
+                    if end < left.len() {
+                        self.unsettled.note(batch, (sent, &Fate::Taken), &refused);
+                    }
+                    done = end;
+                    refused
+                }
+                Verdict::Blamed(refused) => {
+                    self.unsettled.note(batch, (&[], &Fate::Taken), &refused);
+                    let is_named =
+                        |row: &usize| refused.binary_search_by_key(row, |it| it.row).is_ok();
+                    left.retain(|row| !is_named(row));
+                    refused
+                }
+                Verdict::Doubtful(refused, why) if self.options.doubt == HttpDoubt::Stop => {
+                    let fate = Fate::Doubtful(why.as_str().into());
+                    self.unsettled.note(batch, (sent, &fate), &refused);
+                    return Err(self.error(ErrorKind::Fatal, why));
+                }
+                Verdict::Doubtful(mut refused, why) => {
+                    let is_named =
+                        |row: &usize| refused.binary_search_by_key(row, |it| it.row).is_ok();
+                    let others = sent.iter().filter(|row| !is_named(row)).map(|row| Refused {
+                        row: *row,
+                        reason: format!("in doubt: {why}"),
+                    });
+                    let others: Vec<Refused> = others.collect();
+                    refused.extend(others);
+                    if end < left.len() {
+                        self.unsettled.note(batch, (&[], &Fate::Taken), &refused);
+                    }
+                    done = end;
+                    refused
+                }
+            };
+            rejected.extend(refused);
+        }
+        self.unsettled.forget(batch);
+        rejected.sort_unstable_by_key(|refused| refused.row);
+        Ok(Receipt::new(batch.len(), 0, Vec::new()).with_rejected(rejected))
     }
 }
 

@@ -44,6 +44,18 @@ pub enum HttpProxy {
     FromEnvironment,
 }
 
+/// What follows when the receiver took rows and its answer does not make clear which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum HttpDoubt {
+    /// The write fails with [`ErrorKind::Fatal`](crate::ErrorKind::Fatal), now and at each further
+    /// attempt with this writer, none of which posts them again.
+    Stop,
+    /// Those that may have been taken are refused in the receipt, so that a quarantine keeps them;
+    /// some of them may be at the receiver as well.
+    Reject,
+}
+
 /// Where a bearer token is kept. It is read again for each request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum TokenSource {
@@ -80,6 +92,9 @@ pub struct HttpOptions {
     pub(super) ca_file: Option<PathBuf>,
     pub(super) proxy: HttpProxy,
     pub(super) answer_bytes_max: usize,
+    pub(super) body_bytes_max: usize,
+    pub(super) retry_after_max: Duration,
+    pub(super) doubt: HttpDoubt,
     pub(super) key: IdempotencyKey,
 }
 
@@ -88,6 +103,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const GZIP_BYTES_MIN: usize = 1024;
 const GZIP_LEVEL_MAX: u32 = 9;
 const ANSWER_BYTES_MAX: usize = 1 << 20;
+const BODY_BYTES_MAX: usize = 8 << 20;
+const SECRET_BYTES_MIN: usize = 4;
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
 
 impl HttpOptions {
     /// Rows are posted to `url`, with its query, as NDJSON and not packed.
@@ -137,6 +155,13 @@ impl HttpOptions {
         options.timeout = timeout.unwrap_or(options.timeout);
         let timeout = query.duration_in("connect_timeout", timeouts);
         options.connect_timeout = timeout.unwrap_or(options.connect_timeout);
+        let pauses = Duration::ZERO..=Duration::from_secs(24 * 3600);
+        let pause = query.duration_in("retry_after_max", pauses);
+        options.retry_after_max = pause.unwrap_or(options.retry_after_max);
+        let bodies = query.size_in("body_max", 1024..=1 << 30);
+        options.body_bytes_max = size(bodies, options.body_bytes_max);
+        let doubts = [("stop", HttpDoubt::Stop), ("reject", HttpDoubt::Reject)];
+        options.doubt = query.word("doubt", &doubts).unwrap_or(options.doubt);
         let answers = query.size_in("answer_max", 1024..=1 << 30);
         options.answer_bytes_max = size(answers, options.answer_bytes_max);
         let proxies = [("off", HttpProxy::Off), ("env", HttpProxy::FromEnvironment)];
@@ -198,6 +223,9 @@ impl HttpOptions {
             ca_file: None,
             proxy: HttpProxy::Off,
             answer_bytes_max: ANSWER_BYTES_MAX,
+            body_bytes_max: BODY_BYTES_MAX,
+            retry_after_max: RETRY_AFTER_MAX,
+            doubt: HttpDoubt::Stop,
             key: IdempotencyKey::Rows,
         })
     }
@@ -312,10 +340,56 @@ impl HttpOptions {
         }
     }
 
+    /// How many bytes of rows, before packing, one post has at most; 8 MiB by default. More go in
+    /// several posts, one after the other; a single row of more bytes goes alone.
+    #[must_use]
+    pub fn body_bytes_max(self, body_bytes_max: usize) -> Self {
+        Self {
+            body_bytes_max,
+            ..self
+        }
+    }
+
+    /// The longest pause that the receiver may ask for by `Retry-After`; 5 minutes by default. One
+    /// that asks for more is asked again after this.
+    #[must_use]
+    pub fn retry_after_max(self, retry_after_max: Duration) -> Self {
+        Self {
+            retry_after_max,
+            ..self
+        }
+    }
+
+    /// What follows when it is not clear which rows were taken; the write stops by default.
+    #[must_use]
+    pub fn doubt(self, doubt: HttpDoubt) -> Self {
+        Self { doubt, ..self }
+    }
+
     /// What the idempotency key is made of; of the rows by default.
     #[must_use]
     pub fn key(self, key: IdempotencyKey) -> Self {
         Self { key, ..self }
+    }
+
+    /// What no message may repeat of a request, the longest first. Texts of a few letters are no
+    /// secrets, and hiding them would garble what the receiver says.
+    pub(super) fn secrets(&self, token: Option<&str>) -> Vec<String> {
+        let url = &self.url;
+        let mut secrets = vec![url.path().to_owned()];
+        secrets.extend(url.query().map(str::to_owned));
+        secrets.extend(url.query_pairs().map(|(_, value)| value.into_owned()));
+        let segments = url.path_segments().into_iter().flatten();
+        secrets.extend(segments.filter(|part| part.len() >= 8).map(str::to_owned));
+        for value in self.headers.values() {
+            let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+            secrets.extend(value.rsplit_once(' ').map(|(_, last)| last.to_owned()));
+            secrets.push(value);
+        }
+        secrets.retain(|secret| secret.len() >= SECRET_BYTES_MIN);
+        secrets.extend(token.filter(|token| !token.is_empty()).map(str::to_owned));
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        secrets
     }
 
     /// Scheme, host and port: what messages may show of the address.
@@ -340,6 +414,9 @@ impl std::fmt::Debug for HttpOptions {
             .field("ca_file", &self.ca_file)
             .field("proxy", &self.proxy)
             .field("answer_bytes_max", &self.answer_bytes_max)
+            .field("body_bytes_max", &self.body_bytes_max)
+            .field("retry_after_max", &self.retry_after_max)
+            .field("doubt", &self.doubt)
             .field("key", &self.key)
             .finish()
     }

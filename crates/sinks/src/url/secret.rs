@@ -6,7 +6,7 @@ use url::Url;
 const HIDDEN: &str = "***";
 
 /// Parameters with one of these in their name are secrets.
-const SECRETS: [&str; 9] = [
+const SECRETS: [&str; 10] = [
     "password",
     "passwd",
     "pwd",
@@ -14,7 +14,8 @@ const SECRETS: [&str; 9] = [
     "token",
     "auth",
     "bearer",
-    "api_key",
+    "key",
+    "header",
     "credential",
 ];
 
@@ -22,7 +23,8 @@ const SECRETS: [&str; 9] = [
 const FILES: [&str; 3] = ["sqlite:", "csv:", "parquet:"];
 
 /// A URL with `***` in the place of its password and of parameters that are secrets. Where it is
-/// not sure what the password is, as in a text that is no URL, more is hidden.
+/// not sure what the password is, as in a text that is no URL, more is hidden. Of HTTP it is
+/// scheme, host and port alone, since path, query and headers may be secrets there.
 ///
 /// ```
 /// use sinks::url::hide_password;
@@ -33,6 +35,11 @@ pub fn hide_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
         return hide_unclear(url);
     };
+    // In a file of settings the URL stands in quotes.
+    let kind = scheme.trim_start_matches(|letter: char| !letter.is_ascii_alphanumeric());
+    if kind.eq_ignore_ascii_case("http") || kind.eq_ignore_ascii_case("https") {
+        return hide_http(kind, rest);
+    }
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     // A password with a slash or the like in it, which should have been escaped, reaches further
     // than the part of the URL that it belongs into.
@@ -50,6 +57,19 @@ pub fn hide_password(url: &str) -> String {
     match user.split_once(':') {
         Some((user, _)) => format!("{scheme}://{user}:{HIDDEN}@{host}{rest}"),
         None => format!("{scheme}://{user}@{host}{rest}"),
+    }
+}
+
+/// The origin, if it is clear which part that is.
+fn hide_http(scheme: &str, rest: &str) -> String {
+    let rest = rest.trim_end_matches(['"', '\'']);
+    let origin = Url::parse(&format!("{scheme}://{rest}")).map(|url| url.origin());
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    // A password with a slash in it ends what looks like the host.
+    let is_clear = !rest[authority.len()..].contains('@');
+    match origin {
+        Ok(origin) if is_clear => origin.ascii_serialization(),
+        _ => format!("{scheme}://{HIDDEN}"),
     }
 }
 
@@ -111,12 +131,16 @@ mod tests {
             ("sqlite:a@b.sqlite", "sqlite:a@b.sqlite"),
             ("sqlite:///dir/a@b.sqlite", "sqlite:///dir/a@b.sqlite"),
             ("sqlite:rows.sqlite?x=1", "sqlite:rows.sqlite?x=1"),
-            ("http://h/p?token=hunter2&x=1", "http://h/p?token=***&x=1"),
-            (
-                "http://h/p?x=1#Api-Key=hunter2",
-                "http://h/p?x=1#Api-Key=***",
-            ),
-            ("http://a:hunter2@h?pwd=hunter2", "http://a:***@h?pwd=***"),
+            ("redis://h/0?token=hunter2&x=1", "redis://h/0?token=***&x=1"),
+            ("redis://h/#Api-Key=hunter2", "redis://h/#Api-Key=***"),
+            ("redis://h/?headers=X:hunter2", "redis://h/?headers=***"),
+            ("https://h:8443/hunter2", "https://h:8443"),
+            ("\"https://h/hunter2?x=hunter2\"", "https://h"),
+            ("http://h/p#headers=X-Api-Key:hunter2", "http://h"),
+            ("HTTP://h?hunter2", "http://h"),
+            ("http://a:hunter2@h?pwd=hunter2", "http://h"),
+            ("http://a:1/hunter2@h/", "http://***"),
+            ("http://a:hunter2@h:port/d", "http://***"),
         ];
         for (url, expected) in table {
             assert_eq!(hide_password(url), expected, "{url}");
