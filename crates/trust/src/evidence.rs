@@ -12,6 +12,10 @@ pub const WEIGHT_MAX: f64 = 1e12;
 /// strength is cut to it, and the mean stays what it is.
 pub const EVIDENCE_MAX: f64 = 1e15;
 
+/// The least that alpha and beta become. Discounting that keeps the mean would let the parameter
+/// of what never happens any more vanish, and Beta has two positive ones.
+pub(crate) const PARAMETER_MIN: f64 = 1e-9;
+
 /// How something ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
@@ -138,8 +142,7 @@ impl Evidence {
         self.beta += weights.failure;
         let strength = self.alpha + self.beta;
         if strength > EVIDENCE_MAX {
-            self.alpha *= EVIDENCE_MAX / strength;
-            self.beta *= EVIDENCE_MAX / strength;
+            (self.alpha, self.beta) = scaled(self.alpha, self.beta, EVIDENCE_MAX / strength);
         }
         if rules.history > 0 {
             self.note(rules.history);
@@ -164,6 +167,10 @@ impl Evidence {
 fn discounted(alpha: f64, beta: f64, factor: f64, floor: f64) -> (f64, f64) {
     let strength = alpha + beta;
     // Who is below the floor already stays there.
-    let factor = factor.max(floor / strength).min(1.0);
-    (alpha * factor, beta * factor)
+    scaled(alpha, beta, factor.max(floor / strength).min(1.0))
+}
+
+fn scaled(alpha: f64, beta: f64, factor: f64) -> (f64, f64) {
+    let scale = |parameter: f64| (parameter * factor).clamp(PARAMETER_MIN, EVIDENCE_MAX);
+    (scale(alpha), scale(beta))
 }

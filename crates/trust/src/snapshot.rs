@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 
-use crate::evidence::{EVIDENCE_MAX, Evidence};
+use crate::evidence::{EVIDENCE_MAX, Evidence, PARAMETER_MIN};
 use crate::shard::{SHARDS, shard_of};
 use crate::tracker::Slot;
 use crate::{SnapshotError, TrustTracker};
@@ -254,8 +254,8 @@ fn check(entry: &Entry, now_us: u64, limits: &ImportLimits) -> Result<(), Snapsh
     let mut last_us = 0;
     for (at_us, alpha, beta) in points.chain([(entry.at_us, entry.alpha, entry.beta)]) {
         for (field, value) in [("alpha", alpha), ("beta", beta)] {
-            if !(value > 0.0 && value <= EVIDENCE_MAX) {
-                let limit = format!("above 0 and at most {EVIDENCE_MAX:e}");
+            if !(PARAMETER_MIN..=EVIDENCE_MAX).contains(&value) {
+                let limit = format!("from {PARAMETER_MIN:e} to {EVIDENCE_MAX:e}");
                 return Err(refused(key, field, format!("{value:?}"), limit));
             }
         }

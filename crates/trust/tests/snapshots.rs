@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use trust::{Decay, ImportLimits, Outcome, SnapshotError, TrustTracker};
+use trust::{Decay, ImportLimits, Interval, Outcome, SnapshotError, TrustTracker};
 
 fn filled() -> TrustTracker<String> {
     let decay = Decay::half_life(Duration::from_secs(60));
@@ -112,7 +112,7 @@ fn nonsense_is_refused_by_key_field_value_and_limit() {
     check(
         &entry("a", "0", "1", "5"),
         1,
-        "key `a`: `alpha` is 0.0, but must be above 0",
+        "key `a`: `alpha` is 0.0, but must be from 1e-9 to 1e15",
     );
     check(&entry("a", "1", "-3", "5"), 1, "key `a`: `beta` is -3.0");
     check(
@@ -202,4 +202,47 @@ fn a_failed_save_leaves_the_old_snapshot_and_no_temporary_file() {
         .load(&scratch.path().join("none"), &ImportLimits::default())
         .unwrap_err();
     assert!(error.to_string().starts_with("cannot read"), "{error}");
+}
+
+#[test]
+fn evidence_of_one_side_that_decays_for_ages_can_be_read_and_saved() {
+    let hour = Duration::from_secs(3_600);
+    let builder = TrustTracker::<String>::builder().decay(Decay::half_life(hour));
+    let tracker = builder.build().unwrap();
+    for round in 0..3_000 {
+        tracker.advance(hour * round);
+        tracker.update("right", Outcome::Success, 10.0).unwrap();
+        tracker.update("wrong", Outcome::Failure, 10.0).unwrap();
+        // At the largest strength, what is cut to it must not vanish either.
+        tracker.update("huge", Outcome::Success, 1e12).unwrap();
+    }
+    for (key, mean) in [("right", 1.0), ("wrong", 0.0), ("huge", 1.0)] {
+        let trust = tracker.posterior(key);
+        assert!(trust.alpha() >= 1e-9 && trust.beta() >= 1e-9, "{trust:?}");
+        assert!((trust.mean() - mean).abs() < 1e-6, "{trust:?}");
+        for interval in [Interval::Quantile, Interval::Normal] {
+            let range = trust.interval(interval, 0.95).unwrap();
+            assert!((0.0..=range.upper).contains(&range.lower), "{range:?}");
+            assert!((range.upper - mean).abs() < 1e-5, "{range:?}");
+        }
+    }
+    let mut document = Vec::new();
+    tracker.export(&mut document).unwrap();
+    let restored = TrustTracker::<String>::new();
+    let limits = ImportLimits::default();
+    assert_eq!(restored.import(&document, &limits).unwrap(), 3);
+}
+
+#[test]
+fn a_strength_that_is_cut_again_and_again_leaves_both_parameters() {
+    let tracker = TrustTracker::<String>::new();
+    for _ in 0..1_000 {
+        let batch = [("huge", Outcome::Success, 1e12); 1_000];
+        tracker.batch_update(batch).unwrap();
+    }
+    let trust = tracker.posterior("huge");
+    assert!(trust.beta() >= 1e-9 && trust.alpha() <= 1e15, "{trust:?}");
+    let mut document = Vec::new();
+    tracker.export(&mut document).unwrap();
+    tracker.import(&document, &ImportLimits::default()).unwrap();
 }
