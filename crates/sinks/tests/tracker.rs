@@ -139,6 +139,35 @@ fn every_row_of_a_refused_sum_is_rejected() {
 }
 
 #[test]
+fn good_rows_are_not_rejected_because_their_sum_is_too_large() {
+    let tracker = Arc::new(TrustTracker::<String>::new());
+    let writer = TrackerWriter::new(Arc::clone(&tracker));
+    let weights = [0.75, 0.75, 0.25, 2.0, 0.5].map(|share| share * WEIGHT_MAX);
+    let rows = weights.map(|weight| update("a", Outcome::Success, weight));
+    let receipt = write(&writer, &batch(rows)).unwrap();
+    let rejected = receipt.rejected().iter().map(|refused| refused.row);
+    assert_eq!(rejected.collect::<Vec<_>>(), [3]);
+    assert_eq!(tracker.posterior("a").sample_size(), 2.25 * WEIGHT_MAX);
+}
+
+#[test]
+fn a_tracker_that_refuses_twice_or_what_is_not_there_makes_nobody_panic() {
+    let refused = |row| Refused {
+        row,
+        reason: "no".into(),
+    };
+    let rows = batch(["x", "y"].map(|key| update(key, Outcome::Success, 1.0)));
+    let twice = Scripted::answering(Ok(vec![refused(1), refused(0), refused(1)]));
+    let receipt = write(&TrackerWriter::new(twice), &rows).unwrap();
+    assert_eq!((receipt.delivered(), receipt.rejected().len()), (0, 2));
+    let beyond = Scripted::answering(Ok(vec![refused(2)]));
+    let error = write(&TrackerWriter::new(beyond), &rows).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Fatal);
+    let message = error.to_string();
+    assert!(message.contains("refused update 2 of 2"), "{message}");
+}
+
+#[test]
 fn an_error_of_the_tracker_is_handed_on() {
     let error = WriteError::new(ErrorKind::Transient, "the tracker is busy");
     let writer = TrackerWriter::new(Scripted::answering(Err(error.clone())));
