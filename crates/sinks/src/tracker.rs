@@ -64,19 +64,19 @@ pub trait Tracker: Send + Sync + 'static {
 
 impl Tracker for TrustTracker<String> {
     fn batch_update(&self, updates: &[AggregatedUpdate<'_>]) -> Result<Vec<Refused>, WriteError> {
-        let is_weight = |update: &AggregatedUpdate<'_>| (0.0..=WEIGHT_MAX).contains(&update.weight);
-        let rows = updates.iter().enumerate();
-        let refused = rows.filter(|(_, update)| !is_weight(update));
-        let refused = refused.map(|(row, update)| Refused {
-            row,
-            reason: no_weight(update.key, update.weight),
-        });
-        let taken = updates.iter().filter(|update| is_weight(update));
-        let taken = taken.map(|one| (one.key, Weights::of(one.outcome, one.weight)));
-        match self.batch_add(taken) {
-            Ok(()) => Ok(refused.collect()),
-            Err(error) => Err(WriteError::new(ErrorKind::Data, error.to_string())),
+        let weighed = updates
+            .iter()
+            .map(|one| (one.key, Weights::of(one.outcome, one.weight)));
+        if self.batch_add(weighed).is_ok() {
+            return Ok(Vec::new());
         }
+        // Nothing was added: one by one, to find out which ones are refused.
+        let refused = updates.iter().enumerate().filter_map(|(row, one)| {
+            let error = self.update(one.key, one.outcome, one.weight).err()?;
+            let reason = error.to_string();
+            Some(Refused { row, reason })
+        });
+        Ok(refused.collect())
     }
 }
 
@@ -289,7 +289,7 @@ impl<'a> Merged<'a> {
 }
 
 fn no_weight(key: &str, weight: f64) -> String {
-    format!("key `{key}`: the weight {weight} is not from 0 to {WEIGHT_MAX:e}")
+    format!("key {key:?}: the weight {weight} is not from 0 to {WEIGHT_MAX:e}")
 }
 
 impl<T, R> std::fmt::Debug for TrackerWriter<T, R> {

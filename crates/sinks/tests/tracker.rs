@@ -111,10 +111,13 @@ fn lesson_one_bad_row_does_not_take_its_batch_along() {
     assert_eq!(
         reasons,
         [
-            (1, "key `a`: the weight NaN is not from 0 to 1e12"),
+            (1, r#"key "a": the weight NaN is not from 0 to 1e12"#),
             (2, "line 3: it ends too early"),
-            (3, "key `b`: the weight -1 is not from 0 to 1e12"),
-            (5, "key `c`: the weight 2000000000000 is not from 0 to 1e12"),
+            (3, r#"key "b": the weight -1 is not from 0 to 1e12"#),
+            (
+                5,
+                r#"key "c": the weight 2000000000000 is not from 0 to 1e12"#
+            ),
         ]
     );
     let trust = tracker.posterior("a");
@@ -165,6 +168,27 @@ fn a_tracker_that_refuses_twice_or_what_is_not_there_makes_nobody_panic() {
     assert_eq!(error.kind(), ErrorKind::Fatal);
     let message = error.to_string();
     assert!(message.contains("refused update 2 of 2"), "{message}");
+}
+
+#[test]
+fn keys_that_the_tracker_has_no_room_for_are_rejected_one_by_one() {
+    let builder = TrustTracker::<String>::builder();
+    let tracker = builder.keys_max(2).key_bytes_max(3).build().unwrap();
+    let tracker = Arc::new(tracker);
+    let writer = TrackerWriter::new(Arc::clone(&tracker));
+    let keys = ["a", "long", "b", "c", "a", "c"];
+    let rows = keys.map(|key| update(key, Outcome::Success, 1.0));
+    let receipt = write(&writer, &batch(rows)).unwrap();
+    let reasons: Vec<_> = receipt
+        .rejected()
+        .iter()
+        .map(|refused| (refused.row, refused.reason.as_str()))
+        .collect();
+    let full = r#"key "c": it would be one more than `keys_max` of 2"#;
+    let long = r#"key "long": it has 4 bytes, above `key_bytes_max` of 3"#;
+    assert_eq!(reasons, [(1, long), (3, full), (5, full)]);
+    assert_eq!(tracker.posterior("a").sample_size(), 2.0);
+    assert_eq!(tracker.posterior("b").sample_size(), 1.0);
 }
 
 #[test]

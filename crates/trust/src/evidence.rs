@@ -88,6 +88,19 @@ pub(crate) struct Rules {
     /// The strength below which nothing is discounted.
     pub(crate) floor: f64,
     pub(crate) history: usize,
+    pub(crate) keys_max: usize,
+    pub(crate) key_bytes_max: usize,
+}
+
+impl Rules {
+    pub(crate) const DEFAULT: Self = Self {
+        prior: (1.0, 1.0),
+        half_life_us: None,
+        floor: 2.0,
+        history: 0,
+        keys_max: 20_000_000,
+        key_bytes_max: 4_096,
+    };
 }
 
 /// What is known of a key as of its last update.
