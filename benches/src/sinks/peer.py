@@ -1,10 +1,10 @@
 """A peer of the tracker: the tracker that it comes from, in plain CPython.
 
-A dict of keys, each with alpha, beta, a cached mean and the history of its means. An update takes
-the lock, adds its weight, computes the mean and appends it to the history, which is bounded so that
-memory does not decide; a batch updates one by one.
+A dict of keys, each with alpha, beta, a cached mean and, if asked for, the history of its means. An
+update takes the lock, adds its weight, computes the mean and appends it to the history, which is
+bounded so that memory does not decide; a batch updates one by one.
 
-Arguments: keys, updates per batch, seconds. Prints a line of JSON.
+Arguments: keys, updates per batch, points of history per key, seconds. Prints a line of JSON.
 """
 
 import json
@@ -25,9 +25,10 @@ class Trust:
 
 
 class TrustTracker:
-    def __init__(self):
+    def __init__(self, history):
         self.lock = threading.RLock()
         self.keys = {}
+        self.history = history
 
     def update(self, key, success, weight=1.0):
         with self.lock:
@@ -39,19 +40,20 @@ class TrustTracker:
             else:
                 trust.beta += weight
             trust.mean = trust.alpha / (trust.alpha + trust.beta)
-            trust.history.append((time.time(), trust.mean))
-            if len(trust.history) > 10:
-                del trust.history[0]
+            if self.history:
+                trust.history.append((time.time(), trust.mean))
+                if len(trust.history) > self.history:
+                    del trust.history[0]
 
     def batch_update(self, updates):
         for key, success, weight in updates:
             self.update(key, success, weight)
 
 
-def run(keys, batch, seconds):
+def run(keys, batch, history, seconds):
     draw = random.Random(keys)
     names = [f"rule-{key:07}" for key in range(keys)]
-    tracker = TrustTracker()
+    tracker = TrustTracker(history)
     tracker.batch_update((name, True, 0.0) for name in names)
     # Made beforehand, so that only the tracker is timed; new strings, as updates that arrive are.
     stream = [
@@ -70,4 +72,4 @@ def run(keys, batch, seconds):
 
 
 if __name__ == "__main__":
-    run(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))
+    run(*(int(argument) for argument in sys.argv[1:4]), float(sys.argv[4]))

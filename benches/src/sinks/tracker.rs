@@ -3,8 +3,8 @@
 //!
 //! Keys are strings of 12 bytes that come in no order, so that nearly every one of them is fetched
 //! from memory; the larger a batch, the better that overlaps. Rows are made before time counts, and
-//! the evidence is added up in the end. The original keeps ten points of history per key; a variant
-//! of ours does the same.
+//! the evidence is added up in the end. Both do the same work: no history in one pair of cases, ten
+//! points of it per key in the other.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -21,30 +21,38 @@ const SCRIPT: &str = include_str!("peer.py");
 const PYTHON: &str = "the tracker in CPython";
 const KEYS: usize = 1_000_000;
 const BATCHES: [usize; 3] = [100, 10_000, 1 << 20];
+/// Points that each key keeps.
+const HISTORIES: [usize; 2] = [0, 10];
 /// Updates that are made beforehand, and used again and again.
 const STREAM: usize = 1 << 20;
 
-/// A case for each size of batches.
+/// A case for each size of batches, without history and with it.
 pub(super) fn cases() -> Vec<Case> {
-    BATCHES.into_iter().map(case).collect()
+    let cases = BATCHES
+        .into_iter()
+        .flat_map(|batch| HISTORIES.map(|history| case(batch, history)));
+    cases.collect()
 }
 
-fn case(batch: usize) -> Case {
-    let title = format!("tracker, 1M keys, batches of {batch}");
+fn case(batch: usize, history: usize) -> Case {
+    let (title, name) = if history == 0 {
+        (String::new(), String::new())
+    } else {
+        (
+            format!(", {history} points of history"),
+            format!("-history-{history}"),
+        )
+    };
+    let title = format!("tracker, 1M keys, batches of {batch}{title}");
     let mut metric = Metric::new(title, "M/s", Better::Higher);
-    let mut contenders = vec![
-        Contender::new(Kind::Ours, "ours", move |duration| ours(batch, 0, duration)),
-        Contender::new(
-            Kind::Variant,
-            "ours, 10 points of history",
-            move |duration| ours(batch, 10, duration),
-        ),
-    ];
+    let mut contenders = vec![Contender::new(Kind::Ours, "ours", move |duration| {
+        ours(batch, history, duration)
+    })];
     if let Some(interpreter) = process::python() {
         metric = metric.aim(50.0, Against::BestOf(&[PYTHON]));
         contenders.push(Contender::new(Kind::Peer, PYTHON, move |duration| {
             let mut command = Command::new(&interpreter);
-            let arguments = [KEYS.to_string(), batch.to_string()];
+            let arguments = [KEYS, batch, history].map(|number| number.to_string());
             command.args(["-c", SCRIPT]).args(arguments);
             command.arg(duration.as_secs_f64().to_string());
             let finished = process::measure(&mut command)?;
@@ -56,7 +64,7 @@ fn case(batch: usize) -> Case {
         println!("SKIPPED: {PYTHON}, because there is no python3 here\n");
     }
     Case {
-        name: format!("tracker/{batch}"),
+        name: format!("tracker{name}/{batch}"),
         metrics: vec![metric],
         contenders,
         duration: Duration::from_millis(1_000),

@@ -2,9 +2,11 @@
 //!
 //! Each batch is added up by key and outcome before the tracker is called, once per batch. The
 //! tracker lives in memory, so there is no connection, nothing to retry, and nothing that outlives
-//! the process but its snapshots. A write whose outcome is unknown counts twice when it is
-//! repeated: the guarantee is at least once, unless the layer `Ledger` is around the writer. Rows
-//! that are no evidence are rejected one by one, and the others count.
+//! the process but its snapshots: what was written since the last one has to be sent again after a
+//! restart. A write whose outcome is unknown counts twice when it is repeated. So the guarantee is
+//! at least once, since the last snapshot. No ledger that outlives the process belongs around the
+//! writer: it would skip what the tracker has lost. Rows that are no evidence are rejected one by
+//! one, and the others count.
 //!
 //! The calls are made on the caller's task: a [`Tracker`] that blocks belongs behind a thread.
 
@@ -38,7 +40,8 @@ row! {
     }
 }
 
-/// All observations of a batch with the same key and outcome, added up.
+/// Observations of a batch with the same key and outcome, added up: all of them, unless together
+/// they weigh more than [`WEIGHT_MAX`], in which case another update has the rest.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct AggregatedUpdate<'a> {
@@ -46,13 +49,13 @@ pub struct AggregatedUpdate<'a> {
     pub key: &'a str,
     /// How they ended.
     pub outcome: Outcome,
-    /// What they weigh together; finite and not negative.
+    /// What they weigh together, from 0 to [`WEIGHT_MAX`].
     pub weight: f64,
 }
 
 /// What keeps evidence per key: a [`TrustTracker`], or anything else.
 pub trait Tracker: Send + Sync + 'static {
-    /// Adds the updates, each for itself, and says which it refuses by their index, in order.
+    /// Adds the updates, each for itself, and says which it refuses by their index, each once.
     ///
     /// # Errors
     /// When none was added; the same can be offered again.
@@ -61,19 +64,19 @@ pub trait Tracker: Send + Sync + 'static {
 
 impl Tracker for TrustTracker<String> {
     fn batch_update(&self, updates: &[AggregatedUpdate<'_>]) -> Result<Vec<Refused>, WriteError> {
-        let is_weight = |update: &AggregatedUpdate<'_>| (0.0..=WEIGHT_MAX).contains(&update.weight);
-        let rows = updates.iter().enumerate();
-        let refused = rows.filter(|(_, update)| !is_weight(update));
-        let refused = refused.map(|(row, update)| Refused {
-            row,
-            reason: no_weight(update.key, update.weight),
-        });
-        let taken = updates.iter().filter(|update| is_weight(update));
-        let taken = taken.map(|one| (one.key, Weights::of(one.outcome, one.weight)));
-        match self.batch_add(taken) {
-            Ok(()) => Ok(refused.collect()),
-            Err(error) => Err(WriteError::new(ErrorKind::Data, error.to_string())),
+        let weighed = updates
+            .iter()
+            .map(|one| (one.key, Weights::of(one.outcome, one.weight)));
+        if self.batch_add(weighed).is_ok() {
+            return Ok(Vec::new());
         }
+        // Nothing was added: one by one, to find out which ones are refused.
+        let refused = updates.iter().enumerate().filter_map(|(row, one)| {
+            let error = self.update(one.key, one.outcome, one.weight).err()?;
+            let reason = error.to_string();
+            Some(Refused { row, reason })
+        });
+        Ok(refused.collect())
     }
 }
 
@@ -209,7 +212,7 @@ impl<T: Tracker, R: TrustRow> BatchWriter for TrackerWriter<T, R> {
             .collect();
         if !updates.is_empty() {
             let refused = self.tracker.batch_update(&updates)?;
-            merged.reject(&refused);
+            merged.reject(refused)?;
         }
         merged.rejected.sort_by_key(|refused| refused.row);
         Ok(Receipt::delivered_all(batch.len()).with_rejected(merged.rejected))
@@ -239,7 +242,7 @@ impl<'a> Merged<'a> {
             };
             // One bad weight must not spoil the sum that others are in.
             let evidence = evidence.and_then(|(key, outcome, weight)| {
-                if weight.is_finite() && weight >= 0.0 {
+                if (0.0..=WEIGHT_MAX).contains(&weight) {
                     Ok((key, outcome, weight))
                 } else {
                     Err(no_weight(&key, weight))
@@ -248,12 +251,16 @@ impl<'a> Merged<'a> {
             match evidence {
                 Ok((key, outcome, weight)) => {
                     let next = merged.sums.len();
-                    let place = *places.entry((key.clone(), outcome)).or_insert(next);
-                    if place == next {
-                        merged.sums.push((key, outcome, 0.0));
+                    let place = places.entry((key.clone(), outcome)).or_insert(next);
+                    // Rows that are good one by one must not become a weight that is none.
+                    let sum = merged.sums.get(*place).map_or(0.0, |sum| sum.2) + weight;
+                    if *place == next || sum > WEIGHT_MAX {
+                        *place = next;
+                        merged.sums.push((key, outcome, weight));
+                    } else {
+                        merged.sums[*place].2 = sum;
                     }
-                    merged.sums[place].2 += weight;
-                    merged.parts.push((row, place));
+                    merged.parts.push((row, *place));
                 }
                 Err(reason) => merged.rejected.push(Refused { row, reason }),
             }
@@ -262,19 +269,27 @@ impl<'a> Merged<'a> {
     }
 
     /// Rejects the rows of sums that the tracker refused.
-    fn reject(&mut self, refused: &[Refused]) {
-        for Refused { row: sum, reason } in refused {
-            let rows = self.parts.iter().filter(|(_, place)| place == sum);
-            self.rejected.extend(rows.map(|(row, _)| Refused {
-                row: *row,
-                reason: reason.clone(),
-            }));
+    fn reject(&mut self, refused: Vec<Refused>) -> Result<(), WriteError> {
+        let updates = self.sums.len();
+        let mut reasons = vec![None; updates];
+        for Refused { row, reason } in refused {
+            let Some(place) = reasons.get_mut(row) else {
+                let message = format!("the tracker refused update {row} of {updates}");
+                return Err(WriteError::new(ErrorKind::Fatal, message));
+            };
+            place.get_or_insert(reason);
         }
+        for &(row, sum) in &self.parts {
+            if let Some(reason) = reasons[sum].clone() {
+                self.rejected.push(Refused { row, reason });
+            }
+        }
+        Ok(())
     }
 }
 
 fn no_weight(key: &str, weight: f64) -> String {
-    format!("key `{key}`: the weight {weight} is not from 0 to {WEIGHT_MAX:e}")
+    format!("key {key:?}: the weight {weight} is not from 0 to {WEIGHT_MAX:e}")
 }
 
 impl<T, R> std::fmt::Debug for TrackerWriter<T, R> {

@@ -111,10 +111,13 @@ fn lesson_one_bad_row_does_not_take_its_batch_along() {
     assert_eq!(
         reasons,
         [
-            (1, "key `a`: the weight NaN is not from 0 to 1e12"),
+            (1, r#"key "a": the weight NaN is not from 0 to 1e12"#),
             (2, "line 3: it ends too early"),
-            (3, "key `b`: the weight -1 is not from 0 to 1e12"),
-            (5, "key `c`: the weight 2000000000000 is not from 0 to 1e12"),
+            (3, r#"key "b": the weight -1 is not from 0 to 1e12"#),
+            (
+                5,
+                r#"key "c": the weight 2000000000000 is not from 0 to 1e12"#
+            ),
         ]
     );
     let trust = tracker.posterior("a");
@@ -136,6 +139,56 @@ fn every_row_of_a_refused_sum_is_rejected() {
         .map(|refused| refused.row)
         .collect();
     assert_eq!(rows, [0, 2]);
+}
+
+#[test]
+fn good_rows_are_not_rejected_because_their_sum_is_too_large() {
+    let tracker = Arc::new(TrustTracker::<String>::new());
+    let writer = TrackerWriter::new(Arc::clone(&tracker));
+    let weights = [0.75, 0.75, 0.25, 2.0, 0.5].map(|share| share * WEIGHT_MAX);
+    let rows = weights.map(|weight| update("a", Outcome::Success, weight));
+    let receipt = write(&writer, &batch(rows)).unwrap();
+    let rejected = receipt.rejected().iter().map(|refused| refused.row);
+    assert_eq!(rejected.collect::<Vec<_>>(), [3]);
+    assert_eq!(tracker.posterior("a").sample_size(), 2.25 * WEIGHT_MAX);
+}
+
+#[test]
+fn a_tracker_that_refuses_twice_or_what_is_not_there_makes_nobody_panic() {
+    let refused = |row| Refused {
+        row,
+        reason: "no".into(),
+    };
+    let rows = batch(["x", "y"].map(|key| update(key, Outcome::Success, 1.0)));
+    let twice = Scripted::answering(Ok(vec![refused(1), refused(0), refused(1)]));
+    let receipt = write(&TrackerWriter::new(twice), &rows).unwrap();
+    assert_eq!((receipt.delivered(), receipt.rejected().len()), (0, 2));
+    let beyond = Scripted::answering(Ok(vec![refused(2)]));
+    let error = write(&TrackerWriter::new(beyond), &rows).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Fatal);
+    let message = error.to_string();
+    assert!(message.contains("refused update 2 of 2"), "{message}");
+}
+
+#[test]
+fn keys_that_the_tracker_has_no_room_for_are_rejected_one_by_one() {
+    let builder = TrustTracker::<String>::builder();
+    let tracker = builder.keys_max(2).key_bytes_max(3).build().unwrap();
+    let tracker = Arc::new(tracker);
+    let writer = TrackerWriter::new(Arc::clone(&tracker));
+    let keys = ["a", "long", "b", "c", "a", "c"];
+    let rows = keys.map(|key| update(key, Outcome::Success, 1.0));
+    let receipt = write(&writer, &batch(rows)).unwrap();
+    let reasons: Vec<_> = receipt
+        .rejected()
+        .iter()
+        .map(|refused| (refused.row, refused.reason.as_str()))
+        .collect();
+    let full = r#"key "c": it would be one more than `keys_max` of 2"#;
+    let long = r#"key "long": it has 4 bytes, above `key_bytes_max` of 3"#;
+    assert_eq!(reasons, [(1, long), (3, full), (5, full)]);
+    assert_eq!(tracker.posterior("a").sample_size(), 2.0);
+    assert_eq!(tracker.posterior("b").sample_size(), 1.0);
 }
 
 #[test]

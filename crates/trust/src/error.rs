@@ -11,36 +11,70 @@ pub struct SettingsError {
     pub(crate) limit: &'static str,
 }
 
-/// A weight that is no evidence. Nothing of its batch was applied.
+/// An update that is refused. Nothing of its batch was applied.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[error(
-    "update {index} of key {key}: the weight {weight} is not from 0 to {limit:e}",
-    limit = crate::WEIGHT_MAX
-)]
-pub struct InvalidWeight {
-    pub(crate) index: usize,
-    pub(crate) key: String,
-    pub(crate) weight: f64,
+#[non_exhaustive]
+pub enum UpdateError {
+    /// The weight is no evidence.
+    #[error("key {key}: the weight {weight} is not from 0 to {limit:e}", limit = crate::WEIGHT_MAX)]
+    Weight {
+        /// The place of the update in its batch.
+        index: usize,
+        /// The start of the key, as text.
+        key: String,
+        /// The weight that was refused.
+        weight: f64,
+    },
+    /// The key is too long.
+    #[error("key {key}: it has {bytes} bytes, above `key_bytes_max` of {limit}")]
+    KeyBytes {
+        /// The place of the update in its batch.
+        index: usize,
+        /// The start of the key, as text.
+        key: String,
+        /// How long it is.
+        bytes: usize,
+        /// How long it may be.
+        limit: usize,
+    },
+    /// The key is new, and there is no room for it.
+    #[error("key {key}: it would be one more than `keys_max` of {limit}")]
+    Keys {
+        /// The place of the update in its batch.
+        index: usize,
+        /// The start of the key, as text.
+        key: String,
+        /// How many keys there may be.
+        limit: usize,
+    },
 }
 
-impl InvalidWeight {
-    /// The place in the batch of the update that was refused.
+impl UpdateError {
+    /// The place in its batch of the update that was refused.
     #[must_use]
     pub fn index(&self) -> usize {
-        self.index
+        let (Self::Weight { index, .. } | Self::KeyBytes { index, .. } | Self::Keys { index, .. }) =
+            self;
+        *index
     }
 
-    /// Its key, as text.
+    /// Its key, as text, of which a long one is cut short.
     #[must_use]
     pub fn key(&self) -> &str {
-        &self.key
+        let (Self::Weight { key, .. } | Self::KeyBytes { key, .. } | Self::Keys { key, .. }) = self;
+        key
     }
+}
 
-    /// The weight that was refused.
-    #[must_use]
-    pub fn weight(&self) -> f64 {
-        self.weight
+/// A key as errors name it.
+pub(crate) fn shown(key: &(impl std::fmt::Debug + ?Sized)) -> String {
+    const SHOWN_MAX: usize = 64;
+    let mut text = format!("{key:?}");
+    if let Some((end, _)) = text.char_indices().nth(SHOWN_MAX) {
+        text.truncate(end);
+        text.push('…');
     }
+    text
 }
 
 /// A credible interval was asked for with a probability that no interval has.

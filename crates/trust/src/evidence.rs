@@ -12,6 +12,10 @@ pub const WEIGHT_MAX: f64 = 1e12;
 /// strength is cut to it, and the mean stays what it is.
 pub const EVIDENCE_MAX: f64 = 1e15;
 
+/// The least that alpha and beta become. Discounting that keeps the mean would let the parameter
+/// of what never happens any more vanish, and Beta has two positive ones.
+pub(crate) const PARAMETER_MIN: f64 = 1e-9;
+
 /// How something ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
@@ -84,6 +88,19 @@ pub(crate) struct Rules {
     /// The strength below which nothing is discounted.
     pub(crate) floor: f64,
     pub(crate) history: usize,
+    pub(crate) keys_max: usize,
+    pub(crate) key_bytes_max: usize,
+}
+
+impl Rules {
+    pub(crate) const DEFAULT: Self = Self {
+        prior: (1.0, 1.0),
+        half_life_us: None,
+        floor: 2.0,
+        history: 0,
+        keys_max: 20_000_000,
+        key_bytes_max: 4_096,
+    };
 }
 
 /// What is known of a key as of its last update.
@@ -138,8 +155,7 @@ impl Evidence {
         self.beta += weights.failure;
         let strength = self.alpha + self.beta;
         if strength > EVIDENCE_MAX {
-            self.alpha *= EVIDENCE_MAX / strength;
-            self.beta *= EVIDENCE_MAX / strength;
+            (self.alpha, self.beta) = scaled(self.alpha, self.beta, EVIDENCE_MAX / strength);
         }
         if rules.history > 0 {
             self.note(rules.history);
@@ -164,6 +180,10 @@ impl Evidence {
 fn discounted(alpha: f64, beta: f64, factor: f64, floor: f64) -> (f64, f64) {
     let strength = alpha + beta;
     // Who is below the floor already stays there.
-    let factor = factor.max(floor / strength).min(1.0);
-    (alpha * factor, beta * factor)
+    scaled(alpha, beta, factor.max(floor / strength).min(1.0))
+}
+
+fn scaled(alpha: f64, beta: f64, factor: f64) -> (f64, f64) {
+    let scale = |parameter: f64| (parameter * factor).clamp(PARAMETER_MIN, EVIDENCE_MAX);
+    (scale(alpha), scale(beta))
 }

@@ -10,8 +10,12 @@
 //! cached, so nothing is stale: means and intervals are computed from the two numbers of a key when
 //! they are asked for.
 
+mod apply;
+mod clock;
 mod error;
 mod evidence;
+mod file;
+mod keys;
 mod posterior;
 mod quantile;
 mod settings;
@@ -19,7 +23,7 @@ mod shard;
 mod snapshot;
 mod tracker;
 
-pub use error::{InvalidLevel, InvalidWeight, SettingsError, SnapshotError};
+pub use error::{InvalidLevel, SettingsError, SnapshotError, UpdateError};
 pub use evidence::{EVIDENCE_MAX, Outcome, Point, WEIGHT_MAX, Weights};
 pub use posterior::{CredibleInterval, Interval, Posterior};
 pub use settings::{Builder, Decay};

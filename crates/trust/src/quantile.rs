@@ -281,7 +281,9 @@ mod tests {
 
     #[test]
     fn extreme_parameters_have_quantiles_in_order_and_in_bounds() {
-        let extremes = [1e-6, 1e-3, 0.5, 1.0, 7.0, 1e3, 999_999.0, 1e6, 1e9, 1e15];
+        let extremes = [
+            1e-9, 1e-6, 1e-3, 0.5, 1.0, 7.0, 1e3, 999_999.0, 1e6, 1e9, 1e15,
+        ];
         for a in extremes {
             for b in extremes {
                 let mut last = 0.0;

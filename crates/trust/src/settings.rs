@@ -52,15 +52,19 @@ pub struct Builder<K> {
     prior: (f64, f64),
     decay: Option<Decay>,
     history: usize,
+    keys_max: usize,
+    key_bytes_max: usize,
     keys: PhantomData<fn() -> K>,
 }
 
 impl<K> Default for Builder<K> {
     fn default() -> Self {
         Self {
-            prior: (1.0, 1.0),
+            prior: Rules::DEFAULT.prior,
             decay: None,
-            history: 0,
+            history: Rules::DEFAULT.history,
+            keys_max: Rules::DEFAULT.keys_max,
+            key_bytes_max: Rules::DEFAULT.key_bytes_max,
             keys: PhantomData,
         }
     }
@@ -94,6 +98,23 @@ impl<K: Hash + Eq + Clone> Builder<K> {
         }
     }
 
+    /// The number of keys beyond which a new one is refused; 20 million by default, at least 1.
+    /// Updates that are under way may count as new keys until they end.
+    pub const fn keys_max(self, keys: usize) -> Self {
+        Self {
+            keys_max: keys,
+            ..self
+        }
+    }
+
+    /// The bytes of text beyond which a key is refused; 4,096 by default, at least 1.
+    pub const fn key_bytes_max(self, bytes: usize) -> Self {
+        Self {
+            key_bytes_max: bytes,
+            ..self
+        }
+    }
+
     /// Makes the tracker.
     ///
     /// # Errors
@@ -116,11 +137,19 @@ impl<K: Hash + Eq + Clone> Builder<K> {
         }
         let points = self.history as f64;
         check("history", points, self.history <= 65_536, "at most 65536")?;
+        for (field, limit) in [
+            ("keys_max", self.keys_max),
+            ("key_bytes_max", self.key_bytes_max),
+        ] {
+            check(field, limit as f64, limit > 0, "at least 1")?;
+        }
         Ok(TrustTracker::with_rules(Rules {
             prior: self.prior,
             half_life_us,
             floor,
             history: self.history,
+            keys_max: self.keys_max,
+            key_bytes_max: self.key_bytes_max,
         }))
     }
 }

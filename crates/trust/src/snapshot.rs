@@ -1,18 +1,19 @@
-//! Snapshots: one JSON document with all keys, in a file that is whole or not there.
+//! Snapshots: one JSON document with all keys.
 //!
-//! A snapshot is written beside its place, synced and renamed, so that a crash leaves the old one
-//! or the new one. It is taken shard by shard: each key is as of one moment, all of them are not,
-//! while others update. What is read is checked value by value before anything changes.
+//! It is taken shard by shard: each key is as of one moment, all of them are not, while others
+//! update. What is read is checked value by value before anything changes.
 
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Read, Write};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::time::Duration;
 
 use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 
-use crate::evidence::{EVIDENCE_MAX, Evidence};
+use crate::clock::TIME_MAX_US;
+use crate::evidence::{EVIDENCE_MAX, Evidence, PARAMETER_MIN};
+use crate::file::failed;
 use crate::shard::{SHARDS, shard_of};
 use crate::tracker::Slot;
 use crate::{SnapshotError, TrustTracker};
@@ -22,14 +23,15 @@ const VERSION: u64 = 1;
 /// Strengths are cut to the limit in one multiplication, which rounds.
 const ROUNDING: f64 = 1.0 + 1e-12;
 
-/// How much a snapshot may hold before it is refused.
+/// How much a snapshot may hold before it is refused. The tracker's own limits hold as well, and
+/// are the only ones for keys unless these are less.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ImportLimits {
-    /// Bytes of the file; 4 GB by default.
+    /// Bytes of the file, all of which are read into memory; 4 GB by default.
     pub bytes_max: u64,
-    /// Keys; 20 million by default.
+    /// Keys; by default those that the tracker may hold.
     pub keys_max: usize,
-    /// Bytes of one key; 4,096 by default.
+    /// Bytes of one key; by default those that the tracker allows.
     pub key_bytes_max: usize,
 }
 
@@ -37,8 +39,8 @@ impl Default for ImportLimits {
     fn default() -> Self {
         Self {
             bytes_max: 4_000_000_000,
-            keys_max: 20_000_000,
-            key_bytes_max: 4_096,
+            keys_max: usize::MAX,
+            key_bytes_max: usize::MAX,
         }
     }
 }
@@ -71,50 +73,6 @@ struct Document {
 }
 
 impl TrustTracker<String> {
-    /// Writes a snapshot to `path`, by a temporary file beside it, and says how many keys it has.
-    /// Blocks; copies one shard at a time, a 16th of the keys, and holds no lock while it writes.
-    ///
-    /// # Errors
-    /// When the file system refuses; what was at `path` is still there, and the temporary file is
-    /// removed.
-    pub fn save(&self, path: &Path) -> Result<usize, SnapshotError> {
-        static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".{}-{number}.tmp", std::process::id()));
-        let temporary = path.with_file_name(name);
-        let saved = self.save_by(&temporary, path);
-        if saved.is_err() {
-            // The first error is the one to report.
-            let _ = fs::remove_file(&temporary);
-        }
-        saved
-    }
-
-    fn save_by(&self, temporary: &Path, path: &Path) -> Result<usize, SnapshotError> {
-        let failed = |action, path: &Path| {
-            let path = path.to_owned();
-            move |source| io_error(action, path, source)
-        };
-        let mut options = File::options();
-        let file = options.write(true).create_new(true).open(temporary);
-        let file = file.map_err(failed("create", temporary))?;
-        let mut out = BufWriter::with_capacity(1 << 18, file);
-        let keys = self.export(&mut out).map_err(failed("write", temporary))?;
-        let file = out.into_inner().map_err(io::IntoInnerError::into_error);
-        let file = file.map_err(failed("write", temporary))?;
-        file.sync_all().map_err(failed("sync", temporary))?;
-        fs::rename(temporary, path).map_err(failed("rename to", path))?;
-        let directory = path
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty());
-        let directory = directory.unwrap_or(Path::new("."));
-        // The rename itself is durable once its directory is.
-        let synced = File::open(directory).and_then(|directory| directory.sync_all());
-        synced.map_err(failed("sync", directory))?;
-        Ok(keys)
-    }
-
     /// Writes a snapshot as JSON, and says how many keys it has.
     ///
     /// # Errors
@@ -158,25 +116,45 @@ impl TrustTracker<String> {
     }
 
     /// Replaces what the tracker holds by the snapshot at `path`, and says how many keys it has.
-    /// The time becomes the snapshot's, unless it is beyond that already.
+    /// Blocks.
+    ///
+    /// `now` is the time on the caller's clock at which the snapshot's goes on, so that the next
+    /// [`advance`](Self::advance) discounts what passed since `now`: with a clock that starts with
+    /// the process, its present time. What passed between the snapshot and the restart discounts
+    /// nothing; where it should, let `now` be earlier by that.
     ///
     /// # Errors
     /// When it cannot be read, is torn, of another version or prior, above the limits, or says
     /// something of a key that cannot be. The tracker is what it was then.
-    pub fn load(&self, path: &Path, limits: &ImportLimits) -> Result<usize, SnapshotError> {
-        let failed = |source| io_error("read", path.to_owned(), source);
-        let file = File::open(path).map_err(failed)?;
+    pub fn load(
+        &self,
+        path: &Path,
+        now: Duration,
+        limits: &ImportLimits,
+    ) -> Result<usize, SnapshotError> {
+        let file = File::open(path).map_err(failed("read", path))?;
         let mut document = Vec::new();
         let mut bounded = file.take(limits.bytes_max.saturating_add(1));
-        bounded.read_to_end(&mut document).map_err(failed)?;
-        self.import(&document, limits)
+        let read = bounded.read_to_end(&mut document);
+        read.map_err(failed("read", path))?;
+        self.import(&document, now, limits)
     }
 
     /// The same, of a snapshot in memory.
     ///
     /// # Errors
     /// As [`load`](Self::load).
-    pub fn import(&self, document: &[u8], limits: &ImportLimits) -> Result<usize, SnapshotError> {
+    pub fn import(
+        &self,
+        document: &[u8],
+        now: Duration,
+        limits: &ImportLimits,
+    ) -> Result<usize, SnapshotError> {
+        let limits = ImportLimits {
+            keys_max: limits.keys_max.min(self.rules.keys_max),
+            key_bytes_max: limits.key_bytes_max.min(self.rules.key_bytes_max),
+            ..*limits
+        };
         let bytes = document.len() as u64;
         within("bytes", bytes, limits.bytes_max)?;
         let header: Header = serde_json::from_slice(document)?;
@@ -196,13 +174,14 @@ impl TrustTracker<String> {
         if found != expected {
             return Err(SnapshotError::Prior { found, expected });
         }
+        within("now_us", document.now_us, TIME_MAX_US)?;
         let keys = document.entries.len();
         within("keys", keys as u64, limits.keys_max as u64)?;
         expect("keys", document.keys.to_string(), keys.to_string())?;
         let mut tables: Vec<HashTable<Slot<String>>> =
             (0..SHARDS).map(|_| HashTable::new()).collect();
         for entry in document.entries {
-            check(&entry, document.now_us, limits)?;
+            check(&entry, document.now_us, &limits)?;
             let hash = self.hash(&entry.key);
             let table = &mut tables[shard_of(hash)];
             let is_same = |slot: &Slot<String>| slot.is(hash, entry.key.as_str());
@@ -213,12 +192,16 @@ impl TrustTracker<String> {
             let slot = self.slot(hash, entry);
             table.insert_unique(hash, slot, |slot| slot.hash);
         }
+        let mut clock = self.clock.lock();
+        clock.set(now, document.now_us);
         for (index, table) in tables.iter_mut().enumerate() {
             let shard = &mut *self.shard(index);
+            self.room.replaced(shard.table.len(), table.len());
             // What was there before is dropped with the tables, behind the lock.
             std::mem::swap(&mut shard.table, table);
-            shard.now_us = shard.now_us.max(document.now_us);
+            shard.now_us = document.now_us;
         }
+        drop(clock);
         Ok(keys)
     }
 
@@ -254,8 +237,8 @@ fn check(entry: &Entry, now_us: u64, limits: &ImportLimits) -> Result<(), Snapsh
     let mut last_us = 0;
     for (at_us, alpha, beta) in points.chain([(entry.at_us, entry.alpha, entry.beta)]) {
         for (field, value) in [("alpha", alpha), ("beta", beta)] {
-            if !(value > 0.0 && value <= EVIDENCE_MAX) {
-                let limit = format!("above 0 and at most {EVIDENCE_MAX:e}");
+            if !(PARAMETER_MIN..=EVIDENCE_MAX).contains(&value) {
+                let limit = format!("from {PARAMETER_MIN:e} to {EVIDENCE_MAX:e}");
                 return Err(refused(key, field, format!("{value:?}"), limit));
             }
         }
@@ -295,13 +278,5 @@ fn refused(
         field,
         value,
         limit: limit.into(),
-    }
-}
-
-fn io_error(action: &'static str, path: PathBuf, source: io::Error) -> SnapshotError {
-    SnapshotError::Io {
-        action,
-        path,
-        source,
     }
 }

@@ -14,20 +14,22 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::apply::Pending;
+use crate::clock::Clock;
+use crate::error::shown;
 use crate::evidence::{Evidence, Rules};
+use crate::keys::{Room, measured};
 use crate::shard::{SHARDS, by_shard, shard_of};
-use crate::{Builder, InvalidWeight, Outcome, Point, Posterior, SettingsError, Weights};
+use crate::{Builder, Outcome, Point, Posterior, SettingsError, UpdateError, Weights};
 
 /// Updates that are sorted by shard together: as many as the nearer caches hold.
 const WINDOW: usize = 8_192;
-/// Updates whose places are fetched from memory together.
-const FETCHED: usize = 16;
 
 /// Bayesian trust per key.
 ///
 /// Starts each key at the prior; a success adds its weight to alpha, a failure to beta. A batch
-/// with a weight that is negative, not finite or above [`WEIGHT_MAX`](crate::WEIGHT_MAX) is refused
-/// as a whole. Updates of a key are atomic; a batch is not, for somebody who reads meanwhile.
+/// with a weight that is negative, not finite or above [`WEIGHT_MAX`](crate::WEIGHT_MAX), with a
+/// key that is too long, or with more new keys than there is room for, is refused as a whole. Updates of a key are atomic; a batch is not, for somebody who reads meanwhile.
 ///
 /// ```
 /// use trust::{Outcome, TrustTracker};
@@ -42,11 +44,16 @@ const FETCHED: usize = 16;
 /// assert_eq!(tracker.posterior("rule 2").sample_size(), 0.5);
 /// assert_eq!(tracker.posterior("never seen").mean(), 0.5);
 /// assert!(tracker.update("rule 1", Outcome::Success, f64::NAN).is_err());
-/// # Ok::<(), trust::InvalidWeight>(())
+/// # Ok::<(), trust::UpdateError>(())
 /// ```
 pub struct TrustTracker<K> {
     pub(crate) rules: Rules,
     hasher: RandomState,
+    pub(crate) room: Room,
+    /// Held while the time is set.
+    pub(crate) clock: Mutex<Clock>,
+    /// Held while a snapshot is written to a file.
+    pub(crate) saving: Mutex<()>,
     shards: Box<[Aligned<K>]>,
 }
 
@@ -66,13 +73,6 @@ pub(crate) struct Slot<K> {
     pub(crate) key: K,
 }
 
-/// An update with the hash of its key.
-struct Pending<'a, Q: ?Sized> {
-    hash: u64,
-    key: &'a Q,
-    weights: Weights,
-}
-
 impl<K: Hash + Eq + Clone> Default for TrustTracker<K> {
     fn default() -> Self {
         Self::new()
@@ -83,12 +83,7 @@ impl<K: Hash + Eq + Clone> TrustTracker<K> {
     /// A tracker with the prior (1, 1), without decay and history.
     #[must_use]
     pub fn new() -> Self {
-        Self::with_rules(Rules {
-            prior: (1.0, 1.0),
-            half_life_us: None,
-            floor: 2.0,
-            history: 0,
-        })
+        Self::with_rules(Rules::DEFAULT)
     }
 
     /// A tracker with other settings.
@@ -106,6 +101,9 @@ impl<K: Hash + Eq + Clone> TrustTracker<K> {
         Self {
             rules,
             hasher: RandomState::default(),
+            room: Room::new(rules.keys_max),
+            clock: Mutex::default(),
+            saving: Mutex::default(),
             shards: (0..SHARDS).map(|_| shard()).collect(),
         }
     }
@@ -113,8 +111,9 @@ impl<K: Hash + Eq + Clone> TrustTracker<K> {
     /// Adds one observation.
     ///
     /// # Errors
-    /// When the weight is negative, not finite or too large.
-    pub fn update<Q>(&self, key: &Q, outcome: Outcome, weight: f64) -> Result<(), InvalidWeight>
+    /// When the weight is negative, not finite or too large, the key too long, or new and one too
+    /// many.
+    pub fn update<Q>(&self, key: &Q, outcome: Outcome, weight: f64) -> Result<(), UpdateError>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + Debug + ToOwned<Owned = K> + ?Sized,
@@ -128,11 +127,12 @@ impl<K: Hash + Eq + Clone> TrustTracker<K> {
     /// under way at a time.
     ///
     /// # Errors
-    /// When a weight is negative, not finite or too large; the error names the first such.
+    /// When a weight is negative, not finite or too large, a key too long, or new and one too many;
+    /// the error names it.
     pub fn batch_update<'a, Q>(
         &self,
         updates: impl IntoIterator<Item = (&'a Q, Outcome, f64)>,
-    ) -> Result<(), InvalidWeight>
+    ) -> Result<(), UpdateError>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + Debug + ToOwned<Owned = K> + ?Sized + 'a,
@@ -144,11 +144,12 @@ impl<K: Hash + Eq + Clone> TrustTracker<K> {
     /// Adds observations that are added up already, all or none.
     ///
     /// # Errors
-    /// When a weight is negative, not finite or too large; the error names the first such.
+    /// When a weight is negative, not finite or too large, a key too long, or new and one too many;
+    /// the error names it.
     pub fn batch_add<'a, Q>(
         &self,
         updates: impl IntoIterator<Item = (&'a Q, Weights)>,
-    ) -> Result<(), InvalidWeight>
+    ) -> Result<(), UpdateError>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + Debug + ToOwned<Owned = K> + ?Sized + 'a,
@@ -157,22 +158,38 @@ impl<K: Hash + Eq + Clone> TrustTracker<K> {
         let mut pending = Vec::with_capacity(updates.size_hint().0);
         for (index, (key, weights)) in updates.enumerate() {
             if let Some(weight) = weights.invalid() {
-                let key = format!("{key:?}");
-                return Err(InvalidWeight { index, key, weight });
+                let key = shown(key);
+                return Err(UpdateError::Weight { index, key, weight });
             }
-            let hash = self.hasher.hash_one(key);
+            let (hash, bytes) = measured(&self.hasher, key);
+            let limit = self.rules.key_bytes_max;
+            if bytes > limit {
+                let key = shown(key);
+                return Err(UpdateError::KeyBytes {
+                    index,
+                    key,
+                    bytes,
+                    limit,
+                });
+            }
             pending.push(Pending { hash, key, weights });
         }
         if let [only] = pending.as_slice() {
-            self.apply(shard_of(only.hash), &[only]);
+            let shard = shard_of(only.hash);
+            let new = self.add_known(shard, &[only]);
+            if !new.is_empty() {
+                self.add_new(shard, new, &mut self.reserve(&pending)?);
+            }
             return Ok(());
         }
+        let mut reserved = self.reserve(&pending)?;
         for window in pending.chunks(WINDOW) {
             let (sorted, ends) = by_shard(window, |update| update.hash);
             let mut start = 0;
             for (shard, &end) in ends.iter().enumerate() {
                 if start < end {
-                    self.apply(shard, &sorted[start..end]);
+                    let new = self.add_known(shard, &sorted[start..end]);
+                    self.add_new(shard, new, &mut reserved);
                 }
                 start = end;
             }
@@ -238,11 +255,12 @@ impl<K: Hash + Eq + Clone> TrustTracker<K> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
+        let clock = *self.clock.lock();
         let points = self.with_slot(key, |evidence, _| {
             let points = evidence.history.iter().flat_map(|history| history.iter());
             points
                 .map(|&(at_us, alpha, beta)| Point {
-                    at: Duration::from_micros(at_us),
+                    at: clock.to_caller(at_us),
                     alpha,
                     beta,
                 })
@@ -251,21 +269,25 @@ impl<K: Hash + Eq + Clone> TrustTracker<K> {
         points.unwrap_or_default()
     }
 
-    /// Moves the time on to `to`, counted from an epoch of the caller's choice, in microseconds.
-    /// Evidence is discounted accordingly when it is next touched, so this costs the same for any
-    /// number of keys. A time before the present one changes nothing.
+    /// Moves the time on to `to` on a clock of the caller's choice that does not jump, such as the
+    /// time since the process started; counts microseconds. Evidence is discounted accordingly when
+    /// it is next touched, so this costs the same for any number of keys. A time before the present
+    /// one changes nothing. A leap is taken at its word, because it looks like a pause: do not feed
+    /// it the time of day, which may be set.
     pub fn advance(&self, to: Duration) {
-        let to_us = u64::try_from(to.as_micros()).unwrap_or(u64::MAX);
+        let clock = self.clock.lock();
+        let to_us = clock.to_tracker(to);
         for shard in 0..SHARDS {
             let mut shard = self.shard(shard);
             shard.now_us = shard.now_us.max(to_us);
         }
     }
 
-    /// The time that was set last.
+    /// The time that was set last, on the caller's clock.
     #[must_use]
     pub fn now(&self) -> Duration {
-        Duration::from_micros(self.shard(0).now_us)
+        let clock = self.clock.lock();
+        clock.to_caller(self.shard(0).now_us)
     }
 
     /// Multiplies the strength of every key by `factor`, from 0 to 1, down to the floor; means stay
@@ -303,6 +325,7 @@ impl<K: Hash + Eq + Clone> TrustTracker<K> {
         let removed = entry.ok().map(|entry| entry.remove().0);
         // The key is dropped behind the lock.
         drop(shard);
+        self.room.give_back(usize::from(removed.is_some()));
         removed.map(|slot| slot.evidence.posterior(&self.rules, now_us))
     }
 
@@ -339,91 +362,6 @@ impl<K: Hash + Eq + Clone> TrustTracker<K> {
         let shard = self.shard(shard_of(hash));
         let slot = shard.table.find(hash, |slot| slot.is(hash, key))?;
         Some(read(&slot.evidence, shard.now_us))
-    }
-
-    /// Applies updates of one shard.
-    fn apply<Q>(&self, index: usize, updates: &[&Pending<'_, Q>])
-    where
-        K: Borrow<Q>,
-        Q: Eq + ToOwned<Owned = K> + ?Sized,
-    {
-        let mut new = Vec::new();
-        {
-            let shard = &mut *self.shard(index);
-            for chunk in updates.chunks(FETCHED) {
-                shard.fetch(chunk);
-                for &update in chunk {
-                    if !shard.add(&self.rules, update) {
-                        new.push(update);
-                    }
-                }
-            }
-        }
-        if new.is_empty() {
-            return;
-        }
-        let mut keys: Vec<Option<K>> = new.iter().map(|one| Some(one.key.to_owned())).collect();
-        let shard = &mut *self.shard(index);
-        let room = new.len();
-        shard.table.reserve(room, |slot| slot.hash);
-        for (update, key) in new.into_iter().zip(&mut keys) {
-            // The key may be twice in the batch, or have come from another thread meanwhile.
-            if shard.add(&self.rules, update) {
-                continue;
-            }
-            if let Some(key) = key.take() {
-                let mut evidence = Evidence::prior(&self.rules, shard.now_us);
-                evidence.add(&self.rules, shard.now_us, update.weights);
-                let hash = update.hash;
-                let slot = Slot {
-                    hash,
-                    evidence,
-                    key,
-                };
-                shard.table.insert_unique(hash, slot, |slot| slot.hash);
-            }
-        }
-    }
-}
-
-impl<K> Shard<K> {
-    /// Looks for the hashes alone, so that the processor fetches several places from memory at a
-    /// time: comparing keys in between would make it wait for each.
-    #[inline]
-    fn fetch<Q: ?Sized>(&self, updates: &[&Pending<'_, Q>]) {
-        let mut seen = 0;
-        for Pending { hash, .. } in updates {
-            if let Some(slot) = self.table.find(*hash, |slot| slot.hash == *hash) {
-                seen ^= slot.evidence.at_us;
-            }
-        }
-        std::hint::black_box(seen);
-    }
-
-    /// Adds to a key that is there.
-    #[inline]
-    fn add<Q>(&mut self, rules: &Rules, update: &Pending<'_, Q>) -> bool
-    where
-        K: Borrow<Q>,
-        Q: Eq + ?Sized,
-    {
-        let Pending { hash, key, weights } = *update;
-        let slot = self.table.find_mut(hash, |slot| slot.is(hash, key));
-        if let Some(slot) = slot {
-            slot.evidence.add(rules, self.now_us, weights);
-            return true;
-        }
-        false
-    }
-}
-
-impl<K> Slot<K> {
-    #[inline]
-    pub(crate) fn is<Q: Eq + ?Sized>(&self, hash: u64, key: &Q) -> bool
-    where
-        K: Borrow<Q>,
-    {
-        self.hash == hash && self.key.borrow() == key
     }
 }
 

@@ -5,7 +5,9 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use trust::{Decay, EVIDENCE_MAX, Interval, Outcome, TrustTracker, WEIGHT_MAX, Weights};
+use trust::{
+    Decay, EVIDENCE_MAX, Interval, Outcome, TrustTracker, UpdateError, WEIGHT_MAX, Weights,
+};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -104,7 +106,10 @@ fn a_bad_weight_refuses_its_batch_by_key_and_value() {
         ];
         let error = tracker.batch_update(updates).unwrap_err();
         assert_eq!((error.index(), error.key()), (1, "\"bad\""));
-        assert_eq!(error.weight().to_bits(), weight.to_bits());
+        let UpdateError::Weight { weight: found, .. } = error else {
+            panic!("{error}");
+        };
+        assert_eq!(found.to_bits(), weight.to_bits());
         assert!(error.to_string().contains(&weight.to_string()), "{error}");
     }
     assert!(tracker.is_empty(), "nothing of a refused batch is applied");

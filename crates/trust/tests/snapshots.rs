@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use trust::{Decay, ImportLimits, Outcome, SnapshotError, TrustTracker};
+use trust::{Decay, ImportLimits, Interval, Outcome, SnapshotError, TrustTracker};
 
 fn filled() -> TrustTracker<String> {
     let decay = Decay::half_life(Duration::from_secs(60));
@@ -39,7 +39,12 @@ fn a_snapshot_brings_back_every_bit() {
     let tracker = filled();
     assert_eq!(tracker.save(&path).unwrap(), 500);
     let restored = empty();
-    assert_eq!(restored.load(&path, &ImportLimits::default()).unwrap(), 500);
+    assert_eq!(
+        restored
+            .load(&path, tracker.now(), &ImportLimits::default())
+            .unwrap(),
+        500
+    );
     assert_eq!((restored.len(), restored.now()), (500, tracker.now()));
     for rule in 0..500 {
         let key = format!("rule \"{rule}\" ü");
@@ -65,7 +70,7 @@ fn a_torn_file_is_refused_wherever_it_ends() {
     let end = whole.trim_ascii_end().len();
     for length in 0..end {
         let error = tracker
-            .import(&whole[..length], &ImportLimits::default())
+            .import(&whole[..length], Duration::ZERO, &ImportLimits::default())
             .unwrap_err();
         assert!(
             matches!(error, SnapshotError::Malformed(_)),
@@ -75,7 +80,7 @@ fn a_torn_file_is_refused_wherever_it_ends() {
     assert_eq!(tracker.len(), 1, "the tracker is what it was");
     assert_eq!(
         tracker
-            .import(&whole[..end], &ImportLimits::default())
+            .import(&whole[..end], Duration::ZERO, &ImportLimits::default())
             .unwrap(),
         2
     );
@@ -99,7 +104,7 @@ fn nonsense_is_refused_by_key_field_value_and_limit() {
             ..ImportLimits::default()
         };
         let error = tracker
-            .import(document.as_bytes(), &limits)
+            .import(document.as_bytes(), Duration::ZERO, &limits)
             .unwrap_err()
             .to_string();
         assert!(error.contains(expected), "{error}");
@@ -112,7 +117,7 @@ fn nonsense_is_refused_by_key_field_value_and_limit() {
     check(
         &entry("a", "0", "1", "5"),
         1,
-        "key `a`: `alpha` is 0.0, but must be above 0",
+        "key `a`: `alpha` is 0.0, but must be from 1e-9 to 1e15",
     );
     check(&entry("a", "1", "-3", "5"), 1, "key `a`: `beta` is -3.0");
     check(
@@ -157,7 +162,7 @@ fn other_formats_versions_priors_and_sizes_are_refused() {
             ..ImportLimits::default()
         };
         let error = tracker
-            .import(document.as_bytes(), &limits)
+            .import(document.as_bytes(), Duration::ZERO, &limits)
             .unwrap_err()
             .to_string();
         assert!(error.contains(expected), "{error}");
@@ -199,7 +204,135 @@ fn a_failed_save_leaves_the_old_snapshot_and_no_temporary_file() {
     assert!(error.to_string().starts_with("cannot rename to"), "{error}");
     assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 1);
     let error = empty()
-        .load(&scratch.path().join("none"), &ImportLimits::default())
+        .load(
+            &scratch.path().join("none"),
+            Duration::ZERO,
+            &ImportLimits::default(),
+        )
         .unwrap_err();
     assert!(error.to_string().starts_with("cannot read"), "{error}");
+}
+
+#[test]
+fn evidence_of_one_side_that_decays_for_ages_can_be_read_and_saved() {
+    let hour = Duration::from_secs(3_600);
+    let builder = TrustTracker::<String>::builder().decay(Decay::half_life(hour));
+    let tracker = builder.build().unwrap();
+    for round in 0..3_000 {
+        tracker.advance(hour * round);
+        tracker.update("right", Outcome::Success, 10.0).unwrap();
+        tracker.update("wrong", Outcome::Failure, 10.0).unwrap();
+        // At the largest strength, what is cut to it must not vanish either.
+        tracker.update("huge", Outcome::Success, 1e12).unwrap();
+    }
+    for (key, mean) in [("right", 1.0), ("wrong", 0.0), ("huge", 1.0)] {
+        let trust = tracker.posterior(key);
+        assert!(trust.alpha() >= 1e-9 && trust.beta() >= 1e-9, "{trust:?}");
+        assert!((trust.mean() - mean).abs() < 1e-6, "{trust:?}");
+        for interval in [Interval::Quantile, Interval::Normal] {
+            let range = trust.interval(interval, 0.95).unwrap();
+            assert!((0.0..=range.upper).contains(&range.lower), "{range:?}");
+            assert!((range.upper - mean).abs() < 1e-5, "{range:?}");
+        }
+    }
+    let mut document = Vec::new();
+    tracker.export(&mut document).unwrap();
+    let restored = TrustTracker::<String>::new();
+    let limits = ImportLimits::default();
+    assert_eq!(
+        restored.import(&document, Duration::ZERO, &limits).unwrap(),
+        3
+    );
+}
+
+#[test]
+fn a_strength_that_is_cut_again_and_again_leaves_both_parameters() {
+    let tracker = TrustTracker::<String>::new();
+    for _ in 0..1_000 {
+        let batch = [("huge", Outcome::Success, 1e12); 1_000];
+        tracker.batch_update(batch).unwrap();
+    }
+    let trust = tracker.posterior("huge");
+    assert!(trust.beta() >= 1e-9 && trust.alpha() <= 1e15, "{trust:?}");
+    let mut document = Vec::new();
+    tracker.export(&mut document).unwrap();
+    tracker
+        .import(&document, Duration::ZERO, &ImportLimits::default())
+        .unwrap();
+}
+
+#[test]
+fn decay_goes_on_after_a_load_whatever_the_new_clock_says() {
+    let half_life = Duration::from_secs(60);
+    let fresh = || {
+        let builder = TrustTracker::<String>::builder().history(4);
+        builder.decay(Decay::half_life(half_life)).build().unwrap()
+    };
+    let old = fresh();
+    old.advance(Duration::from_secs(1_000_000));
+    old.update("a", Outcome::Success, 98.0).unwrap();
+    let mut document = Vec::new();
+    old.export(&mut document).unwrap();
+    // The new process runs for a second, or has run for longer than the old one.
+    for now in [1, 5_000_000].map(Duration::from_secs) {
+        let new = fresh();
+        new.advance(now);
+        new.import(&document, now, &ImportLimits::default())
+            .unwrap();
+        assert_eq!((new.now(), new.posterior("a").strength()), (now, 100.0));
+        new.advance(now + half_life);
+        assert_eq!(new.posterior("a").strength(), 50.0);
+        new.update("a", Outcome::Success, 10.0).unwrap();
+        assert_eq!(new.history("a")[1].at, now + half_life);
+        // And again, by the next process.
+        let mut document = Vec::new();
+        new.export(&mut document).unwrap();
+        let next = fresh();
+        next.import(&document, Duration::ZERO, &ImportLimits::default())
+            .unwrap();
+        next.advance(half_life);
+        assert_eq!(next.posterior("a").strength(), 30.0);
+    }
+}
+
+#[test]
+fn two_threads_that_save_leave_a_whole_snapshot_and_nothing_else() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("trust.json");
+    let tracker = filled();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| tracker.save(&path).unwrap());
+        }
+    });
+    let limits = ImportLimits::default();
+    assert_eq!(empty().load(&path, Duration::ZERO, &limits).unwrap(), 500);
+    assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn temporary_files_of_processes_that_died_are_removed_and_no_others() {
+    let scratch = tempfile::tempdir().unwrap();
+    let make = |name: &str, age_s: u64| {
+        let file = std::fs::File::create(scratch.path().join(name)).unwrap();
+        let written = std::time::SystemTime::now() - Duration::from_secs(age_s);
+        file.set_modified(written).unwrap();
+    };
+    make("trust.json.0123456789abcdef.tmp", 7_200);
+    make("trust.json.fedcba9876543210.tmp", 60);
+    make("trust.json.of-somebody-else.tmp", 7_200);
+    make("other.json.0123456789abcdef.tmp", 7_200);
+    filled().save(&scratch.path().join("trust.json")).unwrap();
+    let files = std::fs::read_dir(scratch.path()).unwrap();
+    let mut names: Vec<_> = files.map(|file| file.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(
+        names,
+        [
+            "other.json.0123456789abcdef.tmp",
+            "trust.json",
+            "trust.json.fedcba9876543210.tmp",
+            "trust.json.of-somebody-else.tmp",
+        ]
+    );
 }
