@@ -1,7 +1,7 @@
 //! Database servers for tests, benchmarks and examples.
 //!
-//! [`Service::start`] starts a private instance in a temporary directory on a free port of the
-//! loopback interface, with the settings that make a commit survive a crash. It can be killed,
+//! [`Service::start`] starts a private instance in a temporary directory on a port of the
+//! loopback interface that it alone has, with the settings that make a commit survive a crash. It can be killed,
 //! restarted, stopped for a while and stopped for good, always by its process id. It ends with its
 //! owner, and also when the process of its owner is killed.
 //!
@@ -11,6 +11,7 @@
 mod account;
 mod keeper;
 mod kind;
+mod port;
 mod service;
 
 pub use kind::Kind;
