@@ -90,7 +90,7 @@ fn rows_come_back_from_parquet_files_as_they_were() {
         .map(|(at, value)| {
             let timestamp = 1_700_000_000_000_000_u64 + at;
             format!(
-                "{{\"timestamp\":{timestamp},\"source\":\"PLC01\",\"tag\":\"a\",\"value\":{value}}}\n"
+                "{{\"timestamp\":{timestamp},\"source\":\"P\",\"tag\":\"a\",\"value\":{value}}}\n"
             )
         })
         .collect();

@@ -1,8 +1,8 @@
 //! The counters behind the law of conservation, and the measurements beside them.
 //!
-//! `delivered`, `quarantined` and `rejected` move under the same lock as the acknowledgement to the ring, and
-//! a snapshot is taken under it, so that every snapshot balances. Accepted, dropped and pending
-//! are the ring's own counts, never derived here.
+//! `delivered`, `quarantined` and `rejected` move under the same lock as the acknowledgement to the
+//! ring, and a snapshot is taken under it, so that every snapshot balances. Accepted, dropped and
+//! pending are the ring's own counts, never derived here.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

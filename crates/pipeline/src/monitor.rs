@@ -1,7 +1,7 @@
 //! The slow pulse beside the driver: says once per second what people should hear of.
 //!
-//! An overflow, and what the sink rejects, is reported at most once per second with its count, a crossing of the watermark
-//! once each way, a sink that fails and one that works again once each.
+//! An overflow, and what the sink rejects, is reported at most once per second with its count, a
+//! crossing of the watermark once each way, a sink that fails and one that works again once each.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};

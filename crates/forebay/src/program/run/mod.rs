@@ -1,8 +1,9 @@
 //! `forebay run`: this host's metrics and what is posted, into a sink and onto the page.
 //!
 //! A sink that fails, or cannot be reached at the start, is tried again without end, while the
-//! buffer's policy decides what becomes of new records. A signal ends it: the sources stop, the buffer is drained within a
-//! deadline, and what is not delivered by then is written to a file that can be ingested later.
+//! buffer's policy decides what becomes of new records. A signal ends it: the sources stop, the
+//! buffer is drained within a deadline, and what is not delivered by then is written to a file that
+//! can be replayed later.
 
 mod summary;
 mod undelivered;
