@@ -23,7 +23,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .size(100)
         .interval(Duration::from_secs(5))
         .build()?;
-    let mut sink = Sink { fails: 1 };
+    let mut sink = Sink {
+        fails: 1,
+        delivered: 0,
+    };
 
     let mut now = Instant::now();
     let mut told = 0;
@@ -51,6 +54,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         stats.avg_updates_per_flush,
         stats.current_buffer_size
     );
+    assert_eq!(sink.delivered, stats.updates_buffered, "each exactly once");
+    assert_eq!(stats.current_buffer_size, 0);
     Ok(())
 }
 
@@ -103,6 +108,7 @@ fn flush(
 /// Stands for a tracker or a database.
 struct Sink {
     fails: u32,
+    delivered: u64,
 }
 
 impl Sink {
@@ -111,6 +117,7 @@ impl Sink {
             self.fails -= 1;
             return Err(batch);
         }
+        self.delivered += batch.updates();
         for entry in &batch {
             println!("  {}: {:?}", entry.key, entry.partial);
         }

@@ -57,5 +57,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         stats.pending,
         path.display()
     );
+    assert_eq!(stats.delivered, 20_000, "nobody was refused");
+    assert_eq!(stats.accepted, stats.delivered);
     Ok(())
 }

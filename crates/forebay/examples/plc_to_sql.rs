@@ -31,7 +31,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         sink.name()
     );
 
-    // While the sink is away the breaker leaves it alone, and looks every second after it.
+    // While the sink is away the breaker leaves it alone, and looks every second if it is back.
     let second = Duration::from_secs(1);
     let options = OpenOptions::new(folder.path()).breaker(BreakerSpec::consecutive(5, second));
     let writer = sinks::open(&sink.url(), &options)?.writer;

@@ -110,7 +110,7 @@ fn a_second_signal_ends_it_at_once() {
 }
 
 #[test]
-fn what_is_not_delivered_in_time_is_kept_in_a_file_that_can_be_ingested() {
+fn what_is_not_delivered_in_time_is_kept_in_a_file_that_can_be_replayed() {
     let folder = tempfile::tempdir().unwrap();
     let config = format!("{QUIET}[shutdown]\ndeadline = \"300ms\"");
     let (running, address) = Running::serve(&mut run(folder.path(), &config, &[]));
@@ -128,7 +128,7 @@ fn what_is_not_delivered_in_time_is_kept_in_a_file_that_can_be_ingested() {
     let (_, command) = outcome.stdout.split_once("`forebay ").unwrap();
     let (command, _) = command.split_once('`').unwrap();
     let words: Vec<_> = command.split(' ').collect();
-    assert_eq!(words[0], "ingest");
+    assert_eq!(words[0], "replay");
     assert!(
         words[1].starts_with("forebay-data/undelivered-"),
         "{command}"

@@ -1,6 +1,5 @@
 //! One running server.
 
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
@@ -9,6 +8,7 @@ use tempfile::TempDir;
 
 use crate::keeper;
 use crate::kind::Kind;
+use crate::port::Port;
 
 /// How long a server may take to answer after its start, recovery included.
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -32,7 +32,7 @@ pub struct Service {
     kind: Kind,
     // Declared before the folder: the process ends first.
     child: Option<Child>,
-    port: u16,
+    port: Port,
     extra: Vec<String>,
     folder: TempDir,
 }
@@ -72,7 +72,7 @@ impl Service {
         let mut service = Self {
             kind,
             child: None,
-            port: free_port(),
+            port: Port::free(),
             extra: extra.iter().map(ToString::to_string).collect(),
             folder,
         };
@@ -83,13 +83,13 @@ impl Service {
     /// Where to connect to.
     #[must_use]
     pub fn url(&self) -> String {
-        self.kind.url(self.port)
+        self.kind.url(self.port.number)
     }
 
     /// Its port on 127.0.0.1.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.port
+        self.port.number
     }
 
     /// Its folder: the data, the log.
@@ -98,20 +98,37 @@ impl Service {
         self.folder.path()
     }
 
-    /// Ends it at once, as a power cut would.
+    /// Ends it and the processes that it started at once, as a power cut would, also while paused.
     pub fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            // It may have ended by itself.
-            let _ = child.kill();
-            let _ = child.wait();
+        let Some(mut child) = self.child.take() else {
+            return;
+        };
+        let mut children = Vec::new();
+        if matches!(child.try_wait(), Ok(None)) {
+            // Stopped first, so that it starts no other behind the list. Those that are stopped
+            // themselves would stay behind otherwise: they cannot see that their parent is gone.
+            send("STOP", &child);
+            wait_for_state(child.id(), "TZ");
+            children = children_of(child.id());
+            for process in &children {
+                send_to("KILL", *process);
+            }
+        }
+        // It may have ended by itself.
+        let _ = child.kill();
+        let _ = child.wait();
+        // One that was just begun has the port still.
+        for process in children {
+            wait_for_state(process, "Z");
         }
     }
 
-    /// Ends it in good order.
+    /// Ends it in good order; one that is paused goes on for that.
     ///
     /// # Panics
     /// When it does not end within half a minute.
     pub fn stop(&mut self) {
+        self.resume();
         let Some(mut child) = self.child.take() else {
             return;
         };
@@ -153,7 +170,7 @@ impl Service {
         loop {
             let command = self
                 .kind
-                .command(self.folder.path(), self.port, &self.extra);
+                .command(self.folder.path(), self.port.number, &self.extra);
             let child = keeper::spawn(command)
                 .unwrap_or_else(|error| panic!("cannot start {}: {error}", self.kind.name()));
             if self.wait_ready(child, deadline) {
@@ -183,7 +200,7 @@ impl Service {
             if matches!(child.try_wait(), Ok(Some(_))) {
                 return false;
             }
-            if self.kind.is_ready(self.port) {
+            if self.kind.is_ready(self.port.number) {
                 self.child = Some(child);
                 return true;
             }
@@ -235,8 +252,22 @@ fn children_of(parent: u32) -> Vec<u32> {
         .collect()
 }
 
-/// A port that was free a moment ago.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has free ports");
-    listener.local_addr().expect("it is bound").port()
+/// Waits until a process is gone, or in one of these states of `/proc`.
+fn wait_for_state(process: u32, states: &str) {
+    let deadline = Instant::now() + END_WITHIN;
+    loop {
+        let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+        // The name before it may have spaces and brackets.
+        let state = stat
+            .rsplit_once(") ")
+            .and_then(|(_, rest)| rest.chars().next());
+        if state.is_none_or(|state| states.contains(state)) {
+            return;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "process {process} is in {state:?}"
+        );
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use sinks::url::hide_password;
-use sinks::{About, BoxWriter, BreakerSpec, OpenOptions, SqliteOptions, SqliteWriter};
+use sinks::{About, BoxWriter, BreakerSpec, Guarantee, OpenOptions, SqliteOptions, SqliteWriter};
 
 /// The directory that is used when none is named.
 pub(crate) const DATA_DIRECTORY: &str = "forebay-data";
@@ -94,12 +94,22 @@ impl Place {
         self.about.quarantine
     }
 
+    /// What the sink promises about rows that are offered again.
+    pub(crate) fn guarantee(&self) -> Guarantee {
+        self.about.guarantee
+    }
+
     /// `database` or `sink`.
     pub(crate) fn word(&self) -> &'static str {
         match self.url {
             None => "database",
             Some(_) => "sink",
         }
+    }
+
+    /// Whether its URL is shown without its password.
+    pub(crate) fn hides_password(&self) -> bool {
+        self.url.as_ref().is_some_and(|url| url.contains(":***@"))
     }
 
     /// The options that name the same place on a command line, with a space before each.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use pipeline::{FeedProgress, Intake, Report};
 use record::Position;
 use serde::Serialize;
-use sinks::{ErrorKind, ScopeName};
+use sinks::{ErrorKind, Guarantee, ScopeName};
 
 use crate::program::storage::Place;
 
@@ -250,8 +250,11 @@ impl Summary {
         };
         if self.parts.iter().any(cannot) {
             "What was delivered stays; a stream that is to be resumed needs a name (--scope NAME)."
-        } else {
+        } else if self.place.guarantee() == Guarantee::ExactlyOnce {
             "Run the same command again to resume: no row will be written twice."
+        } else {
+            "Run the same command again to resume: rows whose answer was lost may be posted once \
+             more, under the same key."
         }
     }
 }

@@ -3,7 +3,7 @@
 //! A sink that fails, or cannot be reached at the start, is tried again without end, while the
 //! buffer's policy decides what becomes of new records. A signal ends it: the sources stop, the
 //! buffer is drained within a deadline, and what is not delivered by then is written to a file that
-//! can be ingested later.
+//! can be replayed later.
 
 mod summary;
 mod undelivered;

@@ -68,8 +68,12 @@ impl Summary {
                 let file = kept.path.display();
                 say(&format!(
                     "  undelivered records are in {file}; deliver them later with `forebay replay \
-                     {file}{}`",
-                    self.place.arguments()
+                     {file}{}`{}",
+                    self.place.arguments(),
+                    match self.place.hides_password() {
+                        true => ", with the password for `***`",
+                        false => "",
+                    }
                 ));
             }
             Some(Err(error)) => complain(&format!(
