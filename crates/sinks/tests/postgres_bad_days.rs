@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use common::{SCOPE, batch};
 use postgres::{ask, client, options, positions, server, writer};
+use record::Position;
 use sinks::{Batch, BatchWriter, ErrorKind, PostgresWriter, Receipt, ScopeName, WriteError};
 use test_services::{Kind, Service};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -89,28 +90,41 @@ async fn law_8_a_server_killed_between_copy_and_commit_has_the_rows_once_afterwa
     assert_eq!(positions(&client, "killed").await, Vec::from_iter(1..=2000));
 }
 
-/// Passes bytes on until it is told to swallow the answer to a COMMIT and to close.
-async fn proxy(to: u16, swallow: Arc<AtomicBool>) -> u16 {
+/// What a proxy is told to do once.
+#[derive(Default)]
+struct Mischief {
+    /// To swallow the answer to a COMMIT and to close.
+    swallow: AtomicBool,
+    /// To spoil a BEGIN, so that the server refuses it and goes on with the next statement.
+    spoil: AtomicBool,
+}
+
+/// Passes bytes on until it is told otherwise.
+async fn proxy(to: u16, mischief: Arc<Mischief>) -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
             let server = TcpStream::connect(("127.0.0.1", to)).await.unwrap();
-            tokio::spawn(relay(client, server, Arc::clone(&swallow)));
+            tokio::spawn(relay(client, server, Arc::clone(&mischief)));
         }
     });
     port
 }
 
-async fn relay(mut client: TcpStream, mut server: TcpStream, swallow: Arc<AtomicBool>) {
+async fn relay(mut client: TcpStream, mut server: TcpStream, mischief: Arc<Mischief>) {
     let (mut up, mut down) = (vec![0; 1 << 16], vec![0; 1 << 16]);
     loop {
         tokio::select! {
             read = client.read(&mut up) => {
                 let Ok(count @ 1..) = read else { return };
+                let begin = up[..count].windows(5).position(|part| part == b"BEGIN");
+                if let Some(at) = begin && mischief.spoil.swap(false, Ordering::SeqCst) {
+                    up[at + 4] = b'M';
+                }
                 server.write_all(&up[..count]).await.unwrap();
                 let is_commit = up[..count].windows(6).any(|part| part == b"COMMIT");
-                if is_commit && swallow.swap(false, Ordering::SeqCst) {
+                if is_commit && mischief.swallow.swap(false, Ordering::SeqCst) {
                     // The server has answered, so it has committed; nobody hears of it.
                     let _ = server.read(&mut down).await;
                     return;
@@ -128,21 +142,77 @@ async fn relay(mut client: TcpStream, mut server: TcpStream, swallow: Arc<Atomic
 async fn lesson_a_commit_whose_answer_was_lost_is_not_repeated() {
     let Some(url) = server() else { return };
     let port = url::Url::parse(&url).unwrap().port().unwrap();
-    let swallow = Arc::new(AtomicBool::new(false));
-    let through = proxy(port, Arc::clone(&swallow)).await;
+    let mischief = Arc::new(Mischief::default());
+    let through = proxy(port, Arc::clone(&mischief)).await;
     let writer = writer(
         &url.replace(&port.to_string(), &through.to_string()),
         "lost",
     );
     writer.open_scope(SCOPE, &name()).await.unwrap();
     writer.write(&batch(1, 1..=5)).await.unwrap();
-    swallow.store(true, Ordering::SeqCst);
+    mischief.swallow.store(true, Ordering::SeqCst);
     let error = writer.write(&batch(2, 6..=20)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Transient, "{error}");
     let receipt = until_written(&writer, &batch(3, 1..=25)).await;
     assert_eq!((receipt.repeated(), receipt.delivered()), (20, 25));
     let client = client(&url).await;
     assert_eq!(positions(&client, "lost").await, Vec::from_iter(1..=25));
+}
+
+#[tokio::test]
+async fn law_8_a_begin_that_fails_commits_no_watermark_without_its_rows() {
+    let Some(url) = server() else { return };
+    let port = url::Url::parse(&url).unwrap().port().unwrap();
+    let mischief = Arc::new(Mischief::default());
+    let through = proxy(port, Arc::clone(&mischief)).await;
+    let writer = writer(
+        &url.replace(&port.to_string(), &through.to_string()),
+        "unbegun",
+    );
+    writer.open_scope(SCOPE, &name()).await.unwrap();
+    let (client, good) = (client(&url).await, batch(1, 1..=5));
+    writer.write(&good).await.unwrap();
+    // One write on a guess, and one with care.
+    for rows in [batch(2, 6..=9), batch(3, 8..=12)] {
+        mischief.spoil.store(true, Ordering::SeqCst);
+        let error = writer.write(&rows).await.unwrap_err();
+        assert!(error.to_string().contains("BEGIM"), "{error}");
+        let last = positions(&client, "unbegun").await.pop().unwrap();
+        let settled = writer.scopes("").await.unwrap();
+        assert_eq!(settled, [(name(), Position::new(last))]);
+        until_written(&writer, &rows).await;
+    }
+    assert_eq!(positions(&client, "unbegun").await, Vec::from_iter(1..=12));
+}
+
+#[tokio::test]
+async fn law_8_a_ledger_that_went_back_is_noticed_and_nothing_is_left_out() {
+    let Some(url) = server() else { return };
+    let (writer, client) = (writer(&url, "restored"), client(&url).await);
+    writer.open_scope(SCOPE, &name()).await.unwrap();
+    writer.write(&batch(1, 1..=5)).await.unwrap();
+    client
+        .batch_execute(
+            "DELETE FROM restored WHERE position > 3; UPDATE restored_ledger SET position = 3",
+        )
+        .await
+        .unwrap();
+    for _ in 0..2 {
+        let error = writer.write(&batch(2, 6..=9)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Fatal);
+        assert!(
+            error
+                .to_string()
+                .starts_with("the ledger of scope `plc/normal` went back from position 5 to 3: "),
+            "{error}"
+        );
+        // Nor by a new connection.
+        writer.close().await.unwrap();
+    }
+    let opened = writer.open_scope(SCOPE, &name()).await.unwrap();
+    assert_eq!(opened.watermark, Position::new(3));
+    writer.write(&batch(3, 4..=9)).await.unwrap();
+    assert_eq!(positions(&client, "restored").await, Vec::from_iter(1..=9));
 }
 
 #[tokio::test]

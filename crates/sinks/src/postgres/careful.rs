@@ -11,9 +11,11 @@ use std::collections::HashMap;
 use tokio_postgres::Error;
 
 use super::connect::Connection;
+use super::statements::begin;
 use super::transaction::{Failure, Held, Stored, Work};
 use super::{classify, schema};
 use crate::ledger::{LedgerPlan, fenced};
+use crate::sql::check_not_behind;
 use crate::{ErrorKind, Receipt, Refused, Row, ScopeIndex, WriteError};
 
 const IGNORED: &str = "the database took no row: a trigger ignored it";
@@ -62,7 +64,7 @@ impl<R: Row> Work<'_, R> {
     }
 
     /// Begins, and locks the rows of the ledger, each in the order that everybody takes.
-    async fn begin(&self, connection: &Connection) -> Result<HashMap<i32, Held>, Failure> {
+    async fn begin(&self, connection: &mut Connection) -> Result<HashMap<i32, Held>, Failure> {
         let mut ids = Vec::new();
         for entry in self.batch.rows() {
             let opened = self.opened(entry.scope).map_err(Failure::Refused)?;
@@ -71,10 +73,11 @@ impl<R: Row> Work<'_, R> {
             }
         }
         // A constraint that is checked at the end would not say which row it refuses.
-        let begin = "BEGIN; SET CONSTRAINTS ALL IMMEDIATE";
+        connection.transaction = fastrand::u64(..);
+        let begin = begin(connection.transaction) + "; SET CONSTRAINTS ALL IMMEDIATE";
         let client = &connection.client;
         let (begun, found) = futures_util::future::join(
-            client.batch_execute(begin),
+            client.batch_execute(&begin),
             client.query(&connection.prepared.read_marks, &[&ids]),
         )
         .await;
@@ -99,6 +102,7 @@ impl<R: Row> Work<'_, R> {
                 format!("scope `{}` is no longer in the ledger", opened.name),
             ));
         };
+        check_not_behind(&opened.name, opened.acknowledged, &held.mark(scope))?;
         if held.fence != opened.fence {
             return Err(fenced(&opened.name, held.fence, opened.fence));
         }

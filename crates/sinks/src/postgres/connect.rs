@@ -20,6 +20,8 @@ pub(super) struct Connection {
     pub(super) known: HashMap<ScopeIndex, Mark>,
     /// Whether answers still belong to their questions, and no transaction is open.
     pub(super) is_sound: bool,
+    /// The number of the transaction, by which the ledger's advance knows that it is inside.
+    pub(super) transaction: u64,
     _task: Task,
 }
 
@@ -79,6 +81,7 @@ pub(super) async fn connect(
             prepared,
             known: HashMap::new(),
             is_sound: true,
+            transaction: 0,
             _task: bare._task,
         };
         Ok((connection, warnings))

@@ -78,6 +78,8 @@ struct Opened {
     /// The fence that was asked for when the answer was lost.
     asked: Option<u64>,
     name: ScopeName,
+    /// The highest position that was acknowledged, below which the ledger never is.
+    acknowledged: Position,
 }
 
 #[derive(Default)]
@@ -210,7 +212,11 @@ async fn take_fences(
         if let Some(row) = taken {
             let held = Held::read(&row)?;
             (opened.fence, opened.asked) = (held.fence, None);
-            connection.known.insert(*index, held.mark(*index));
+            let mark = held.mark(*index);
+            // One that went back is left to the next write of the scope, which refuses it.
+            if mark.watermark >= opened.acknowledged {
+                connection.known.insert(*index, mark);
+            }
         }
     }
     Ok(())
@@ -286,6 +292,7 @@ impl<R: Row> BatchWriter for PostgresWriter<R> {
                 fence: held.fence,
                 asked: None,
                 name: name.clone(),
+                acknowledged: held.mark(index).watermark,
             };
             state.open.insert(index, opened);
         }
@@ -354,6 +361,13 @@ impl<R: Row> BatchWriter for PostgresWriter<R> {
             Ok(None) => work.write_with_care(&mut connection).await,
             Err(failure) => Err(failure),
         };
+        if written.is_ok() {
+            for (index, mark) in &connection.known {
+                if let Some(opened) = state.open.get_mut(index) {
+                    opened.acknowledged = opened.acknowledged.max(mark.watermark);
+                }
+            }
+        }
         Self::put_back(&mut state, connection, &written).await;
         written.map_err(|failure| failure.into_write_error("write to", &shape.target))
     }

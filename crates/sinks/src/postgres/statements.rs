@@ -25,6 +25,15 @@ pub(super) const INCOMING: &str = "forebay_incoming";
 /// The column that keeps their order.
 pub(super) const INCOMING_ROW: &str = "forebay_row";
 
+/// The setting that tells which transaction it is. It is part of the session, and empty outside.
+const TRANSACTION: &str = "forebay.transaction";
+
+/// Begins a transaction that is known by this number. What is sent together with it has to ask for
+/// the number: if BEGIN fails, the server goes on with the next statement, and commits it alone.
+pub(super) fn begin(transaction: u64) -> String {
+    format!("BEGIN; SET LOCAL {TRANSACTION} = '{transaction}'")
+}
+
 /// What is sent to the server.
 #[derive(Clone, Debug)]
 pub(super) struct Statements {
@@ -83,7 +92,8 @@ impl Statements {
             ),
             advance: format!(
                 "UPDATE \"{ledger}\" SET position = $4, batch = $5, hash = $6, \
-                 updated_at = now() WHERE id = $1 AND fence = $2 AND position = $3"
+                 updated_at = now() WHERE id = $1 AND fence = $2 AND position = $3 \
+                 AND current_setting('{TRANSACTION}', true) = $7"
             ),
             quarantine: format!(
                 "INSERT INTO \"{quarantine}\" (scope, position, reason, original) \

@@ -16,6 +16,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{CopyInSink, Error};
 
 use super::connect::Connection;
+use super::statements::begin;
 use super::{Opened, Shape, classify, copy};
 use crate::ledger::{LedgerPlan, Mark};
 use crate::{Batch, BatchId, Receipt, Refused, Row, ScopeIndex, WriteError, ledger};
@@ -93,13 +94,15 @@ impl<R: Row> Work<'_, R> {
             return Ok(None);
         }
         connection.is_sound = false;
+        connection.transaction = fastrand::u64(..);
         let client = &connection.client;
+        let begin = begin(connection.transaction);
         let advances = plan.marks().iter().map(|mark| {
             let before = known[&mark.scope].watermark;
             self.advance(connection, mark, before)
         });
         let (begun, advanced, sink) = join3(
-            client.batch_execute("BEGIN"),
+            client.batch_execute(&begin),
             join_all(advances),
             client.copy_in(&connection.prepared.copy),
         )
@@ -221,7 +224,8 @@ impl<R: Row> Work<'_, R> {
         copy::encode(buffer, &self.shape.rows, content, place, number)
     }
 
-    /// Advances a watermark from what it was before; false when it, or the fence, is another.
+    /// Advances a watermark from what it was before; false when it, the fence or the transaction
+    /// is another.
     pub(super) async fn advance(
         &self,
         connection: &Connection,
@@ -229,13 +233,15 @@ impl<R: Row> Work<'_, R> {
         before: Position,
     ) -> Result<bool, Failure> {
         let opened = self.opened(mark.scope).map_err(Failure::Refused)?;
-        let parameters: [&(dyn ToSql + Sync); 6] = [
+        let transaction = connection.transaction.to_string();
+        let parameters: [&(dyn ToSql + Sync); 7] = [
             &opened.id,
             &opened.fence.cast_signed(),
             &before.number().cast_signed(),
             &mark.watermark.number().cast_signed(),
             &mark.batch.0.cast_signed(),
             &mark.hash.cast_signed(),
+            &transaction,
         ];
         let statement = &connection.prepared.advance;
         Ok(connection.client.execute(statement, &parameters).await? == 1)
