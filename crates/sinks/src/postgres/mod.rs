@@ -26,6 +26,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use record::{Position, Record};
 use tokio::time::Instant;
+use tokio_postgres::Client;
 
 use self::connect::Connection;
 pub use self::options::{PostgresOptions, PostgresTls, SynchronousCommit};
@@ -189,6 +190,30 @@ impl<R: Row> PostgresWriter<R> {
     }
 }
 
+/// Raises the fence of a scope, which is made if there is none.
+///
+/// It is raised from the value that was read: a statement of a client that is gone, which reaches
+/// the server late, finds another value and does not shut out whoever came after it.
+async fn take_over(
+    client: &Client,
+    statements: &Statements,
+    name: &ScopeName,
+) -> Result<Held, Failure> {
+    let scope = name.as_str();
+    client.execute(&statements.make_scope, &[&scope]).await?;
+    loop {
+        let row = client.query_one(&statements.read_fence, &[&scope]).await?;
+        let fence: i64 = row.try_get(0)?;
+        let raised = client
+            .query_opt(&statements.open_scope, &[&scope, &fence])
+            .await?;
+        // Otherwise somebody else opened it in between; whoever is last has it.
+        if let Some(row) = raised {
+            return Ok(Held::read(&row)?);
+        }
+    }
+}
+
 /// Shuts out whatever this writer may still have under way on a connection that it lost. A scope
 /// that somebody else opened since stays as it is, and its next write is refused.
 async fn take_fences(
@@ -276,15 +301,7 @@ impl<R: Row> BatchWriter for PostgresWriter<R> {
         // What was open under this index is no longer wanted.
         state.open.remove(&index);
         let mut connection = self.connection(&mut state).await?;
-        let opened = async {
-            let statement = &shape.statements.open_scope;
-            let row = connection
-                .client
-                .query_one(statement, &[&name.as_str()])
-                .await?;
-            Ok(Held::read(&row)?)
-        }
-        .await;
+        let opened = take_over(&connection.client, &shape.statements, name).await;
         if let Ok(held) = &opened {
             connection.known.insert(index, held.mark(index));
             let opened = Opened {

@@ -39,6 +39,8 @@ pub(super) fn begin(transaction: u64) -> String {
 pub(super) struct Statements {
     pub(super) copy: String,
     pub(super) upsert: Option<Upsert>,
+    pub(super) make_scope: String,
+    pub(super) read_fence: String,
     pub(super) open_scope: String,
     pub(super) take_fence: String,
     pub(super) read_marks: String,
@@ -75,10 +77,14 @@ impl Statements {
         Self {
             copy,
             upsert: (!upsert.is_empty()).then(|| Upsert::new(rows, table, upsert)),
+            make_scope: format!(
+                "INSERT INTO \"{ledger}\" (scope, fence, position, batch, hash) \
+                 VALUES ($1, 0, 0, 0, 0) ON CONFLICT (scope) DO NOTHING"
+            ),
+            read_fence: format!("SELECT fence FROM \"{ledger}\" WHERE scope = $1"),
             open_scope: format!(
-                "INSERT INTO \"{ledger}\" AS held (scope, fence, position, batch, hash) \
-                 VALUES ($1, 1, 0, 0, 0) \
-                 ON CONFLICT (scope) DO UPDATE SET fence = held.fence + 1, updated_at = now() \
+                "UPDATE \"{ledger}\" SET fence = fence + 1, updated_at = now() \
+                 WHERE scope = $1 AND fence = $2 \
                  RETURNING id, fence, position, batch, hash"
             ),
             take_fence: format!(
