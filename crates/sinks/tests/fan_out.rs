@@ -6,6 +6,7 @@ mod common;
 #[path = "common/scripted.rs"]
 mod scripted;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use common::{SCOPE, batch};
@@ -13,8 +14,8 @@ use record::{Position, Record};
 use scripted::{Scripted, outcome};
 use sinks::{
     BatchWriter, Bisect, BoxWriter, ErrorKind, FanOut, Fault, FaultWriter, FnWriter, MemoryWriter,
-    NdjsonFileOptions, NdjsonFileWriter, RetryPolicy, RowOutcome, ScopeName, Target, WhenBehind,
-    WriteError,
+    NdjsonFileOptions, NdjsonFileWriter, OpenScope, RetryPolicy, RowOutcome, ScopeIndex, ScopeName,
+    Target, WhenBehind, WriteError,
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -33,6 +34,13 @@ fn positions(memory: &MemoryWriter) -> Vec<u64> {
 
 fn target(writer: impl BatchWriter<Row = Record>, when_behind: WhenBehind) -> Target {
     Target::new(writer, when_behind).retry(RetryPolicy::new(MS, 10 * MS, None))
+}
+
+/// A sink without a ledger.
+fn print() -> impl BatchWriter<Row = Record> {
+    FnWriter::new("print", |batch: &sinks::Batch| {
+        Ok(sinks::Receipt::delivered_all(batch.len()))
+    })
 }
 
 async fn until(is: impl Fn() -> bool) {
@@ -222,11 +230,8 @@ async fn new_rows_are_numbered_behind_every_target_and_those_without_a_ledger_ho
         memory.open_scope(SCOPE, &scope()).await.unwrap();
         memory.write(&batch(100, 1..=upto)).await.unwrap();
     }
-    let print = FnWriter::new("print", |batch: &sinks::Batch| {
-        Ok(sinks::Receipt::delivered_all(batch.len()))
-    });
     let fan_out = FanOut::new(vec![
-        target(print, WhenBehind::Drop),
+        target(print(), WhenBehind::Drop),
         target(behind, WhenBehind::Wait),
         target(ahead, WhenBehind::Wait),
     ]);
@@ -254,6 +259,93 @@ async fn rows_are_numbered_far_behind_what_a_target_that_cannot_be_asked_may_kno
     unknown.open_scope(SCOPE, &scope()).await.unwrap();
     let receipt = unknown.write(&batch(1, first..=first)).await.unwrap();
     assert_eq!(receipt.repeated(), 0, "it is new there too");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stand_in_that_fails_at_first_harms_no_healthy_target() {
+    let alive = MemoryWriter::new();
+    let late = MemoryWriter::new();
+    let stand_in = FirstOpenFails(late.clone(), AtomicBool::new(false));
+    let stand_in = WhenBehind::Divert(BoxWriter::new(stand_in));
+    let fan_out = FanOut::new(vec![target(alive.clone(), stand_in).backlog_max(1)]);
+    fan_out.open_scope(SCOPE, &scope()).await.unwrap();
+    let receipt = fan_out.write(&batch(1, 1..=1)).await.unwrap();
+    assert_eq!(
+        (receipt.delivered(), fan_out.stats()[0].last_error.clone()),
+        (1, None)
+    );
+    alive.go_down();
+    let second = batch(2, 2..=2);
+    assert!(
+        fan_out.write(&second).await.is_err(),
+        "it stands in the backlog"
+    );
+    let receipt = fan_out.write(&batch(3, 3..=3)).await.unwrap();
+    assert_eq!(receipt.diverted(), 1, "its scope was opened late");
+    assert_eq!(positions(&late), [3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_somebody_else_writes_ends_the_fan_out_at_once() {
+    let (ours, other) = (MemoryWriter::new(), MemoryWriter::new());
+    let fan_out = FanOut::new(vec![
+        target(other.clone(), WhenBehind::Wait),
+        target(ours.clone(), WhenBehind::Drop).backlog_max(1),
+    ]);
+    fan_out.open_scope(SCOPE, &scope()).await.unwrap();
+    let theirs = ours.other_process();
+    theirs.open_scope(SCOPE, &scope()).await.unwrap();
+    for at in 1..=3 {
+        let error = fan_out.write(&batch(at, at..=at)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Fenced, "{error}");
+    }
+    assert_eq!(ours.attempts().len(), 1, "it is not tried again");
+    fan_out.open_scope(SCOPE, &scope()).await.unwrap();
+    assert_eq!(
+        fan_out.write(&batch(4, 4..=4)).await.unwrap().delivered(),
+        1
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scope_that_was_renamed_before_it_could_be_opened_is_opened_under_its_new_name() {
+    let memory = MemoryWriter::new();
+    let late = FirstOpenFails(memory.clone(), AtomicBool::new(false));
+    let fan_out = FanOut::new(vec![
+        target(print(), WhenBehind::Wait),
+        target(late, WhenBehind::Drop),
+    ]);
+    fan_out.open_scope(SCOPE, &scope()).await.unwrap();
+    let renamed = ScopeName::new("host/renamed");
+    fan_out.rename_scope(&scope(), &renamed).await.unwrap();
+    fan_out.write(&batch(1, 1..=1)).await.unwrap();
+    assert_eq!(memory.delivered()[0].0, renamed);
+}
+
+/// Cannot open a scope at first.
+struct FirstOpenFails(MemoryWriter, AtomicBool);
+
+impl BatchWriter for FirstOpenFails {
+    type Row = Record;
+
+    fn name(&self) -> &str {
+        "late"
+    }
+
+    async fn open_scope(
+        &self,
+        index: ScopeIndex,
+        name: &ScopeName,
+    ) -> Result<OpenScope, WriteError> {
+        if self.1.swap(true, Ordering::SeqCst) {
+            return self.0.open_scope(index, name).await;
+        }
+        Err(WriteError::new(ErrorKind::Transient, "not yet"))
+    }
+
+    async fn write(&self, batch: &sinks::Batch) -> Result<sinks::Receipt, WriteError> {
+        self.0.write(batch).await
+    }
 }
 
 #[tokio::test(start_paused = true)]

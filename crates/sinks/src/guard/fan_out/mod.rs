@@ -9,6 +9,7 @@
 //! A backlog is in memory. What stands in it when the process dies is offered again only by sources
 //! that can be read again from the least watermark; [`FanOut::close`](BatchWriter::close) drains.
 
+mod late;
 mod target;
 
 use std::sync::Arc;
@@ -32,7 +33,8 @@ const UNKNOWN_AHEAD: u64 = 1 << 32;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum WhenBehind<R = Record> {
-    /// The fan-out waits for the target: nothing is lost, and all targets are as slow as it.
+    /// The fan-out waits until the target has room for it: the target is left out of nothing, and
+    /// once its backlog is full all targets are as slow as it. A crash still loses its backlog.
     Wait,
     /// This target does not get the batch, which is counted in [`TargetStats::rows_dropped`].
     Drop,
@@ -92,6 +94,10 @@ impl<R: Row> Target<R> {
 /// of it at the others, [`stats`](Self::stats) says per target. When no target has settled the
 /// batch and all that have it fail, the write fails with their error; offered again, the batch is
 /// recognised and stands in no backlog twice.
+///
+/// # A target that somebody else writes
+/// When a target is fenced, that write and every later one fails with its error, until the scope
+/// is opened again.
 ///
 /// # Data errors
 /// A batch that a target refuses for its data is dropped there, counted, and named in its last
@@ -189,6 +195,14 @@ impl<R: Row> FanOut<R> {
 
 /// What the standings of all targets say together, or nothing while one may settle it yet.
 fn answer_of(rows: usize, standings: &[Standing]) -> Option<Result<Receipt, WriteError>> {
+    for standing in standings {
+        match standing {
+            Standing::Dropped(error) if error.kind() == ErrorKind::Fenced => {
+                return Some(Err(error.clone()));
+            }
+            _ => {}
+        }
+    }
     if standings
         .iter()
         .any(|standing| matches!(standing, Standing::UnderWay))
@@ -288,10 +302,16 @@ impl<R: Row> BatchWriter for FanOut<R> {
     ) -> Result<OpenScope, WriteError> {
         self.start();
         let mut least: Option<OpenScope> = None;
-        let mut numbered_to = Position::START;
+        let (mut numbered_to, mut unknown) = (Position::START, 0);
         let mut failed = None;
         for line in &self.lines {
-            match line.open_scope(index, name).await {
+            let opening = line.open_scope(index, name).await;
+            match &opening.diverted {
+                Some(Ok(opened)) => numbered_to = numbered_to.max(opened.numbered_to),
+                Some(Err(_)) => unknown = UNKNOWN_AHEAD,
+                None => {}
+            }
+            match opening.target {
                 Ok(opened) => {
                     numbered_to = numbered_to.max(opened.numbered_to);
                     let is_less = |least: OpenScope| {
@@ -300,12 +320,10 @@ impl<R: Row> BatchWriter for FanOut<R> {
                     least = least.filter(|least| !is_less(*least)).or(Some(opened));
                 }
                 Err(error) if line.is_waited_for() => return Err(error),
-                Err(error) => failed = Some(error),
+                Err(error) => (failed, unknown) = (Some(error), UNKNOWN_AHEAD),
             }
         }
-        if failed.is_some() {
-            numbered_to = Position::new(numbered_to.number().saturating_add(UNKNOWN_AHEAD));
-        }
+        let numbered_to = Position::new(numbered_to.number().saturating_add(unknown));
         let least = least.map(|least| OpenScope {
             numbered_to,
             ..least
@@ -321,7 +339,7 @@ impl<R: Row> BatchWriter for FanOut<R> {
         let mut all: Vec<(ScopeName, Position, usize)> = Vec::new();
         let mut targets = 0;
         for line in &self.lines {
-            let scopes = line.writer().scopes(prefix).await?;
+            let scopes = line.scopes(prefix).await?;
             targets += usize::from(!scopes.is_empty());
             for (name, position) in scopes {
                 match all.iter_mut().find(|(known, _, _)| *known == name) {
@@ -349,7 +367,7 @@ impl<R: Row> BatchWriter for FanOut<R> {
 
     async fn rename_scope(&self, from: &ScopeName, to: &ScopeName) -> Result<(), WriteError> {
         for line in &self.lines {
-            line.writer().rename_scope(from, to).await?;
+            line.rename_scope(from, to).await?;
         }
         Ok(())
     }
@@ -363,6 +381,9 @@ impl<R: Row> BatchWriter for FanOut<R> {
         if self.lines.is_empty() {
             return Err(WriteError::new(ErrorKind::Fatal, "there is no target"));
         }
+        if let Some(error) = self.lines.iter().find_map(|line| line.fenced()) {
+            return Err(error);
+        }
         let offers = self.lines.iter().map(|line| line.offer(batch));
         for offered in futures_util::future::join_all(offers).await {
             offered?;
@@ -375,9 +396,10 @@ impl<R: Row> BatchWriter for FanOut<R> {
     async fn close(&self) -> Result<(), WriteError> {
         let drained = futures_util::future::join_all(self.lines.iter().map(|line| line.drained()));
         let _ = tokio::time::timeout(self.drain_max, drained).await;
-        for task in self.tasks.lock().drain(..) {
-            task.abort();
-        }
+        let tasks = std::mem::take(&mut *self.tasks.lock());
+        tasks.iter().for_each(JoinHandle::abort);
+        // What they have under way ends before their targets are closed.
+        futures_util::future::join_all(tasks).await;
         let mut wrong = Vec::new();
         for line in &self.lines {
             let stats = line.stats();

@@ -7,15 +7,17 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use parking_lot::Mutex;
+use record::Position;
 use tokio::sync::watch;
 
 use super::super::BatchKey;
 use super::super::fallback::as_diverted;
+use super::late::LateWriter;
 use super::{Target, WhenBehind};
 use crate::fn_writer::panicked;
 use crate::{
-    Batch, BatchWriter, BoxWriter, ErrorKind, Guarantee, OpenScope, Receipt, Row, ScopeIndex,
-    ScopeName, WriteError,
+    Batch, BatchWriter, ErrorKind, Guarantee, OpenScope, Receipt, Row, ScopeIndex, ScopeName,
+    WriteError,
 };
 
 /// Outcomes of batches that are remembered for whoever waits for them, or offers them again.
@@ -46,6 +48,13 @@ pub struct TargetStats {
     pub last_error: Option<String>,
 }
 
+/// What came of opening a scope.
+pub(super) struct Opening {
+    pub(super) target: Result<OpenScope, WriteError>,
+    /// The same of the writer that stands in for the target.
+    pub(super) diverted: Option<Result<OpenScope, WriteError>>,
+}
+
 /// How a batch stands with one target.
 pub(super) enum Standing {
     Settled(Receipt),
@@ -70,6 +79,9 @@ pub(super) enum Waiting {
 #[derive(Debug)]
 pub(super) struct Line<R> {
     target: Target<R>,
+    writer: LateWriter<R>,
+    /// What gets the batches that the target has no room for.
+    divert: Option<LateWriter<R>>,
     state: Mutex<State<R>>,
     /// Counts changes of the state, for all who wait for one.
     changes: watch::Sender<u64>,
@@ -80,8 +92,8 @@ struct State<R> {
     /// The first is under way.
     backlog: VecDeque<(BatchKey, Batch<R>)>,
     outcomes: VecDeque<(BatchKey, Result<Receipt, WriteError>)>,
-    /// Scopes that could not be opened yet.
-    unopened: Vec<(ScopeIndex, ScopeName)>,
+    /// Somebody else writes to the target: nothing more is offered to it.
+    fenced: Option<WriteError>,
     /// Why the last attempt at the first of the backlog failed.
     failing: Option<WriteError>,
     stats: TargetStats,
@@ -103,12 +115,18 @@ impl<R: Row> Line<R> {
             name: target.writer.name().to_owned(),
             ..TargetStats::default()
         };
+        let divert = match &target.when_behind {
+            WhenBehind::Divert(writer) => Some(LateWriter::new(writer.clone())),
+            WhenBehind::Wait | WhenBehind::Drop => None,
+        };
         Self {
+            writer: LateWriter::new(target.writer.clone()),
+            divert,
             target,
             state: Mutex::new(State {
                 backlog: VecDeque::new(),
                 outcomes: VecDeque::new(),
-                unopened: Vec::new(),
+                fenced: None,
                 failing: None,
                 stats,
             }),
@@ -116,8 +134,30 @@ impl<R: Row> Line<R> {
         }
     }
 
-    pub(super) fn writer(&self) -> &BoxWriter<R> {
-        &self.target.writer
+    pub(super) async fn scopes(
+        &self,
+        prefix: &str,
+    ) -> Result<Vec<(ScopeName, Position)>, WriteError> {
+        self.target.writer.scopes(prefix).await
+    }
+
+    pub(super) async fn rename_scope(
+        &self,
+        from: &ScopeName,
+        to: &ScopeName,
+    ) -> Result<(), WriteError> {
+        for writer in [Some(&self.writer), self.divert.as_ref()]
+            .into_iter()
+            .flatten()
+        {
+            writer.rename_scope(from, to).await?;
+        }
+        Ok(())
+    }
+
+    /// Why nothing is written to the target any more.
+    pub(super) fn fenced(&self) -> Option<WriteError> {
+        self.state.lock().fenced.clone()
     }
 
     pub(super) fn guarantee(&self) -> Guarantee {
@@ -145,22 +185,20 @@ impl<R: Row> Line<R> {
         }
     }
 
-    pub(super) async fn open_scope(
-        &self,
-        index: ScopeIndex,
-        name: &ScopeName,
-    ) -> Result<OpenScope, WriteError> {
-        if let WhenBehind::Divert(writer) = &self.target.when_behind {
-            writer.open_scope(index, name).await?;
-        }
-        let opened = self.target.writer.open_scope(index, name).await;
+    /// Opens the scope at the target, and at the writer that stands in for it. What fails is tried
+    /// again before the first write there.
+    pub(super) async fn open_scope(&self, index: ScopeIndex, name: &ScopeName) -> Opening {
+        let target = self.writer.open_scope(index, name).await;
+        let diverted = match &self.divert {
+            Some(divert) => Some(divert.open_scope(index, name).await),
+            None => None,
+        };
         let mut state = self.state.lock();
-        state.unopened.retain(|(other, _)| *other != index);
-        if let Err(error) = &opened {
-            state.unopened.push((index, name.clone()));
-            state.stats.last_error = Some(error.to_string());
+        match &target {
+            Ok(_) => state.fenced = None,
+            Err(error) => state.stats.last_error = Some(error.to_string()),
         }
-        opened
+        Opening { target, diverted }
     }
 
     /// Puts the batch into the backlog, or does what is to be done where there is no room.
@@ -172,12 +210,15 @@ impl<R: Row> Line<R> {
             if self.accept(key, batch) {
                 return Ok(());
             }
-            match &self.target.when_behind {
-                WhenBehind::Wait => {
+            match (&self.target.when_behind, &self.divert) {
+                (WhenBehind::Wait, _) => {
+                    if let Some(error) = self.fenced() {
+                        return Err(error);
+                    }
                     // The sender lives in `self`.
                     let _ = changes.changed().await;
                 }
-                WhenBehind::Drop => {
+                (_, None) => {
                     let full = WriteError::new(
                         ErrorKind::Transient,
                         format!(
@@ -188,7 +229,7 @@ impl<R: Row> Line<R> {
                     self.settle(key, batch, Err(full));
                     return Ok(());
                 }
-                WhenBehind::Divert(writer) => {
+                (_, Some(writer)) => {
                     let receipt = writer.write(batch).await?;
                     self.settle(key, batch, Ok(as_diverted(batch, &receipt)));
                     return Ok(());
@@ -263,7 +304,7 @@ impl<R: Row> Line<R> {
                 Ok(receipt) => return self.settle(key, batch, Ok(receipt)),
                 Err(error) => error,
             };
-            if error.kind() == ErrorKind::Data {
+            if matches!(error.kind(), ErrorKind::Data | ErrorKind::Fenced) {
                 return self.settle(key, batch, Err(error));
             }
             let delay = self.delay(attempts, &error);
@@ -294,14 +335,7 @@ impl<R: Row> Line<R> {
 
     async fn attempt(&self, batch: &Batch<R>) -> Result<Receipt, WriteError> {
         self.target.writer.ready().await;
-        loop {
-            let unopened = self.state.lock().unopened.first().cloned();
-            let Some((index, name)) = unopened else { break };
-            self.target.writer.open_scope(index, &name).await?;
-            let mut state = self.state.lock();
-            state.unopened.retain(|(other, _)| *other != index);
-        }
-        self.target.writer.write(batch).await
+        self.writer.write(batch).await
     }
 
     /// The batch is no longer this target's business, or never was.
@@ -318,6 +352,9 @@ impl<R: Row> Line<R> {
             Err(error) => {
                 state.stats.rows_dropped += batch.len() as u64;
                 state.stats.last_error = Some(error.to_string());
+                if error.kind() == ErrorKind::Fenced {
+                    state.fenced = Some(error.clone());
+                }
             }
         }
         let at = state.backlog.iter().position(|(known, _)| *known == key);
@@ -349,9 +386,9 @@ impl<R: Row> Line<R> {
 
     pub(super) async fn close(&self) -> Result<(), WriteError> {
         let closed = self.target.writer.close().await;
-        match &self.target.when_behind {
-            WhenBehind::Divert(writer) => writer.close().await.and(closed),
-            _ => closed,
+        match &self.divert {
+            Some(divert) => divert.writer().close().await.and(closed),
+            None => closed,
         }
     }
 
