@@ -9,9 +9,12 @@
 //! A backlog is in memory. What stands in it when the process dies is offered again only by sources
 //! that can be read again from the least watermark; [`FanOut::close`](BatchWriter::close) drains.
 
+mod answer;
+mod backlog;
 mod late;
 mod target;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,11 +23,13 @@ use record::{Position, Record};
 use tokio::task::JoinHandle;
 
 use crate::{
-    Batch, BatchWriter, BoxWriter, ErrorKind, Guarantee, OpenScope, Receipt, Refused, RetryPolicy,
-    Row, RowOutcome, ScopeIndex, ScopeName, WriteError,
+    Batch, BatchWriter, BoxWriter, ErrorKind, Guarantee, OpenScope, Receipt, RetryPolicy, Row,
+    ScopeIndex, ScopeName, WriteError,
 };
+use answer::{Standing, answer_of};
+use backlog::{Key, Offer};
 pub use target::TargetStats;
-use target::{Line, Standing, Waiting};
+use target::{Line, Waiting};
 
 /// Positions by which a target that cannot be asked may be ahead of the others.
 const UNKNOWN_AHEAD: u64 = 1 << 32;
@@ -49,11 +54,12 @@ pub struct Target<R = Record> {
     writer: BoxWriter<R>,
     when_behind: WhenBehind<R>,
     backlog_max: usize,
+    backlog_bytes_max: usize,
     retry: RetryPolicy,
 }
 
 impl<R: Row> Target<R> {
-    /// A sink, and what happens when 64 batches wait for it. It is tried again after bounds of
+    /// A sink, and what happens when 64 batches or 64 MiB wait for it. It is tried again after bounds of
     /// 100 ms to 10 s, without end.
     pub fn new(writer: impl BatchWriter<Row = R>, when_behind: WhenBehind<R>) -> Self {
         let retry = RetryPolicy::new(Duration::from_millis(100), Duration::from_secs(10), None);
@@ -61,6 +67,7 @@ impl<R: Row> Target<R> {
             writer: BoxWriter::new(writer),
             when_behind,
             backlog_max: 64,
+            backlog_bytes_max: 64 << 20,
             retry,
         }
     }
@@ -70,6 +77,16 @@ impl<R: Row> Target<R> {
     pub fn backlog_max(self, batches: usize) -> Self {
         Self {
             backlog_max: batches.max(1),
+            ..self
+        }
+    }
+
+    /// The most bytes of memory that may wait for it. A batch that is larger alone is taken when
+    /// nothing else waits.
+    #[must_use]
+    pub fn backlog_bytes_max(self, bytes: usize) -> Self {
+        Self {
+            backlog_bytes_max: bytes,
             ..self
         }
     }
@@ -92,8 +109,9 @@ impl<R: Row> Target<R> {
 /// The receipt speaks of those that settled it: a row is delivered when one of them delivered it
 /// and none refused it; otherwise it is what the first of them says that has it not. What becomes
 /// of it at the others, [`stats`](Self::stats) says per target. When no target has settled the
-/// batch and all that have it fail, the write fails with their error; offered again, the batch is
-/// recognised and stands in no backlog twice.
+/// batch and all that have it fail, the write fails with their error and takes the batch out of all
+/// backlogs: its rows are their producer's. One that is being written at that moment may have it all
+/// the same; the same rows, offered again under whatever id, are then known there.
 ///
 /// # A target that somebody else writes
 /// When a target is fenced, that write and every later one fails with its error, until the scope
@@ -115,6 +133,8 @@ impl<R: Row> Target<R> {
 pub struct FanOut<R = Record> {
     lines: Vec<Arc<Line<R>>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
+    /// How often each scope was opened.
+    openings: Mutex<HashMap<ScopeIndex, u64>>,
     drain_max: Duration,
     patience: Duration,
 }
@@ -129,6 +149,7 @@ impl<R: Row> FanOut<R> {
                 .map(|target| Arc::new(Line::new(target)))
                 .collect(),
             tasks: Mutex::default(),
+            openings: Mutex::default(),
             drain_max: Duration::from_secs(10),
             patience: Duration::from_secs(1),
         }
@@ -167,7 +188,7 @@ impl<R: Row> FanOut<R> {
     }
 
     /// Waits until the batch stands as a receipt has to say it.
-    async fn settled(&self, batch: &Batch<R>) -> Result<Receipt, WriteError> {
+    async fn settled(&self, key: Key, rows: usize) -> Result<Receipt, WriteError> {
         let mut changes: Vec<_> = self.lines.iter().map(|line| line.changes()).collect();
         let mut patience = Box::pin(tokio::time::sleep(self.patience));
         let mut waiting = Waiting::Patiently;
@@ -175,9 +196,9 @@ impl<R: Row> FanOut<R> {
             for change in &mut changes {
                 change.borrow_and_update();
             }
-            let standings = self.lines.iter().map(|line| line.standing(batch, waiting));
+            let standings = self.lines.iter().map(|line| line.standing(key, waiting));
             let standings: Vec<Standing> = standings.collect();
-            if let Some(answer) = answer_of(batch.len(), &standings) {
+            if let Some(answer) = answer_of(rows, &standings) {
                 return answer;
             }
             let changed = changes.iter_mut().map(|change| Box::pin(change.changed()));
@@ -191,86 +212,6 @@ impl<R: Row> FanOut<R> {
             }
         }
     }
-}
-
-/// What the standings of all targets say together, or nothing while one may settle it yet.
-fn answer_of(rows: usize, standings: &[Standing]) -> Option<Result<Receipt, WriteError>> {
-    for standing in standings {
-        match standing {
-            Standing::Dropped(error) if error.kind() == ErrorKind::Fenced => {
-                return Some(Err(error.clone()));
-            }
-            _ => {}
-        }
-    }
-    if standings
-        .iter()
-        .any(|standing| matches!(standing, Standing::UnderWay))
-    {
-        return None;
-    }
-    let settled: Vec<&Receipt> = standings
-        .iter()
-        .filter_map(|standing| match standing {
-            Standing::Settled(receipt) => Some(receipt),
-            _ => None,
-        })
-        .collect();
-    if !settled.is_empty() {
-        return Some(Ok(merged(rows, &settled)));
-    }
-    let mut worst: Option<&WriteError> = None;
-    for standing in standings {
-        match standing {
-            Standing::Failing(error) | Standing::Dropped(error) => {
-                let is_transient = error.kind() == ErrorKind::Transient;
-                worst = if worst.is_none() || is_transient {
-                    Some(error)
-                } else {
-                    worst
-                };
-            }
-            // Its turn comes, and nobody else has the batch.
-            Standing::Waiting | Standing::UnderWay | Standing::Settled(_) => return None,
-        }
-    }
-    let is_dropped = |standing: &Standing| matches!(standing, Standing::Dropped(_));
-    let what = match standings.iter().all(is_dropped) {
-        true => "no target took the batch",
-        false => "no target has the batch yet",
-    };
-    worst.map(|error| Err(WriteError::new(error.kind(), format!("{what}: {error}"))))
-}
-
-fn merged(rows: usize, receipts: &[&Receipt]) -> Receipt {
-    let (mut quarantined, mut rejected, mut diverted) = (Vec::new(), Vec::new(), Vec::new());
-    let repeated = receipts
-        .iter()
-        .map(|receipt| receipt.repeated())
-        .min()
-        .unwrap_or(0);
-    if receipts.iter().all(|receipt| receipt.delivered() == rows) {
-        return Receipt::new(rows, repeated, quarantined);
-    }
-    for row in 0..rows {
-        let outcomes = receipts.iter().map(|receipt| receipt.outcome(row));
-        let mut lacking = outcomes.filter(|outcome| *outcome != RowOutcome::Delivered);
-        match lacking.next() {
-            Some(RowOutcome::Quarantined(reason)) => quarantined.push(Refused {
-                row,
-                reason: reason.to_owned(),
-            }),
-            Some(RowOutcome::Rejected(reason)) => rejected.push(Refused {
-                row,
-                reason: reason.to_owned(),
-            }),
-            Some(RowOutcome::Diverted) => diverted.push(row),
-            _ => {}
-        }
-    }
-    Receipt::new(rows, repeated, quarantined)
-        .with_rejected(rejected)
-        .with_diverted(diverted)
 }
 
 impl<R: Row> BatchWriter for FanOut<R> {
@@ -301,6 +242,7 @@ impl<R: Row> BatchWriter for FanOut<R> {
         name: &ScopeName,
     ) -> Result<OpenScope, WriteError> {
         self.start();
+        *self.openings.lock().entry(index).or_default() += 1;
         let mut least: Option<OpenScope> = None;
         let (mut numbered_to, mut unknown) = (Position::START, 0);
         let mut failed = None;
@@ -384,11 +326,20 @@ impl<R: Row> BatchWriter for FanOut<R> {
         if let Some(error) = self.lines.iter().find_map(|line| line.fenced()) {
             return Err(error);
         }
-        let offers = self.lines.iter().map(|line| line.offer(batch));
-        for offered in futures_util::future::join_all(offers).await {
-            offered?;
+        let offer = {
+            let openings = self.openings.lock();
+            Offer::of(batch, |scope| openings.get(&scope).copied().unwrap_or(0))
+        };
+        let offers = self.lines.iter().map(|line| line.offer(&offer));
+        let offered = futures_util::future::join_all(offers).await;
+        let answer = match offered.into_iter().collect::<Result<(), WriteError>>() {
+            Ok(()) => self.settled(offer.key, batch.len()).await,
+            Err(error) => Err(error),
+        };
+        if answer.is_err() {
+            self.lines.iter().for_each(|line| line.withdraw(offer.key));
         }
-        self.settled(batch).await
+        answer
     }
 
     /// Waits for the backlogs to empty, at most as long as [`drain_max`](FanOut::drain_max) says,

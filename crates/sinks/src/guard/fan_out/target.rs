@@ -1,6 +1,5 @@
 //! One target of a fan-out: its backlog, the task that works it off, and its account.
 
-use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,8 +9,9 @@ use parking_lot::Mutex;
 use record::Position;
 use tokio::sync::watch;
 
-use super::super::BatchKey;
 use super::super::fallback::as_diverted;
+use super::answer::Standing;
+use super::backlog::{Backlog, Key, Offer};
 use super::late::LateWriter;
 use super::{Target, WhenBehind};
 use crate::fn_writer::panicked;
@@ -19,9 +19,6 @@ use crate::{
     Batch, BatchWriter, ErrorKind, Guarantee, OpenScope, Receipt, Row, ScopeIndex, ScopeName,
     WriteError,
 };
-
-/// Outcomes of batches that are remembered for whoever waits for them, or offers them again.
-const OUTCOMES_MAX: usize = 1024;
 
 /// How a target of a fan-out stands, counted in rows since its start. What it was offered is
 /// delivered, quarantined, rejected, diverted, dropped or pending.
@@ -44,6 +41,8 @@ pub struct TargetStats {
     pub rows_pending: u64,
     /// Batches in its backlog.
     pub batches_pending: usize,
+    /// Bytes of memory of these; targets that have the same batch share them.
+    pub bytes_pending: usize,
     /// Why its last attempt failed; nothing after one that did not.
     pub last_error: Option<String>,
 }
@@ -53,19 +52,6 @@ pub(super) struct Opening {
     pub(super) target: Result<OpenScope, WriteError>,
     /// The same of the writer that stands in for the target.
     pub(super) diverted: Option<Result<OpenScope, WriteError>>,
-}
-
-/// How a batch stands with one target.
-pub(super) enum Standing {
-    Settled(Receipt),
-    /// It is the oldest, and no attempt at it has failed yet.
-    UnderWay,
-    /// It waits behind others, or takes longer than the patience lasts.
-    Waiting,
-    /// It is in the backlog of a target whose last attempt failed.
-    Failing(WriteError),
-    /// The target will not get it.
-    Dropped(WriteError),
 }
 
 /// How long a batch that is under way is waited for.
@@ -82,39 +68,13 @@ pub(super) struct Line<R> {
     writer: LateWriter<R>,
     /// What gets the batches that the target has no room for.
     divert: Option<LateWriter<R>>,
-    state: Mutex<State<R>>,
+    state: Mutex<Backlog<R>>,
     /// Counts changes of the state, for all who wait for one.
     changes: watch::Sender<u64>,
 }
 
-#[derive(Debug)]
-struct State<R> {
-    /// The first is under way.
-    backlog: VecDeque<(BatchKey, Batch<R>)>,
-    outcomes: VecDeque<(BatchKey, Result<Receipt, WriteError>)>,
-    /// Somebody else writes to the target: nothing more is offered to it.
-    fenced: Option<WriteError>,
-    /// Why the last attempt at the first of the backlog failed.
-    failing: Option<WriteError>,
-    stats: TargetStats,
-}
-
-impl<R> State<R> {
-    /// The batch is offered anew, so an earlier drop of it does not count.
-    fn forget_drop(&mut self, key: BatchKey, rows: usize) {
-        let at = self.outcomes.iter().position(|(known, _)| *known == key);
-        if let Some((_, Err(_))) = at.and_then(|at| self.outcomes.remove(at)) {
-            self.stats.rows_dropped -= rows as u64;
-        }
-    }
-}
-
 impl<R: Row> Line<R> {
     pub(super) fn new(target: Target<R>) -> Self {
-        let stats = TargetStats {
-            name: target.writer.name().to_owned(),
-            ..TargetStats::default()
-        };
         let divert = match &target.when_behind {
             WhenBehind::Divert(writer) => Some(LateWriter::new(writer.clone())),
             WhenBehind::Wait | WhenBehind::Drop => None,
@@ -122,15 +82,9 @@ impl<R: Row> Line<R> {
         Self {
             writer: LateWriter::new(target.writer.clone()),
             divert,
-            target,
-            state: Mutex::new(State {
-                backlog: VecDeque::new(),
-                outcomes: VecDeque::new(),
-                fenced: None,
-                failing: None,
-                stats,
-            }),
+            state: Mutex::new(Backlog::new(target.writer.name())),
             changes: watch::Sender::new(0),
+            target,
         }
     }
 
@@ -173,16 +127,7 @@ impl<R: Row> Line<R> {
     }
 
     pub(super) fn stats(&self) -> TargetStats {
-        let state = self.state.lock();
-        TargetStats {
-            rows_pending: state
-                .backlog
-                .iter()
-                .map(|(_, batch)| batch.len() as u64)
-                .sum(),
-            batches_pending: state.backlog.len(),
-            ..state.stats.clone()
-        }
+        self.state.lock().stats()
     }
 
     /// Opens the scope at the target, and at the writer that stands in for it. What fails is tried
@@ -202,12 +147,11 @@ impl<R: Row> Line<R> {
     }
 
     /// Puts the batch into the backlog, or does what is to be done where there is no room.
-    pub(super) async fn offer(&self, batch: &Batch<R>) -> Result<(), WriteError> {
-        let key = BatchKey::of(batch);
+    pub(super) async fn offer(&self, offer: &Offer<R>) -> Result<(), WriteError> {
         let mut changes = self.changes();
         loop {
             changes.borrow_and_update();
-            if self.accept(key, batch) {
+            if self.accept(offer) {
                 return Ok(());
             }
             match (&self.target.when_behind, &self.divert) {
@@ -226,53 +170,47 @@ impl<R: Row> Line<R> {
                             self.target.writer.name()
                         ),
                     );
-                    self.settle(key, batch, Err(full));
+                    self.settle(offer, Err(full));
                     return Ok(());
                 }
                 (_, Some(writer)) => {
-                    let receipt = writer.write(batch).await?;
-                    self.settle(key, batch, Ok(as_diverted(batch, &receipt)));
+                    let receipt = writer.write(&offer.batch).await?;
+                    self.settle(offer, Ok(as_diverted(&offer.batch, &receipt)));
                     return Ok(());
                 }
             }
         }
     }
 
-    /// Whether the target has the batch now, or had it before.
-    fn accept(&self, key: BatchKey, batch: &Batch<R>) -> bool {
-        let mut state = self.state.lock();
-        let is_known = state.backlog.iter().any(|(known, _)| *known == key)
-            || state
-                .outcomes
-                .iter()
-                .any(|(known, outcome)| *known == key && outcome.is_ok());
-        if is_known {
-            return true;
+    fn accept(&self, offer: &Offer<R>) -> bool {
+        let (batches_max, bytes_max) = (self.target.backlog_max, self.target.backlog_bytes_max);
+        let accepted = self.state.lock().accept(offer, batches_max, bytes_max);
+        if accepted {
+            self.changed();
         }
-        if state.backlog.len() >= self.target.backlog_max {
-            return false;
-        }
-        state.forget_drop(key, batch.len());
-        state.backlog.push_back((key, batch.clone()));
-        drop(state);
-        self.changed();
-        true
+        accepted
     }
 
-    pub(super) fn standing(&self, batch: &Batch<R>, waiting: Waiting) -> Standing {
-        let key = BatchKey::of(batch);
+    /// Takes out a batch that is its producer's again.
+    pub(super) fn withdraw(&self, key: Key) {
+        let withdrawn = self.state.lock().withdraw(key);
+        if withdrawn.is_some() {
+            self.changed();
+        }
+    }
+
+    pub(super) fn standing(&self, key: Key, waiting: Waiting) -> Standing {
         let state = self.state.lock();
-        if let Some(at) = state.backlog.iter().position(|(known, _)| *known == key) {
+        if let Some(at) = state.place_of(key) {
             return match &state.failing {
                 Some(error) => Standing::Failing(error.clone()),
                 None if at == 0 && waiting == Waiting::Patiently => Standing::UnderWay,
                 None => Standing::Waiting,
             };
         }
-        let outcome = state.outcomes.iter().find(|(known, _)| *known == key);
-        match outcome {
-            Some((_, Ok(receipt))) => Standing::Settled(receipt.clone()),
-            Some((_, Err(error))) => Standing::Dropped(error.clone()),
+        match state.outcome_of(key) {
+            Some(Ok(receipt)) => Standing::Settled(receipt.clone()),
+            Some(Err(error)) => Standing::Dropped(error.clone()),
             None => Standing::Dropped(WriteError::new(
                 ErrorKind::Transient,
                 "its outcome was forgotten: too many batches were written since",
@@ -280,46 +218,39 @@ impl<R: Row> Line<R> {
         }
     }
 
-    /// Works off the backlog, for ever.
+    /// Works off the backlog, for ever. Holds on to no batch between its attempts: its rows may go
+    /// back to their producer.
     pub(super) async fn run(self: Arc<Self>) {
+        let name = self.target.writer.name();
         let mut changes = self.changes();
+        let mut attempts = 0_u32;
         loop {
             changes.borrow_and_update();
-            let next = self.state.lock().backlog.front().cloned();
-            match next {
-                Some((key, batch)) => self.work_off(key, &batch).await,
-                None => {
-                    let _ = changes.changed().await;
-                }
-            }
-        }
-    }
-
-    /// Writes one batch until it is settled.
-    async fn work_off(&self, key: BatchKey, batch: &Batch<R>) {
-        let name = self.target.writer.name();
-        for attempts in 0.. {
-            let attempt = AssertUnwindSafe(self.attempt(batch)).catch_unwind().await;
-            let error = match attempt.unwrap_or_else(|panic| Err(panicked(name, &*panic))) {
-                Ok(receipt) => return self.settle(key, batch, Ok(receipt)),
-                Err(error) => error,
+            let next = self.state.lock().begin();
+            let Some(offer) = next else {
+                let _ = changes.changed().await;
+                continue;
             };
-            if matches!(error.kind(), ErrorKind::Data | ErrorKind::Fenced) {
-                return self.settle(key, batch, Err(error));
-            }
+            let attempt = AssertUnwindSafe(self.attempt(&offer.batch));
+            let attempt = attempt.catch_unwind().await;
+            let error = match attempt.unwrap_or_else(|panic| Err(panicked(name, &*panic))) {
+                Err(error) if !matches!(error.kind(), ErrorKind::Data | ErrorKind::Fenced) => error,
+                outcome => {
+                    attempts = 0;
+                    self.settle(&offer, outcome);
+                    continue;
+                }
+            };
             let delay = self.delay(attempts, &error);
-            tracing::warn!(sink = name, batch = batch.id().0, ?delay, %error, "target failed");
-            self.fail(error);
+            attempts = attempts.saturating_add(1);
+            let batch = offer.batch.id().0;
+            tracing::warn!(sink = name, batch, ?delay, %error, "target failed");
+            drop(offer);
+            let withdrawn = self.state.lock().fail(error);
+            drop(withdrawn);
+            self.changed();
             tokio::time::sleep(delay).await;
         }
-    }
-
-    fn fail(&self, error: WriteError) {
-        let mut state = self.state.lock();
-        state.stats.last_error = Some(error.to_string());
-        state.failing = Some(error);
-        drop(state);
-        self.changed();
     }
 
     /// How long to leave the target alone. Also what is hopeless is tried again: somebody may mend
@@ -338,37 +269,17 @@ impl<R: Row> Line<R> {
         self.writer.write(batch).await
     }
 
-    /// The batch is no longer this target's business, or never was.
-    fn settle(&self, key: BatchKey, batch: &Batch<R>, outcome: Result<Receipt, WriteError>) {
-        let mut state = self.state.lock();
-        state.forget_drop(key, batch.len());
-        match &outcome {
-            Ok(receipt) => {
-                state.stats.rows_delivered += receipt.delivered() as u64;
-                state.stats.rows_quarantined += receipt.quarantined().len() as u64;
-                state.stats.rows_rejected += receipt.rejected().len() as u64;
-                state.stats.rows_diverted += receipt.diverted() as u64;
+    fn settle(&self, offer: &Offer<R>, outcome: Result<Receipt, WriteError>) {
+        let removed = {
+            let mut state = self.state.lock();
+            if let Err(error) = &outcome
+                && error.kind() == ErrorKind::Fenced
+            {
+                state.fenced = Some(error.clone());
             }
-            Err(error) => {
-                state.stats.rows_dropped += batch.len() as u64;
-                state.stats.last_error = Some(error.to_string());
-                if error.kind() == ErrorKind::Fenced {
-                    state.fenced = Some(error.clone());
-                }
-            }
-        }
-        let at = state.backlog.iter().position(|(known, _)| *known == key);
-        let removed = at.and_then(|at| state.backlog.remove(at));
-        if removed.is_some() {
-            state.failing = None;
-            if outcome.is_ok() {
-                state.stats.last_error = None;
-            }
-        }
-        let forgotten = (state.outcomes.len() >= OUTCOMES_MAX).then(|| state.outcomes.pop_front());
-        state.outcomes.push_back((key, outcome));
-        drop(state);
-        drop((removed, forgotten));
+            state.settle(offer, outcome)
+        };
+        drop(removed);
         self.changed();
     }
 
@@ -377,7 +288,7 @@ impl<R: Row> Line<R> {
         let mut changes = self.changes();
         loop {
             changes.borrow_and_update();
-            if self.state.lock().backlog.is_empty() {
+            if self.state.lock().is_empty() {
                 return;
             }
             let _ = changes.changed().await;
