@@ -96,7 +96,7 @@ impl<W: BatchWriter> BatchWriter for Quarantine<W> {
             return Ok(receipt);
         }
         let key = BatchKey::of(batch);
-        self.unkept.put(key, receipt.clone());
+        self.unkept.put(key, batch.len(), receipt.clone());
         let names = |index| self.names.name_of(index);
         let is_kept = self.files.keep(batch, receipt.rejected(), names).await?;
         self.unkept.take(key);
