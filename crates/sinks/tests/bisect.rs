@@ -339,7 +339,7 @@ async fn rows_that_a_sink_refuses_one_by_one_count_too() {
 async fn two_callers_of_one_batch_lose_none_of_its_rows() {
     for seed in 0..64 {
         let sink = FnWriter::new("picky", |batch: &Batch| {
-            match batch.rows().iter().any(|row| number(row) % 3 == 0) {
+            match batch.rows().iter().any(|row| number(row).is_multiple_of(3)) {
                 true => Err(WriteError::new(ErrorKind::Data, "divisible")),
                 false => Ok(Receipt::delivered_all(batch.len())),
             }
@@ -367,7 +367,7 @@ async fn two_callers_of_one_batch_lose_none_of_its_rows() {
         assert!(both.0.is_ok() || both.1.is_ok());
         let seen = seen.lock().unwrap();
         let missing: Vec<u64> = (1..=16)
-            .filter(|row| row % 3 != 0 && !seen.contains(row))
+            .filter(|row| *row % 3 != 0 && !seen.contains(row))
             .collect();
         assert!(missing.is_empty(), "{missing:?} with seed {seed}");
     }

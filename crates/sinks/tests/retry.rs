@@ -254,3 +254,9 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_delay_of_nothing_is_no_loop() {
+    let policy = RetryPolicy::new(Duration::ZERO, Duration::ZERO, None);
+    assert_eq!(policy.bound(0), Duration::from_millis(1));
+}

@@ -41,6 +41,9 @@ pub(super) enum AppendError {
     Failed(WriteError),
 }
 
+/// Is shown a file and a line of it.
+type OnLine<'a> = &'a mut dyn FnMut(&Path, &[u8]);
+
 /// The files of one stem, held by this process alone.
 #[derive(Debug)]
 pub(super) struct AppendFiles {
@@ -68,7 +71,7 @@ impl AppendFiles {
         directory: &Path,
         stem: &str,
         limits: Limits,
-        mut on_line: Option<&mut dyn FnMut(&Path, &[u8])>,
+        mut on_line: Option<OnLine<'_>>,
     ) -> Result<Self, WriteError> {
         let failed = |path: &Path, error: &io::Error| failure("cannot open", path, error);
         fs::create_dir_all(directory).map_err(|error| failed(directory, &error))?;

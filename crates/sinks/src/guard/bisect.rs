@@ -388,7 +388,7 @@ where
             }
         }
         let key = BatchKey::of(batch);
-        self.unsettled.put(key, progress);
+        self.unsettled.put(key, batch.len(), progress);
         self.finish(batch, key).await
     }
 }

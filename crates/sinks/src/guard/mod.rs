@@ -7,7 +7,8 @@
 //! - [`FanOut`](fan_out::FanOut): several sinks that do not wait for each other.
 //!
 //! That is also their order, outermost first, but for the fan-out, which stands around all. None
-//! of them holds a lock over a call of the writer inside, and each may be dropped at any time.
+//! of them holds a lock over a call of the writer inside, but for a [`Fallback`](fallback::Fallback)
+//! that opens a scope late, and each may be dropped at any time.
 
 mod append;
 pub(crate) mod bisect;
@@ -27,11 +28,21 @@ use crate::{Batch, BatchId, Entry, ErrorKind, Row, ScopeIndex, ScopeName, WriteE
 /// Unsettled batches that a layer remembers at most: one per scope is in flight. Of those beyond
 /// it forgets the oldest, whose retry then begins anew.
 const REMEMBERED_MAX: usize = 1024;
+/// Rows of all of them together: what is known may name each.
+const REMEMBERED_ROWS_MAX: usize = 1 << 20;
 
 /// What a layer knows of batches that are not settled yet, for when they are offered again.
 #[derive(Debug)]
 struct Remembered<T> {
-    entries: Mutex<VecDeque<(BatchKey, T)>>,
+    entries: Mutex<VecDeque<Memory<T>>>,
+}
+
+#[derive(Debug)]
+struct Memory<T> {
+    key: BatchKey,
+    /// How many rows it may name.
+    rows: usize,
+    known: T,
 }
 
 /// A batch, or one slice of it.
@@ -65,7 +76,7 @@ impl<T> Remembered<T> {
     /// The key under which something is known of the batch. Costs no hash while all is well.
     fn key_of<R>(&self, batch: &Batch<R>) -> Option<BatchKey> {
         let entries = self.entries.lock();
-        if entries.iter().all(|(key, _)| key.id != batch.id()) {
+        if entries.iter().all(|entry| entry.key.id != batch.id()) {
             return None;
         }
         drop(entries);
@@ -76,23 +87,32 @@ impl<T> Remembered<T> {
     /// Looks at what is known; `act` must be quick.
     fn with<U>(&self, key: BatchKey, act: impl FnOnce(&mut T) -> U) -> Option<U> {
         let mut entries = self.entries.lock();
-        let found = entries.iter_mut().find(|(known, _)| *known == key);
-        found.map(|(_, known)| act(known))
+        let found = entries.iter_mut().find(|entry| entry.key == key);
+        found.map(|entry| act(&mut entry.known))
     }
 
-    fn put(&self, key: BatchKey, known: T) {
+    /// Remembers what may name so many rows.
+    fn put(&self, key: BatchKey, rows: usize, known: T) {
         let mut entries = self.entries.lock();
-        entries.retain(|(other, _)| *other != key);
-        let forgotten = (entries.len() >= REMEMBERED_MAX).then(|| entries.pop_front());
-        entries.push_back((key, known));
+        entries.retain(|entry| entry.key != key);
+        entries.push_back(Memory { key, rows, known });
+        let mut sum: usize = entries.iter().map(|entry| entry.rows).sum();
+        let mut forgotten = Vec::new();
+        while entries.len() > REMEMBERED_MAX || (sum > REMEMBERED_ROWS_MAX && entries.len() > 1) {
+            let Some(oldest) = entries.pop_front() else {
+                break;
+            };
+            sum -= oldest.rows;
+            forgotten.push(oldest);
+        }
         drop(entries);
         drop(forgotten);
     }
 
     fn take(&self, key: BatchKey) -> Option<T> {
         let mut entries = self.entries.lock();
-        let at = entries.iter().position(|(known, _)| *known == key)?;
-        entries.remove(at).map(|(_, known)| known)
+        let at = entries.iter().position(|entry| entry.key == key)?;
+        entries.remove(at).map(|entry| entry.known)
     }
 }
 
@@ -196,5 +216,31 @@ async fn blocking<T: Send + 'static>(
             ErrorKind::Fatal,
             format!("work on a file was cut off: {error}"),
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_remembered_is_bounded_in_batches_and_in_rows() {
+        let key = |id| BatchKey {
+            id: BatchId(id),
+            rows: id,
+        };
+        let small = Remembered::new();
+        for id in 0..3000 {
+            small.put(key(id), 1, ());
+        }
+        assert_eq!(small.entries.lock().len(), REMEMBERED_MAX);
+        assert!(small.take(key(0)).is_none() && small.take(key(2999)).is_some());
+        let large = Remembered::new();
+        for id in 0..10 {
+            large.put(key(id), REMEMBERED_ROWS_MAX / 4, ());
+        }
+        assert_eq!(large.entries.lock().len(), 4);
+        large.put(key(10), 2 * REMEMBERED_ROWS_MAX, ());
+        assert!(large.take(key(10)).is_some(), "the newest always");
     }
 }

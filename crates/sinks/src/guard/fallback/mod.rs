@@ -223,11 +223,11 @@ where
             Ok(receipt) => {
                 tracing::warn!(batch = batch.id().0, %error, "batch was diverted");
                 let receipt = as_diverted(batch, &receipt);
-                let known = match receipt.diverted() == batch.len() {
-                    true => Diverted::All,
-                    false => Diverted::Partly(receipt.clone()),
+                let (rows, known) = match receipt.diverted() == batch.len() {
+                    true => (0, Diverted::All),
+                    false => (batch.len(), Diverted::Partly(receipt.clone())),
                 };
-                self.diverted.put(BatchKey::of(batch), known);
+                self.diverted.put(BatchKey::of(batch), rows, known);
                 Ok(receipt)
             }
             Err(second) => Err(both_failed(&error, &second)),

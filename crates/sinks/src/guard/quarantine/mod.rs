@@ -5,7 +5,8 @@
 //! the row), or `original` (input that is no row, as text) or `original_hex` where it is not UTF-8.
 //! Lines are on the disk before the receipt says `quarantined`; the same row at the same place is
 //! kept once, also over restarts. Files are capped in bytes and rows, and [`WhenFull`] says what
-//! happens then. What was replayed may be deleted or moved away at any time: that makes room.
+//! happens then. Files that were replayed may be deleted or moved away, all but the newest: that
+//! makes room.
 
 mod files;
 mod read;
@@ -95,7 +96,7 @@ impl<W: BatchWriter> BatchWriter for Quarantine<W> {
             return Ok(receipt);
         }
         let key = BatchKey::of(batch);
-        self.unkept.put(key, receipt.clone());
+        self.unkept.put(key, batch.len(), receipt.clone());
         let names = |index| self.names.name_of(index);
         let is_kept = self.files.keep(batch, receipt.rejected(), names).await?;
         self.unkept.take(key);
