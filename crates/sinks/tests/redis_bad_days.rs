@@ -10,6 +10,7 @@ mod common;
 #[path = "common/proxy.rs"]
 mod proxy;
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use certificates::make_certificates;
@@ -173,19 +174,36 @@ async fn lesson_a_commit_whose_answer_was_lost_is_not_repeated() {
 }
 
 #[tokio::test]
+async fn a_rename_whose_answer_was_lost_is_found_out_by_the_next_write() {
+    let Some(server) = Service::start(Kind::Redis) else {
+        return;
+    };
+    let proxy = Proxy::start(server.port());
+    let writer = opened(&format!("redis://127.0.0.1:{}/", proxy.port())).await;
+    writer.write(&batch(1, 1..=2)).await.unwrap();
+    let other = ScopeName::new("line/normal");
+    proxy.lose_an_answer();
+    let error = writer.rename_scope(&name(), &other).await.unwrap_err();
+    assert_eq!((error.kind(), proxy.to_lose()), (ErrorKind::Transient, 0));
+    assert_eq!(write(&writer, &batch(2, 2..=4)).await.repeated(), 1);
+    let known = writer.scopes("").await.unwrap();
+    assert_eq!(known, [(other, Position::new(4))]);
+}
+
+#[tokio::test]
 async fn memory_that_is_used_up_is_transient_and_rows_go_in_once_some_is_free() {
     let limits = ["--maxmemory", "2mb", "--maxmemory-policy", "noeviction"];
     let Some(server) = Service::start_with(Kind::Redis, &limits) else {
         return;
     };
     let writer = opened(&server.url()).await;
-    let mut connection = connection(&server);
+    let connection = RefCell::new(connection(&server));
     let fill = "x".repeat(10_000);
     let mut count = 0;
     while redis::cmd("RPUSH")
         .arg("filler")
         .arg(&fill)
-        .exec(&mut connection)
+        .exec(&mut connection.borrow_mut())
         .is_ok()
     {
         count += 1;
@@ -195,9 +213,26 @@ async fn memory_that_is_used_up_is_transient_and_rows_go_in_once_some_is_free() 
     let error = writer.write(&rows).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Transient, "{error}");
     assert!(error.to_string().contains("raise `maxmemory`"), "{error}");
+    // Each attempt is a command on the same connection, not another login.
+    let logins = || {
+        let mut info = redis::cmd("INFO");
+        let info: String = info
+            .arg("stats")
+            .query(&mut connection.borrow_mut())
+            .unwrap();
+        let line = info
+            .lines()
+            .find(|line| line.starts_with("total_connections"));
+        line.unwrap().to_owned()
+    };
+    let before = logins();
+    for _ in 0..3 {
+        writer.write(&rows).await.unwrap_err();
+    }
+    assert_eq!(logins(), before);
     redis::cmd("DEL")
         .arg("filler")
-        .exec(&mut connection)
+        .exec(&mut connection.borrow_mut())
         .unwrap();
     assert_eq!(write(&writer, &rows).await.repeated(), 0);
     assert_eq!(ids(&server), (1..=50).collect::<Vec<_>>());

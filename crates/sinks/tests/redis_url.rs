@@ -24,6 +24,11 @@ fn parameters_that_are_wrong_are_named_with_what_is_allowed() {
         "redis://h/?format=xml",
         "`format` is `xml`, expected fields or json",
     );
+    check("redis://h/?row_max=1", "`row_max` is `1`");
+    for prefix in ["forebay:stream", "a:stream:b"] {
+        let url = format!("redis://h/?prefix={prefix}");
+        check(&url, "no part `stream` behind a colon");
+    }
     check("redis://h/?ca=x.pem", "expected the scheme rediss");
     check(
         "redis://a:hunter2@h/?colour=red",

@@ -84,14 +84,14 @@ impl Sent<'_> {
             );
             return Ok(Verdict::Doubtful(Vec::new(), why));
         }
-        self.counted(Said::read(answer.body))
+        self.counted(&Said::read(answer.body))
     }
 
     /// Rows that were taken, but for those that the answer names or counts.
-    fn counted(self, said: Said) -> Result<Verdict, WriteError> {
+    fn counted(self, said: &Said) -> Result<Verdict, WriteError> {
         let rows = self.rows.len();
         let count = said.refused_of(rows);
-        let named = self.named(&said);
+        let named = self.named(said);
         let problem = match &named {
             Err(problem) => Some(problem.clone()),
             Ok(named) if named.len() < count => Some(format!(
@@ -123,7 +123,7 @@ impl Sent<'_> {
         let said = Said::read(answer.body);
         if said.accepted.is_some_and(|accepted| accepted > 0) {
             // Whatever the status says, posting all of them again would double these.
-            return self.counted(said);
+            return self.counted(&said);
         }
         let mut why = self.described(answer);
         match self.named(&said) {

@@ -46,6 +46,15 @@ pub(super) fn kind_of(error: &RedisError) -> ErrorKind {
     }
 }
 
+/// Whether the connection is as good as before: the server is short of something, and another
+/// connection, which has to log in anew, would find it the same.
+pub(super) fn leaves_connection(error: &RedisError) -> bool {
+    let is_answer = matches!(error.kind(), Kind::Server(_) | Kind::Extension);
+    let text = text_of(error);
+    let known = ["OOM command not allowed", "MISCONF", "BUSY"];
+    is_answer && known.iter().any(|known| text.contains(known))
+}
+
 /// The words of the server, on one line.
 fn text_of(error: &RedisError) -> String {
     let text = match (error.code(), error.detail()) {
@@ -63,7 +72,9 @@ pub(super) fn write_error(doing: &str, server: &str, error: &RedisError) -> Writ
             "; raise `maxmemory`, or let `maxlen` bound the streams"
         }
         "NOAUTH" | "WRONGPASS" => "; check user and password in the URL",
-        "NOPERM" => "; the user needs HGET, HSET, XADD, XTRIM, XINFO, EXISTS, EVALSHA, SCRIPT LOAD",
+        "NOPERM" => {
+            "; the user needs HGET, HSET, HGETALL, XADD, XTRIM, XINFO, EXISTS, EVALSHA, SCRIPT LOAD"
+        }
         "MOVED" | "ASK" | "CROSSSLOT" => "; clusters are not supported",
         _ if text.contains("equal or smaller") => {
             "; somebody else wrote to the stream, whose ids are positions"

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
-use super::classify::write_error;
+use super::classify::{leaves_connection, write_error};
 use super::{RedisOptions, script};
 use crate::{ErrorKind, WriteError, tls};
 
@@ -33,6 +33,7 @@ pub(super) struct Link {
     connection: MultiplexedConnection,
     driver: JoinHandle<()>,
     pub(super) scripts: Scripts,
+    is_sound: bool,
 }
 
 impl Drop for Link {
@@ -130,6 +131,7 @@ impl Link {
                 advance,
                 rename,
             },
+            is_sound: true,
         })
     }
 
@@ -139,10 +141,13 @@ impl Link {
         command: &Cmd,
         within: Duration,
     ) -> RedisResult<T> {
+        self.is_sound = false;
         let answer = command.query_async(&mut self.connection);
-        tokio::time::timeout(within, answer)
+        let answer = tokio::time::timeout(within, answer)
             .await
-            .unwrap_or_else(|_| Err(timed_out(within)))
+            .unwrap_or_else(|_| Err(timed_out(within)));
+        self.is_sound = answer.as_ref().err().is_none_or(leaves_connection);
+        answer
     }
 
     /// Runs several commands one after the other, sent at once.
@@ -152,10 +157,19 @@ impl Link {
         within: Duration,
     ) -> RedisResult<Vec<RedisResult<T>>> {
         commands.ignore_errors();
+        self.is_sound = false;
         let answers = commands.query_async(&mut self.connection);
-        tokio::time::timeout(within, answers)
+        let answers: RedisResult<Vec<RedisResult<T>>> = tokio::time::timeout(within, answers)
             .await
-            .unwrap_or_else(|_| Err(timed_out(within)))
+            .unwrap_or_else(|_| Err(timed_out(within)));
+        let is_fine = |answer: &RedisResult<T>| answer.as_ref().err().is_none_or(leaves_connection);
+        self.is_sound = matches!(&answers, Ok(answers) if answers.iter().all(is_fine));
+        answers
+    }
+
+    /// Whether the last command was answered, so that the connection can go on.
+    pub(super) fn is_sound(&self) -> bool {
+        self.is_sound
     }
 
     /// The settings that decide what outlives a crash, as complaints about those that are wrong.

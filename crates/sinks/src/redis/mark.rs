@@ -31,7 +31,8 @@ impl Held {
             batch: number("batch")?,
             hash: number("hash")?,
         };
-        (held.position <= Position::MAX.number() && words.next().is_none()).then_some(held)
+        // Scripts compare the text, so that another way to write the same is none of ours.
+        (held.position <= Position::MAX.number() && held.to_string() == text).then_some(held)
     }
 
     pub(super) fn mark(self, scope: crate::ScopeIndex) -> crate::ledger::Mark {
@@ -80,6 +81,8 @@ mod tests {
             "fence=3 position=1 batch=1 hash=1 more=1",
             "position=1 fence=3 batch=1 hash=1",
             "fence=3 position=9223372036854775808 batch=1 hash=1",
+            "fence=03 position=1 batch=1 hash=1",
+            "fence=+3 position=1 batch=1 hash=1",
         ];
         for other in others {
             assert_eq!(Held::parse(other), None, "{other}");

@@ -65,6 +65,8 @@ struct State {
     link: Option<Link>,
     backoff: Backoff,
     scopes: HashMap<ScopeIndex, Opened>,
+    /// Renames whose answer never came: from and to.
+    renaming: Vec<(ScopeName, ScopeName)>,
 }
 
 struct Opened {
@@ -204,13 +206,14 @@ impl<R: Row> RedisWriter<R> {
         for _ in 0..ROUNDS_MAX {
             let held = self.read(link, scope).await?;
             let before = held.unwrap_or_default();
-            let opened = Held {
-                fence: before.fence + 1,
-                ..before
+            let doing = format!("open `{scope}`");
+            let Some(fence) = before.fence.checked_add(1) else {
+                let why = format!("the ledger has `{before}`, behind which there is no fence");
+                return Err(self.error(ErrorKind::Fatal, &doing, why));
             };
+            let opened = Held { fence, ..before };
             let command = self.advance(link, scope, held, opened);
             let answer = link.query::<String>(&command, self.options.timeout).await;
-            let doing = format!("open `{scope}`");
             let now = answer.map_err(|error| self.failed(&doing, &error))?;
             if now == opened.to_string() {
                 return Ok(opened);
@@ -279,9 +282,12 @@ impl<R: Row> BatchWriter for RedisWriter<R> {
         command.arg(self.options.stream_key(to.as_str()));
         command.arg(from.as_str()).arg(to.as_str());
         let doing = format!("rename `{from}` to `{to}`");
+        state.renaming.retain(|(known, _)| known != from);
+        state.renaming.push((from.clone(), to.clone()));
         let answer = link.query::<String>(&command, self.options.timeout).await;
         let answer = answer.map_err(|error| self.failed(&doing, &error))?;
         state.link = Some(link);
+        state.renaming.pop();
         if answer == "taken" {
             return Err(self.error(ErrorKind::Fatal, &doing, "there is one of that name"));
         }
@@ -296,9 +302,11 @@ impl<R: Row> BatchWriter for RedisWriter<R> {
     async fn write(&self, batch: &Batch<R>) -> Result<Receipt, WriteError> {
         let mut state = self.state.lock().await;
         let mut link = self.link(&mut state).await?;
-        let receipt = self.write_to(&mut link, &mut state.scopes, batch).await?;
-        state.link = Some(link);
-        Ok(receipt)
+        let receipt = self.write_to(&mut link, &mut state, batch).await;
+        if link.is_sound() {
+            state.link = Some(link);
+        }
+        receipt
     }
 
     async fn close(&self) -> Result<(), WriteError> {

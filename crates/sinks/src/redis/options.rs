@@ -55,6 +55,7 @@ pub struct RedisOptions {
     pub(super) format: RedisFormat,
     pub(super) trim: RedisTrim,
     pub(super) chunk_rows: usize,
+    pub(super) row_bytes_max: usize,
     pub(super) timeout: Duration,
     pub(super) connect_timeout: Duration,
 }
@@ -66,6 +67,9 @@ const PREFIX: &str = "forebay";
 const CHUNK_ROWS: usize = 500;
 /// A script of more rows would hold up the other clients of the server.
 const CHUNK_ROWS_MAX: usize = 10_000;
+const ROW_BYTES_MAX: usize = 8 << 20;
+/// What Redis takes for one value as it comes.
+const ROW_BYTES_MOST: usize = 512 << 20;
 const TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -91,10 +95,12 @@ impl RedisOptions {
         let mut query = Query::new(url);
         let mut options = Self::server(url)?;
         let prefix = query.checked("prefix", |text| {
-            let is_fit = !text.is_empty() && !text.chars().any(char::is_control);
-            is_fit
-                .then(|| text.to_owned())
-                .ok_or_else(|| "a text that is not empty".to_owned())
+            // The streams of one prefix would be keys of the other.
+            let is_stream = format!("{text}:").contains(":stream:");
+            let is_fit = !text.is_empty() && !text.chars().any(char::is_control) && !is_stream;
+            is_fit.then(|| text.to_owned()).ok_or_else(|| {
+                "a text that is not empty and has no part `stream` behind a colon".to_owned()
+            })
         });
         options.prefix = prefix.unwrap_or(options.prefix);
         let formats = [("fields", RedisFormat::Fields), ("json", RedisFormat::Json)];
@@ -112,6 +118,9 @@ impl RedisOptions {
         let rows = query.number("chunk", 1..=CHUNK_ROWS_MAX as u64);
         let rows = rows.and_then(|rows| usize::try_from(rows).ok());
         options.chunk_rows = rows.unwrap_or(options.chunk_rows);
+        let bytes = query.size_in("row_max", 1024..=ROW_BYTES_MOST as u64);
+        let bytes = bytes.and_then(|bytes| usize::try_from(bytes).ok());
+        options.row_bytes_max = bytes.unwrap_or(options.row_bytes_max);
         let timeouts = Duration::from_millis(1)..=Duration::from_secs(3600);
         let timeout = query.duration_in("timeout", timeouts.clone());
         options.timeout = timeout.unwrap_or(options.timeout);
@@ -158,12 +167,14 @@ impl RedisOptions {
             format: RedisFormat::Fields,
             trim: RedisTrim::Never,
             chunk_rows: CHUNK_ROWS,
+            row_bytes_max: ROW_BYTES_MAX,
             timeout: TIMEOUT,
             connect_timeout: CONNECT_TIMEOUT,
         })
     }
 
-    /// What the names of all keys begin with; `forebay` by default.
+    /// What the names of all keys begin with; `forebay` by default. With a part `stream` behind a
+    /// colon, keys may be those of another prefix.
     #[must_use]
     pub fn prefix(self, prefix: impl Into<String>) -> Self {
         Self {
@@ -190,6 +201,16 @@ impl RedisOptions {
     pub fn chunk_rows(self, chunk_rows: usize) -> Self {
         Self {
             chunk_rows: chunk_rows.clamp(1, CHUNK_ROWS_MAX),
+            ..self
+        }
+    }
+
+    /// Bytes that a row may have, names and values of its fields together, from 1 KiB to 512 MiB;
+    /// 8 MiB by default. A longer one is refused, since nothing behind it would ever get in.
+    #[must_use]
+    pub fn row_bytes_max(self, row_bytes_max: usize) -> Self {
+        Self {
+            row_bytes_max: row_bytes_max.clamp(1024, ROW_BYTES_MOST),
             ..self
         }
     }
@@ -249,6 +270,7 @@ impl std::fmt::Debug for RedisOptions {
             .field("format", &self.format)
             .field("trim", &self.trim)
             .field("chunk_rows", &self.chunk_rows)
+            .field("row_bytes_max", &self.row_bytes_max)
             .field("timeout", &self.timeout)
             .field("connect_timeout", &self.connect_timeout)
             .finish()

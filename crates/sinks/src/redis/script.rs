@@ -69,7 +69,7 @@ pub(super) fn fields<R: Row>(row: &R, format: RedisFormat) -> Vec<Vec<u8>> {
                     add(column.name(), value);
                 }
                 if column.kind() == ColumnType::Any {
-                    add(&format!("{}_kind", column.name()), kind.as_bytes().to_vec());
+                    add(&kind_name::<R>(column.name()), kind.as_bytes().to_vec());
                 }
             }
         }
@@ -79,6 +79,15 @@ pub(super) fn fields<R: Row>(row: &R, format: RedisFormat) -> Vec<Vec<u8>> {
         fields = vec![b"_".to_vec(), Vec::new()];
     }
     fields
+}
+
+/// The field with the kind of a column, which no column has as its own.
+fn kind_name<R: Row>(column: &str) -> String {
+    let mut name = format!("{column}_kind");
+    while R::SCHEMA.columns().iter().any(|other| other.name() == name) {
+        name.push('_');
+    }
+    name
 }
 
 fn text_of(cell: Cell<'_>) -> (&'static str, Option<Vec<u8>>) {
