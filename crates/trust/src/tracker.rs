@@ -29,7 +29,8 @@ const WINDOW: usize = 8_192;
 ///
 /// Starts each key at the prior; a success adds its weight to alpha, a failure to beta. A batch
 /// with a weight that is negative, not finite or above [`WEIGHT_MAX`](crate::WEIGHT_MAX), with a
-/// key that is too long, or with more new keys than there is room for, is refused as a whole. Updates of a key are atomic; a batch is not, for somebody who reads meanwhile.
+/// key that is too long, or with more new keys than there is room for, is refused as a whole.
+/// Updates of a key are atomic; a batch is not, for somebody who reads meanwhile.
 ///
 /// ```
 /// use trust::{Outcome, TrustTracker};
