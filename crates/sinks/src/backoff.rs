@@ -1,7 +1,8 @@
 //! When an adapter connects again.
 //!
 //! Each failed attempt doubles the wait, from 0.05 s to 0.1 s up to 2.5 s to 5 s, at random between
-//! the two. Whoever asks earlier gets the last error at once, as it was, with the time that is left.
+//! the two. Whoever asks earlier gets the last error at once, as it was, with the time that is
+//! left.
 
 use std::time::Duration;
 
