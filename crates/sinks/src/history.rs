@@ -99,6 +99,13 @@ pub struct HistoryStream<T> {
     is_cut_off: bool,
 }
 
+/// The length of a bucket in microseconds, rounded up so that there are never more than asked for.
+pub(crate) fn bucket_width_us(query: &HistoryQuery, buckets: NonZeroU32) -> i64 {
+    let span = query.until.micros().saturating_sub(query.from.micros());
+    let buckets = i64::from(buckets.get());
+    (span / buckets + i64::from(span % buckets != 0)).max(1)
+}
+
 /// Items that are sent at once.
 pub(crate) const CHUNK_ITEMS: usize = 1_024;
 /// Chunks that wait for the reader.

@@ -8,6 +8,8 @@
 //! - [`Retry`] decides when to try again; it never sleeps.
 //! - [`SqliteWriter`] is the embedded default, [`MemoryWriter`] the one for tests.
 
+#[cfg(any(feature = "mysql", feature = "oracle", feature = "redis"))]
+mod backoff;
 mod batch;
 mod breaker;
 mod error;

@@ -5,12 +5,16 @@
 //! its value and what is allowed. [`hide_password`] makes a URL fit to be shown: nothing that this
 //! crate says of a URL has a password in it.
 
+#[cfg(any(feature = "mysql", feature = "oracle"))]
+mod decode;
 #[cfg(any(feature = "sqlite", feature = "csv", feature = "parquet"))]
 mod path;
 mod query;
 mod secret;
 mod units;
 
+#[cfg(any(feature = "mysql", feature = "oracle"))]
+pub(crate) use decode::decoded;
 #[cfg(any(feature = "sqlite", feature = "csv", feature = "parquet"))]
 pub(crate) use path::path_of;
 pub use query::Query;

@@ -13,6 +13,7 @@ use mysql_server::{Database, open};
 use record::{Record, Value};
 use sinks::{
     Batch, BatchId, BatchWriter, ErrorKind, MysqlInsert, MysqlOptions, MysqlWriter, ScopeIndex,
+    row as row_of,
 };
 
 const QUARANTINE: &str = "forebay_quarantine";
@@ -48,8 +49,8 @@ async fn a_missing_column_that_may_be_null_is_added_and_anything_else_is_refused
         "table `tag_values`",
         "column `timestamp` is DATETIME, expected DATETIME(6)",
         "column `value` is INT, expected DOUBLE",
-        "column `quality` (MEDIUMTEXT NOT NULL) is missing",
-        "column `shift` is not filled and has no default",
+        "column `quality` (MEDIUMTEXT) is missing",
+        "column `shift` must have a value, and none is written",
     ] {
         assert!(said.contains(part), "{part}: {said}");
     }
@@ -135,7 +136,8 @@ fn a_url_says_what_it_means_or_is_refused_by_what_is_wrong() {
         ("http://host/db", "scheme `http`"),
         ("mysql://host/", "names no database"),
         ("mysql://host/db?colour=red", "`colour` is unknown"),
-        ("mysql://host/db?table=Rows", "parameter `table`"),
+        ("mysql://host/db?table=Rows", "table=`Rows`"),
+        ("mysql://host/db?prefix=1", "prefix=`1`"),
         ("mysql://host/db?tls=maybe", "parameter `tls`"),
         ("mysql://host/db?tls=off&ca=/etc/ca.pem", "parameter `ca`"),
         (
@@ -157,7 +159,9 @@ fn a_url_says_what_it_means_or_is_refused_by_what_is_wrong() {
         .port(3307)
         .account("a@b", Some("p/w".into()))
         .table("rows")
+        .unwrap()
         .prefix("f_")
+        .unwrap()
         .insert(MysqlInsert::Rows)
         .connect_timeout(Duration::from_secs(2))
         .lock_wait_timeout(Duration::from_secs(3));
@@ -165,4 +169,22 @@ fn a_url_says_what_it_means_or_is_refused_by_what_is_wrong() {
     let writer: MysqlWriter = MysqlWriter::new(options);
     assert!(writer.schema()[1].starts_with("CREATE TABLE IF NOT EXISTS `f_ledger` ("));
     assert_eq!(SCOPE, ScopeIndex(0));
+}
+
+struct Page;
+
+row_of! {
+    Page => "old_ledger" {
+        "number": I64 = |_page| 1;
+    }
+}
+
+#[tokio::test]
+async fn rows_are_never_put_into_the_table_of_the_ledger() {
+    let url = "mariadb://plant@127.0.0.1:1/x?prefix=old_";
+    let options = MysqlOptions::from_url(&url.parse().unwrap()).unwrap();
+    let writer: MysqlWriter<Page> = MysqlWriter::new(options);
+    let error = writer.scopes("").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Fatal);
+    assert!(error.to_string().contains("table=`old_ledger`"), "{error}");
 }

@@ -33,11 +33,11 @@ fn entry(position: u64, value: Value) -> Entry {
 
 #[test]
 fn a_url_says_everything_and_its_password_is_never_shown() {
-    let url = Url::parse("oracle://scott:t%69ger@db:1522/ORCL?table=rows&prefix=x_&timeout=5s");
+    let url = Url::parse("oracle://sc&ott:t%69ger@db:1522/ORCL?table=rows&prefix=x_&timeout=5s");
     let options = OracleOptions::from_url(&url.unwrap()).unwrap();
     assert_eq!(
         format!("{options:?}"),
-        "OracleOptions(scott at //db:1522/ORCL)"
+        "OracleOptions(sc&ott at //db:1522/ORCL)"
     );
     for (url, expected) in [
         (

@@ -1,16 +1,13 @@
-//! Rows as values of the driver, and back.
+//! Rows as values of the driver, and moments back.
 //!
-//! A column of any kind takes three in the table: `value` as a number, `value_text` as text and
-//! the exact digits of whole numbers that a `DOUBLE` would round, and `value_kind`. What a column
-//! cannot hold is found here, before it is sent: the server would have its own idea of NaN.
+//! What a column cannot hold, such as NaN or a year before 1000, is found here, before it is sent:
+//! the server would have its own idea of it.
 
 use mysql_async::Value;
-use record::{Timestamp, Value as Recorded};
+use record::{Position, Timestamp};
 
-use crate::{Cell, Column, ColumnType, Row};
-
-/// Whole numbers up to this are exact as a `DOUBLE`.
-const EXACT_MAX: u64 = 1 << 53;
+use crate::Row;
+use crate::sql::{SqlCell, SqlColumn, Table};
 
 /// The years of a `DATETIME`, as the manual has them.
 const YEARS: std::ops::RangeInclusive<i64> = 1_000..=9_999;
@@ -38,74 +35,30 @@ impl Ready {
 }
 
 /// The values of a row in the order of the table, or why it cannot be stored.
-pub(super) fn values<R: Row>(row: &R, scope: i64, position: i64) -> Result<Vec<Value>, String> {
-    let columns = R::SCHEMA.columns();
-    let mut values = Vec::with_capacity(columns.len() + 4);
-    for (index, column) in columns.iter().enumerate() {
-        let cell = row.cell(index);
-        if column.kind() == ColumnType::Any {
-            push_any(column, cell, &mut values)?;
-        } else {
-            values.push(value(column, cell)?);
-        }
-    }
-    values.extend([Value::Int(scope), Value::Int(position)]);
-    Ok(values)
-}
-
-fn value(column: &Column, cell: Cell<'_>) -> Result<Value, String> {
-    let name = column.name();
-    Ok(match (column.kind(), cell) {
-        (_, Cell::Null) if column.is_nullable() => Value::NULL,
-        (_, Cell::Null) => return Err(format!("column `{name}` must not be null")),
-        (ColumnType::Bool, Cell::Bool(truth)) => Value::Int(truth.into()),
-        (ColumnType::I64, Cell::I64(number)) => Value::Int(number),
-        (ColumnType::F64, Cell::F64(number)) => finite(name, number)?,
-        (ColumnType::Text, Cell::Text(text)) => text.into(),
-        (ColumnType::Json, Cell::Json(text)) => text.into(),
-        (ColumnType::Bytes, Cell::Bytes(bytes)) => Value::Bytes(bytes.to_vec()),
-        (ColumnType::Timestamp, Cell::Timestamp(moment)) => {
-            date(moment).map_err(|why| format!("column `{name}`: {why}"))?
-        }
-        (kind, _) => return Err(format!("column `{name}` is {kind:?} and got another type")),
-    })
-}
-
-fn push_any(column: &Column, cell: Cell<'_>, values: &mut Vec<Value>) -> Result<(), String> {
-    let name = column.name();
-    let (number, text, kind) = match cell {
-        Cell::Null if column.is_nullable() => (Value::NULL, Value::NULL, "null"),
-        Cell::Null => return Err(format!("column `{name}` must not be null")),
-        Cell::Bool(truth) => (Value::Double(truth.into()), Value::NULL, "bool"),
-        Cell::I64(whole) => {
-            let is_exact = whole.unsigned_abs() <= EXACT_MAX;
-            let digits = if is_exact {
-                Value::NULL
-            } else {
-                whole.to_string().into()
-            };
-            #[allow(clippy::cast_precision_loss, reason = "the digits are kept beside it")]
-            let rounded = whole as f64;
-            (Value::Double(rounded), digits, "int")
-        }
-        Cell::F64(number) => (finite(name, number)?, Value::NULL, "float"),
-        Cell::Text(text) => (Value::NULL, text.into(), "text"),
-        Cell::Json(text) => (Value::NULL, text.into(), "json"),
-        Cell::Bytes(_) | Cell::Timestamp(_) => {
-            return Err(format!("column `{name}` takes neither bytes nor moments"));
-        }
+pub(super) fn values<R: Row>(
+    table: &Table,
+    row: &R,
+    scope: i64,
+    position: Position,
+) -> Result<Vec<Value>, String> {
+    let value = |column: &SqlColumn| {
+        let refused = |why: String| format!("column `{}`: {why}", column.name);
+        Ok(match column.cell(row, scope, position)? {
+            SqlCell::Null => Value::NULL,
+            SqlCell::Bool(truth) => Value::Int(truth.into()),
+            SqlCell::I64(number) => Value::Int(number),
+            // The server would have its own idea of it.
+            SqlCell::F64(number) if !number.is_finite() => {
+                return Err(refused(format!("{number} is not a finite number")));
+            }
+            SqlCell::F64(number) => Value::Double(number),
+            SqlCell::Text(text) | SqlCell::Json(text) => text.into(),
+            SqlCell::Digits(digits) => digits.as_str().into(),
+            SqlCell::Bytes(bytes) => Value::Bytes(bytes.to_vec()),
+            SqlCell::Timestamp(moment) => date(moment).map_err(refused)?,
+        })
     };
-    values.extend([number, text, Value::Bytes(kind.as_bytes().to_vec())]);
-    Ok(())
-}
-
-fn finite(column: &str, number: f64) -> Result<Value, String> {
-    if number.is_finite() {
-        return Ok(Value::Double(number));
-    }
-    Err(format!(
-        "column `{column}`: {number} is not a finite number"
-    ))
+    table.columns.iter().map(value).collect()
 }
 
 /// A moment as a `DATETIME(6)`, UTC.
@@ -154,24 +107,6 @@ pub(super) fn moment(value: &Value) -> Option<Timestamp> {
     Timestamp::from_micros(days * DAY_US + seconds * 1_000_000 + i64::from(micros)).ok()
 }
 
-/// The value that the three columns hold.
-pub(super) fn recorded(number: Option<f64>, text: Option<String>, kind: &str) -> Recorded {
-    let text = text.unwrap_or_default();
-    match (kind, number) {
-        ("bool", Some(number)) => Recorded::Bool(number != 0.0),
-        ("int", Some(number)) => {
-            #[allow(clippy::cast_possible_truncation, reason = "whole and within 2^53")]
-            let rounded = number as i64;
-            Recorded::I64(text.parse().unwrap_or(rounded))
-        }
-        ("float", Some(number)) => Recorded::number(number),
-        // Longer than a record's text can be, it was not written by us.
-        ("text", _) => Recorded::text(&text).unwrap_or_default(),
-        ("json", _) => Recorded::json(&text).unwrap_or_default(),
-        _ => Recorded::Null,
-    }
-}
-
 /// A part of a date, which fits by the way it was computed.
 fn small<T: TryFrom<i64> + Default>(part: i64) -> T {
     T::try_from(part).unwrap_or_default()
@@ -203,6 +138,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::row;
 
     const FIRST: i64 = -30_610_224_000_000_000;
     const LAST: i64 = 253_402_207_200_999_999;
@@ -216,21 +152,6 @@ mod tests {
         fn moments_keep_their_microsecond(micros in FIRST..=LAST) {
             let value = date(at(micros)).expect("in range");
             prop_assert_eq!(moment(&value), Some(at(micros)));
-        }
-
-        #[test]
-        fn whole_numbers_keep_their_digits(whole: i64) {
-            let mut values = Vec::new();
-            let column = Column::new("value", ColumnType::Any);
-            push_any(&column, Cell::I64(whole), &mut values).expect("a number");
-            let (Value::Double(number), text) = (&values[0], &values[1]) else {
-                panic!("a number");
-            };
-            let text = match text {
-                Value::Bytes(bytes) => Some(String::from_utf8(bytes.clone()).expect("digits")),
-                _ => None,
-            };
-            prop_assert_eq!(recorded(Some(*number), text, "int"), Recorded::I64(whole));
         }
     }
 
@@ -255,17 +176,27 @@ mod tests {
         );
     }
 
+    struct Price(Option<f64>);
+
+    row! {
+        Price => "prices" {
+            "price": F64 = |row| row.0;
+            "again": F64 or null = |row| row.0;
+        }
+    }
+
     #[test]
     fn lesson_a_missing_value_is_never_zero_and_nan_is_never_null() {
-        let column = Column::new("price", ColumnType::F64);
-        let error = value(&column, Cell::Null).unwrap_err();
-        assert_eq!(error, "column `price` must not be null");
-        assert_eq!(value(&column.or_null(), Cell::Null), Ok(Value::NULL));
+        let mut table = Table::of_rows("prices", &Price::SCHEMA);
+        let values = |table: &Table, price| values(table, &Price(price), 1, Position::new(2));
+        let error = values(&table, None).unwrap_err();
+        assert_eq!(error, "column `price` takes a number, not null");
+        table.columns.remove(0);
         for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
-            let error = value(&column.or_null(), Cell::F64(number)).unwrap_err();
+            let error = values(&table, Some(number)).unwrap_err();
             assert!(error.contains("is not a finite number"), "{error}");
         }
-        let error = value(&column, Cell::Text("1")).unwrap_err();
-        assert_eq!(error, "column `price` is F64 and got another type");
+        let expected = vec![Value::NULL, Value::Int(1), Value::Int(2)];
+        assert_eq!(values(&table, None), Ok(expected));
     }
 }

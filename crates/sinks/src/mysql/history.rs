@@ -11,7 +11,8 @@ use record::{Quality, Record, Timestamp};
 
 use super::link::Link;
 use super::{MysqlOptions, MysqlWriter, cells, link};
-use crate::history::{CHUNK_ITEMS, HistorySender};
+use crate::history::{CHUNK_ITEMS, HistorySender, bucket_width_us};
+use crate::sql::value_of;
 use crate::{
     Bucket, BucketNumbers, HistoryQuery, HistoryReader, HistoryStream, ReadError, Reading,
 };
@@ -23,7 +24,7 @@ impl HistoryReader for MysqlWriter<Record> {
         let sql = format!(
             "SELECT `timestamp`, value, value_text, value_kind, quality FROM `{}`
              WHERE {} ORDER BY `timestamp`, scope, position LIMIT {limit}",
-            self.context.names.rows,
+            self.context.names.table,
             condition(&query)
         );
         self.read(query, sql, sender, reading);
@@ -33,10 +34,7 @@ impl HistoryReader for MysqlWriter<Record> {
     fn buckets(&self, query: HistoryQuery, buckets: NonZeroU32) -> HistoryStream<Bucket> {
         let count = usize::try_from(buckets.get()).unwrap_or(usize::MAX);
         let (sender, stream) = HistoryStream::new(count);
-        let span = query.until.micros().saturating_sub(query.from.micros());
-        let buckets = i64::from(buckets.get());
-        // Rounded up, so that there are never more than asked for.
-        let width = (span / buckets + i64::from(span % buckets != 0)).max(1);
+        let width = bucket_width_us(&query, buckets);
         let from = query.from.micros();
         // JSON, text and truth values are no numbers, whatever they look like.
         let sql = format!(
@@ -47,7 +45,7 @@ impl HistoryReader for MysqlWriter<Record> {
                           CASE WHEN value_kind IN ('int', 'float') THEN value END AS number
                    FROM `{}` WHERE {}) AS readings
              GROUP BY bucket ORDER BY bucket",
-            self.context.names.rows,
+            self.context.names.table,
             condition(&query)
         );
         self.read(query, sql, sender, bucket);
@@ -161,7 +159,8 @@ type ReadingRow = (Value, Option<f64>, Option<String>, Option<String>, String);
 fn reading((timestamp, number, text, kind, quality): ReadingRow) -> Option<Reading> {
     Some(Reading {
         timestamp: cells::moment(&timestamp)?,
-        value: cells::recorded(number, text, kind.as_deref().unwrap_or_default()),
+        // What nobody of ours wrote is no value.
+        value: value_of(number, text.as_deref(), &kind.unwrap_or_default()).unwrap_or_default(),
         // A quality that somebody else wrote is none that can be trusted.
         quality: quality.parse().unwrap_or(Quality::Uncertain),
     })

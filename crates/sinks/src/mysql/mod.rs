@@ -23,26 +23,24 @@ mod transaction;
 
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 use parking_lot::Mutex;
 use record::{Position, Record};
 
+use crate::backoff::Backoff;
+use crate::sql::{Names, Table, column_list};
 use crate::{
-    Batch, BatchWriter, ErrorKind, Guarantee, OpenScope, Receipt, RetryPolicy, Row, ScopeIndex,
-    ScopeName, WriteError,
+    Batch, BatchWriter, ErrorKind, Guarantee, OpenScope, Receipt, Row, ScopeIndex, ScopeName,
+    WriteError,
 };
 use failure::Failure;
 use insert::Insert;
 use link::Link;
 pub use options::{MysqlInsert, MysqlOptions, MysqlTls};
-use schema::Names;
 use transaction::OpenScopes;
 
-/// Delays between attempts to connect.
-const BACKOFF_BASE: Duration = Duration::from_millis(100);
-const BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// How long closing waits for the server to take notice.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -72,6 +70,8 @@ pub struct MysqlWriter<R: Row = Record> {
 struct Context {
     options: MysqlOptions,
     names: Names,
+    /// Of the rows, the ledger and the quarantine.
+    tables: [Table; 3],
     rows: Insert,
     quarantine: Insert,
 }
@@ -82,20 +82,19 @@ struct State {
     link: Option<Link>,
     scopes: OpenScopes,
     sessions: u64,
-    failures: u32,
-    /// Why the last attempt to connect failed, and when the next makes sense.
-    refused: Option<(WriteError, Instant)>,
+    backoff: Backoff,
 }
 
 impl<R: Row> MysqlWriter<R> {
     /// A writer to this server; nothing is connected yet.
     #[must_use]
     pub fn new(options: MysqlOptions) -> Self {
-        let names = Names::new::<R>(&options);
-        let columns = schema::insert_columns::<R>();
-        let values = vec!["?"; columns.len()].join(", ");
+        let table = options.table.as_deref().unwrap_or(R::SCHEMA.table());
+        let names = Names::unchecked(table, &options.prefix);
+        let tables = schema::tables(&names, &R::SCHEMA);
+        let values = vec!["?"; tables[0].columns.len()].join(", ");
         let context = Context {
-            rows: Insert::new(&names.rows, &columns.join(", "), &values),
+            rows: Insert::new(&names.table, &column_list(&tables[0], '`'), &values),
             quarantine: Insert::new(
                 &names.quarantine,
                 "scope, position, reason, original, quarantined_at",
@@ -103,6 +102,7 @@ impl<R: Row> MysqlWriter<R> {
             ),
             options,
             names,
+            tables,
         };
         Self {
             context,
@@ -122,7 +122,7 @@ impl<R: Row> MysqlWriter<R> {
     /// The statements that make the tables, for whoever makes them beforehand.
     #[must_use]
     pub fn schema(&self) -> Vec<String> {
-        schema::statements::<R>(&self.context.names)
+        schema::statements(&self.context.tables)
     }
 
     /// The connection, made anew if there is none.
@@ -130,33 +130,23 @@ impl<R: Row> MysqlWriter<R> {
         if let Some(link) = state.link.take() {
             return Ok(link);
         }
-        let now = Instant::now();
-        if let Some((error, until)) = &state.refused
-            && now < *until
-        {
-            return Err(error.clone().with_retry_after(*until - now));
+        state.backoff.check()?;
+        let connected = self.connect(state).await;
+        if connected.is_ok() {
+            state.backoff.succeeded();
         }
-        let error = match self.connect(state).await {
-            Ok(link) => {
-                (state.failures, state.refused) = (0, None);
-                return Ok(link);
-            }
-            Err(error) => error,
-        };
-        let bound = RetryPolicy::new(BACKOFF_BASE, BACKOFF_MAX, None).bound(state.failures);
-        // Never less than half of it, so that a dead server is not hammered by chance.
-        let delay = bound.mul_f64(0.5 + fastrand::f64() / 2.0);
-        state.failures = state.failures.saturating_add(1);
-        state.refused = Some((error.clone(), Instant::now() + delay));
-        Err(error.with_retry_after(delay))
+        connected.map_err(|error| state.backoff.failed(error))
     }
 
     async fn connect(&self, state: &mut State) -> Result<Link, WriteError> {
         state.sessions += 1;
         let options = &self.context.options;
+        options
+            .names(R::SCHEMA.table())
+            .map_err(|invalid| WriteError::new(ErrorKind::Fatal, invalid.to_string()))?;
         let connecting = async {
             let mut link = link::connect(options, state.sessions).await?;
-            schema::prepare::<R>(&mut link.conn, options, &self.context.names).await?;
+            schema::prepare(&mut link.conn, &self.context).await?;
             Ok::<_, Failure>(link)
         };
         let waited = options.connect_timeout;

@@ -6,15 +6,12 @@ use std::time::Duration;
 use mysql_async::{Opts, OptsBuilder, SslOpts};
 use url::Url;
 
-use crate::row::is_identifier;
-use crate::url::Query;
-use crate::{IDENTIFIER_BYTES_MAX, InvalidUrl};
+use crate::InvalidUrl;
+use crate::sql::Names;
+use crate::url::{Query, decoded};
 
 /// Prepared statements that a connection keeps: more than a writer uses.
 const STATEMENTS_MAX: usize = 64;
-
-/// How many more names an adapter puts behind the prefix at most.
-const SUFFIX_BYTES_MAX: usize = "quarantine".len();
 
 /// Whether the connection is encrypted, and whom it trusts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,7 +65,7 @@ impl MysqlOptions {
             password: None,
             database: database.into(),
             table: None,
-            prefix: "forebay_".to_owned(),
+            prefix: Names::PREFIX.to_owned(),
             tls: if is_local {
                 MysqlTls::Off
             } else {
@@ -103,7 +100,7 @@ impl MysqlOptions {
         }
         let host = url.host_str().filter(|host| !host.is_empty());
         let host = host.ok_or_else(|| InvalidUrl::new("the URL names no host"))?;
-        let database = decode(url.path().trim_start_matches('/'))?;
+        let database = decoded(url.path().trim_start_matches('/'))?;
         if database.is_empty() || database.contains('/') {
             return Err(InvalidUrl::new(
                 "the URL names no database: expected mysql://user@host/database",
@@ -112,21 +109,17 @@ impl MysqlOptions {
         let mut options = Self::new(host.trim_matches(['[', ']']), database);
         options.port = url.port().unwrap_or(options.port);
         if !url.username().is_empty() {
-            options.user = decode(url.username())?;
+            options.user = decoded(url.username())?;
         }
-        options.password = url.password().map(decode).transpose()?;
+        options.password = url.password().map(decoded).transpose()?;
         options.take_parameters(url)?;
         Ok(options)
     }
 
     fn take_parameters(&mut self, url: &Url) -> Result<(), InvalidUrl> {
         let mut query = Query::new(url);
-        if let Some(table) = query.checked("table", |text| table_name(text, 0)) {
-            self.table = Some(table);
-        }
-        if let Some(prefix) = query.checked("prefix", |text| table_name(text, SUFFIX_BYTES_MAX)) {
-            self.prefix = prefix;
-        }
+        self.table = query.text("table");
+        self.prefix = query.text("prefix").unwrap_or(Names::PREFIX.to_owned());
         let tls = query.word("tls", &[("on", MysqlTls::Public), ("off", MysqlTls::Off)]);
         let ca = query.text("ca");
         match (tls, ca) {
@@ -147,7 +140,13 @@ impl MysqlOptions {
         if let Some(timeout) = query.duration_in("lock_wait_timeout", second..=day) {
             self.lock_wait_timeout = timeout;
         }
-        query.finish()
+        query.finish()?;
+        self.names("unused").map(drop)
+    }
+
+    /// The names of the tables, for rows whose schema names this one.
+    pub(super) fn names(&self, schema_table: &str) -> Result<Names, InvalidUrl> {
+        Names::new(self.table.as_deref().unwrap_or(schema_table), &self.prefix)
     }
 
     /// The port; 3306 unless set.
@@ -169,27 +168,26 @@ impl MysqlOptions {
 
     /// The table of the rows; the one that their schema names unless set.
     ///
-    /// # Panics
-    /// When the name is not made of lower-case ASCII letters, digits and underscores.
-    #[must_use]
-    pub fn table(self, table: impl Into<String>) -> Self {
-        let table = table.into();
-        assert!(is_identifier(&table), "the table's name is no identifier");
-        Self {
-            table: Some(table),
+    /// # Errors
+    /// When it is no identifier of lower-case letters, digits and underscores.
+    pub fn table(self, table: impl Into<String>) -> Result<Self, InvalidUrl> {
+        let options = Self {
+            table: Some(table.into()),
             ..self
-        }
+        };
+        options.names("unused").map(|_| options)
     }
 
     /// What the names of the ledger and of the quarantine begin with; `forebay_` unless set.
     ///
-    /// # Panics
-    /// When the name is not made of lower-case ASCII letters, digits and underscores.
-    #[must_use]
-    pub fn prefix(self, prefix: impl Into<String>) -> Self {
-        let prefix = prefix.into();
-        assert!(is_identifier(&prefix), "the prefix is no identifier");
-        Self { prefix, ..self }
+    /// # Errors
+    /// When that makes no identifiers.
+    pub fn prefix(self, prefix: impl Into<String>) -> Result<Self, InvalidUrl> {
+        let options = Self {
+            prefix: prefix.into(),
+            ..self
+        };
+        options.names("unused").map(|_| options)
     }
 
     /// Encryption; by [`MysqlTls::Public`] unless set, and off for a host that is this machine.
@@ -270,39 +268,4 @@ impl std::fmt::Debug for MysqlOptions {
             .field("lock_wait_timeout", &self.lock_wait_timeout)
             .finish_non_exhaustive()
     }
-}
-
-fn table_name(text: &str, reserve: usize) -> Result<String, String> {
-    let most = IDENTIFIER_BYTES_MAX - reserve;
-    if is_identifier(text) && text.len() <= most {
-        return Ok(text.to_owned());
-    }
-    Err(format!(
-        "1 to {most} lower-case letters, digits and underscores behind a letter"
-    ))
-}
-
-/// Undoes the percent escapes.
-fn decode(text: &str) -> Result<String, InvalidUrl> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, behind)) = rest.split_first() {
-        let digits = behind
-            .get(..2)
-            .and_then(|two| std::str::from_utf8(two).ok());
-        let escaped = digits.and_then(|two| u8::from_str_radix(two, 16).ok());
-        match (first, escaped) {
-            (b'%', Some(byte)) => {
-                bytes.push(byte);
-                rest = &behind[2..];
-            }
-            _ => {
-                bytes.push(first);
-                rest = behind;
-            }
-        }
-    }
-    String::from_utf8(bytes).map_err(|_| {
-        InvalidUrl::new("the user, password or database is not UTF-8 behind its escapes")
-    })
 }

@@ -192,7 +192,7 @@ async fn insert_rows<R: Row>(
     plan: &LedgerPlan,
 ) -> Result<Vec<Refused>, Failure> {
     let failed = |error: &_| Failure::of("write to", &context.options, error);
-    let (rows, mut refused) = prepare(link, scopes, batch, plan);
+    let (rows, mut refused) = prepare(link, context, scopes, batch, plan);
     match context.rows.send(link, rows).await {
         Ok(()) => return Ok(refused),
         Err(stopped) if classify::kind(&stopped.error) == ErrorKind::Data => {}
@@ -200,7 +200,7 @@ async fn insert_rows<R: Row>(
     }
     let undone = link.conn.query_drop("ROLLBACK TO SAVEPOINT whole").await;
     undone.map_err(|error| failed(&error))?;
-    let (rows, _) = prepare(link, scopes, batch, plan);
+    let (rows, _) = prepare(link, context, scopes, batch, plan);
     let more = context.rows.send_with_care(link, &rows).await;
     refused.extend(more.map_err(|error| failed(&error))?);
     refused.sort_unstable_by_key(|refused| refused.row);
@@ -210,6 +210,7 @@ async fn insert_rows<R: Row>(
 /// The new rows that can be sent, and those that cannot.
 fn prepare<R: Row>(
     link: &Link,
+    context: &Context,
     scopes: &OpenScopes,
     batch: &Batch<R>,
     plan: &LedgerPlan,
@@ -218,8 +219,8 @@ fn prepare<R: Row>(
     for (row, entry) in plan.fresh(batch) {
         let outcome = match &entry.content {
             Ok(content) => {
-                let position = entry.position.number().cast_signed();
-                cells::values(content, id_of(scopes, entry.scope), position)
+                let id = id_of(scopes, entry.scope);
+                cells::values(&context.tables[0], content, id, entry.position)
             }
             Err(malformed) => Err(malformed.reason().to_owned()),
         };

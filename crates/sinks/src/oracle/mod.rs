@@ -8,7 +8,7 @@
 //! and the next write finds it in the ledger.
 //!
 //! Limits: text up to 4,000 bytes, bytes up to 2,000; empty text comes back as null, because Oracle
-//! knows no other; existing tables are not compared with the schema.
+//! knows no other.
 
 mod classify;
 mod statement;
@@ -22,8 +22,8 @@ use record::{Position, Record};
 use tokio::sync::oneshot;
 use url::Url;
 
-use crate::row::is_identifier;
-use crate::url::Query;
+use crate::sql::Names;
+use crate::url::{Query, decoded};
 use crate::{
     Batch, BatchWriter, Guarantee, InvalidUrl, OpenScope, Receipt, Row, ScopeIndex, ScopeName,
     WriteError,
@@ -57,7 +57,7 @@ impl OracleOptions {
             user: user.into(),
             password: password.into(),
             table: None,
-            prefix: "forebay_".into(),
+            prefix: Names::PREFIX.into(),
             timeout: Duration::from_secs(30),
         }
     }
@@ -75,17 +75,9 @@ impl OracleOptions {
                 "a URL of Oracle is oracle://user:password@host:1521/service",
             ));
         }
-        let decoded = |text: &str| {
-            let text = format!("v={}", text.replace('+', "%2B"));
-            let mut pairs = url::form_urlencoded::parse(text.as_bytes());
-            pairs
-                .next()
-                .map(|pair| pair.1.into_owned())
-                .unwrap_or_default()
-        };
         let server = format!("//{host}:{}/{service}", url.port().unwrap_or(1521));
-        let password = decoded(url.password().unwrap_or_default());
-        let mut options = Self::new(server, decoded(url.username()), password);
+        let password = decoded(url.password().unwrap_or_default())?;
+        let mut options = Self::new(server, decoded(url.username())?, password);
         let mut query = Query::new(url);
         options.table = query.text("table");
         options.prefix = query.text("prefix").unwrap_or(options.prefix);
@@ -94,17 +86,13 @@ impl OracleOptions {
             .duration_in("timeout", range)
             .unwrap_or(options.timeout);
         query.finish()?;
-        let table = options.table.as_deref().unwrap_or("rows");
-        let longest = format!("{}quarantine", options.prefix);
-        for (parameter, name) in [("table", table), ("prefix", &longest)] {
-            if !is_identifier(name) {
-                return Err(InvalidUrl::new(format!(
-                    "{parameter}=`{name}`: a name is made of lower-case letters, digits and \
-                     underscores behind a letter"
-                )));
-            }
-        }
+        options.names("unused")?;
         Ok(options)
+    }
+
+    /// The names of the tables, for rows whose schema names this one.
+    fn names(&self, schema_table: &str) -> Result<Names, InvalidUrl> {
+        Names::new(self.table.as_deref().unwrap_or(schema_table), &self.prefix)
     }
 }
 

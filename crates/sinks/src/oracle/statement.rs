@@ -1,39 +1,41 @@
 //! The statements, made of a row's schema, and what is bound to them. Pure.
 
-use crate::{Cell, ColumnType, Schema};
+use crate::sql::{
+    Dialect, FoundColumn, Names, SqlCell, SqlColumn, SqlType, Table, column_list, create_table,
+};
 
 /// Bytes of a `VARCHAR2`; longer text goes into the quarantine.
 pub(super) const TEXT_BYTES_MAX: usize = 4_000;
 /// Bytes of a `RAW`.
 pub(super) const RAW_BYTES_MAX: usize = 2_000;
 
-/// What a column of the table is bound with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Int,
-    Float,
-    Text,
-    Raw,
-}
+pub(super) const DIALECT: Dialect = Dialect {
+    quote: '"',
+    type_name: |kind| match kind {
+        SqlType::Bool => "NUMBER(1)",
+        SqlType::I32 => "NUMBER(10)",
+        SqlType::I64 | SqlType::Timestamp => "NUMBER(19)",
+        SqlType::F64 => "BINARY_DOUBLE",
+        SqlType::Text | SqlType::Json => "VARCHAR2(4000 BYTE)",
+        SqlType::Name => "VARCHAR2(255 BYTE)",
+        SqlType::Kind => "VARCHAR2(8 BYTE)",
+        SqlType::Bytes => "RAW(2000)",
+        SqlType::Now => "TIMESTAMP DEFAULT SYSTIMESTAMP NOT NULL",
+        SqlType::Identity => "NUMBER(10) GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
+    },
+    if_not_exists: "",
+    table_suffix: "",
+};
 
-/// Which part of a cell a column takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
-    Whole,
-    Number,
-    Text,
-    Word,
-}
-
-/// A column of the table.
-#[derive(Clone, Debug)]
-pub(super) struct OracleColumn {
-    name: String,
-    sql_type: &'static str,
-    pub(super) kind: Kind,
-    is_required: bool,
-    cell: usize,
-    part: Part,
+/// Whether a type, as `USER_TAB_COLUMNS` calls it, takes what is bound for ours.
+pub(super) fn is_type(kind: SqlType, found: &str) -> bool {
+    match kind {
+        SqlType::F64 => found == "BINARY_DOUBLE",
+        SqlType::Text | SqlType::Json | SqlType::Name | SqlType::Kind => found == "VARCHAR2",
+        SqlType::Bytes => found == "RAW",
+        SqlType::Now => found.starts_with("TIMESTAMP"),
+        _ => found == "NUMBER",
+    }
 }
 
 /// What is bound for one column of one row.
@@ -45,112 +47,59 @@ pub(super) enum Bound {
     Raw(Option<Vec<u8>>),
 }
 
-/// The columns of a schema. `VARCHAR2` is never `NOT NULL`: empty text is null in Oracle.
-pub(super) fn columns(schema: &Schema) -> Vec<OracleColumn> {
-    let mut columns = Vec::new();
-    for (cell, column) in schema.columns().iter().enumerate() {
-        let mut push = |suffix: &str, sql_type, kind, part| {
-            columns.push(OracleColumn {
-                name: format!("{}{suffix}", column.name()),
-                sql_type,
-                kind,
-                is_required: !column.is_nullable()
-                    && part == Part::Whole
-                    && matches!(kind, Kind::Int | Kind::Float),
-                cell,
-                part,
-            });
-        };
-        match column.kind() {
-            ColumnType::Bool => push("", "NUMBER(1)", Kind::Int, Part::Whole),
-            ColumnType::I64 | ColumnType::Timestamp => {
-                push("", "NUMBER(19)", Kind::Int, Part::Whole);
-            }
-            ColumnType::F64 => push("", "BINARY_DOUBLE", Kind::Float, Part::Whole),
-            ColumnType::Text | ColumnType::Json => {
-                push("", "VARCHAR2(4000 BYTE)", Kind::Text, Part::Whole);
-            }
-            ColumnType::Bytes => push("", "RAW(2000)", Kind::Raw, Part::Whole),
-            ColumnType::Any => {
-                push("", "BINARY_DOUBLE", Kind::Float, Part::Number);
-                push("_text", "VARCHAR2(4000 BYTE)", Kind::Text, Part::Text);
-                push("_kind", "VARCHAR2(8 BYTE)", Kind::Text, Part::Word);
-            }
-        }
-    }
-    columns
-}
-
-impl OracleColumn {
-    /// The cell of the schema that it takes its value from.
-    pub(super) fn cell(&self) -> usize {
-        self.cell
-    }
-
-    /// What to bind for this cell.
+impl Bound {
+    /// What to bind for this cell of this column.
     ///
     /// # Errors
     /// The reason for which the row cannot be stored.
-    pub(super) fn bind(&self, cell: Cell<'_>) -> Result<Bound, String> {
-        let bound = match (self.part, self.kind) {
-            (Part::Word, _) => Bound::Text(Some(word(cell).to_owned())),
-            (Part::Text, _) => Bound::Text(text(cell)),
-            (Part::Number, _) | (Part::Whole, Kind::Float) => Bound::Float(number(cell)),
-            (Part::Whole, Kind::Int) => Bound::Int(match cell {
-                Cell::Bool(truth) => Some(truth.into()),
-                Cell::I64(number) => Some(number),
-                Cell::Timestamp(moment) => Some(moment.micros()),
-                _ => None,
-            }),
-            (Part::Whole, Kind::Text) => Bound::Text(text(cell)),
-            (Part::Whole, Kind::Raw) => Bound::Raw(match cell {
-                Cell::Bytes(bytes) => Some(bytes.to_vec()),
-                _ => None,
-            }),
+    pub(super) fn new(column: &SqlColumn, cell: SqlCell<'_>) -> Result<Self, String> {
+        let bound = match cell {
+            SqlCell::Null => Self::null(column.kind),
+            SqlCell::Bool(truth) => Self::Int(Some(truth.into())),
+            SqlCell::I64(number) => Self::Int(Some(number)),
+            SqlCell::Timestamp(moment) => Self::Int(Some(moment.micros())),
+            SqlCell::F64(number) => Self::Float(Some(number)),
+            SqlCell::Text(text) | SqlCell::Json(text) => Self::Text(Some(text.to_owned())),
+            SqlCell::Digits(digits) => Self::Text(Some(digits.as_str().to_owned())),
+            SqlCell::Bytes(bytes) => Self::Raw(Some(bytes.to_vec())),
         };
         let (length, limit) = match &bound {
-            Bound::Text(Some(text)) => (text.len(), TEXT_BYTES_MAX),
-            Bound::Raw(Some(bytes)) => (bytes.len(), RAW_BYTES_MAX),
+            Self::Text(Some(text)) => (text.len(), TEXT_BYTES_MAX),
+            Self::Raw(Some(bytes)) => (bytes.len(), RAW_BYTES_MAX),
             _ => return Ok(bound),
         };
         if length > limit {
             return Err(format!(
                 "`{}` has {length} bytes, above the limit of {limit}",
-                self.name
+                column.name
             ));
         }
         Ok(bound)
     }
-}
 
-fn number(cell: Cell<'_>) -> Option<f64> {
-    match cell {
-        Cell::Bool(truth) => Some(f64::from(u8::from(truth))),
-        Cell::I64(number) => Some(number as f64),
-        Cell::F64(number) => Some(number),
-        _ => None,
+    /// Nothing, of the type that a column is bound with.
+    pub(super) fn null(kind: SqlType) -> Self {
+        match kind {
+            SqlType::F64 => Self::Float(None),
+            SqlType::Text | SqlType::Json | SqlType::Name | SqlType::Kind => Self::Text(None),
+            SqlType::Bytes => Self::Raw(None),
+            _ => Self::Int(None),
+        }
     }
 }
 
-/// Text, and the digits of a whole number that a number of 64 bits cannot carry.
-fn text(cell: Cell<'_>) -> Option<String> {
-    const EXACT_MAX: u64 = 1 << 53;
-    match cell {
-        Cell::Text(text) | Cell::Json(text) => Some(text.to_owned()),
-        Cell::I64(number) if number.unsigned_abs() > EXACT_MAX => Some(number.to_string()),
-        _ => None,
+/// A table as Oracle has it: its own names are in capitals, so that a quoted one can be used
+/// without quotes, and text and bytes are never `NOT NULL`, as empty ones are null.
+fn in_capitals(mut table: Table) -> Table {
+    table.name = table.name.to_ascii_uppercase();
+    for column in &mut table.columns {
+        column.name = column.name.to_ascii_uppercase();
+        column.nullable |= matches!(
+            column.kind,
+            SqlType::Text | SqlType::Json | SqlType::Kind | SqlType::Bytes
+        );
     }
-}
-
-fn word(cell: Cell<'_>) -> &'static str {
-    match cell {
-        Cell::Bool(_) => "bool",
-        Cell::I64(_) => "int",
-        Cell::F64(_) => "float",
-        Cell::Text(_) => "text",
-        Cell::Json(_) => "json",
-        _ => "null",
-    }
+    table
 }
 
 /// All statements of a writer.
@@ -158,6 +107,8 @@ fn word(cell: Cell<'_>) -> &'static str {
 pub(super) struct Statements {
     /// What creates the tables; each fails where its table exists.
     pub(super) create: [String; 3],
+    /// The tables that have to be as they were created.
+    pub(super) compared: [Table; 2],
     pub(super) insert: String,
     pub(super) quarantine: String,
     pub(super) open: String,
@@ -170,38 +121,26 @@ pub(super) struct Statements {
 }
 
 impl Statements {
-    pub(super) fn new(table: &str, prefix: &str, columns: &[OracleColumn], wait_s: u64) -> Self {
-        let table = quoted(table);
-        let ledger = quoted(&format!("{prefix}ledger"));
-        let quarantine = quoted(&format!("{prefix}quarantine"));
-        let definitions = columns.iter().map(|column| {
-            let required = if column.is_required { " NOT NULL" } else { "" };
-            format!("{} {}{required}", quoted(&column.name), column.sql_type)
-        });
-        let definitions = definitions.collect::<Vec<_>>().join(", ");
-        let names = columns.iter().map(|column| quoted(&column.name));
-        let names = names.collect::<Vec<_>>().join(", ");
-        let binds = (1..=columns.len() + 2).map(|bind| format!(":{bind}"));
+    pub(super) fn new(names: &Names, rows: &Table, wait_s: u64) -> Self {
+        let rows = in_capitals(rows.clone());
+        let mut of_ledger = in_capitals(Table::of_ledger(&names.ledger));
+        of_ledger.keys = vec![("UNIQUE", vec!["SCOPE"])];
+        let (ledger, quarantine) = (quoted(&names.ledger), quoted(&names.quarantine));
+        let (table, columns) = (quoted(&names.table), column_list(&rows, DIALECT.quote));
+        let binds = (1..=rows.columns.len()).map(|bind| format!(":{bind}"));
         let binds = binds.collect::<Vec<_>>().join(", ");
         Self {
             create: [
-                format!(
-                    "CREATE TABLE {ledger} (ID NUMBER(10) GENERATED ALWAYS AS IDENTITY PRIMARY \
-                     KEY, SCOPE VARCHAR2(255 BYTE) NOT NULL UNIQUE, FENCE NUMBER(19) NOT NULL, \
-                     POSITION NUMBER(19) NOT NULL, BATCH NUMBER(19) NOT NULL, HASH NUMBER(19) NOT \
-                     NULL, UPDATED_AT TIMESTAMP DEFAULT SYSTIMESTAMP NOT NULL)"
-                ),
+                create_table(&of_ledger, &DIALECT),
                 format!(
                     "CREATE TABLE {quarantine} (SCOPE NUMBER(10) NOT NULL, POSITION NUMBER(19) \
                      NOT NULL, REASON VARCHAR2(4000 BYTE), ORIGINAL BLOB, QUARANTINED_AT \
                      TIMESTAMP DEFAULT SYSTIMESTAMP NOT NULL, PRIMARY KEY (SCOPE, POSITION))"
                 ),
-                format!(
-                    "CREATE TABLE {table} ({definitions}, SCOPE NUMBER(10) NOT NULL, POSITION \
-                     NUMBER(19) NOT NULL)"
-                ),
+                create_table(&rows, &DIALECT),
             ],
-            insert: format!("INSERT INTO {table} ({names}, SCOPE, POSITION) VALUES ({binds})"),
+            compared: [of_ledger, rows],
+            insert: format!("INSERT INTO {table} ({columns}) VALUES ({binds})"),
             quarantine: format!(
                 "INSERT INTO {quarantine} (SCOPE, POSITION, REASON, ORIGINAL) VALUES (:1, :2, \
                      :3, :4)"
@@ -231,22 +170,38 @@ impl Statements {
     }
 }
 
-/// Oracle's own names are in capitals, so that a quoted one can be used without quotes.
+/// The columns of a table of the user's own; none where it is somebody else's.
+pub(super) const COLUMNS: &str = "SELECT COLUMN_NAME, DATA_TYPE, NULLABLE, NVL(DEFAULT_LENGTH, 0) \
+                                  FROM USER_TAB_COLUMNS WHERE TABLE_NAME = :1";
+
+/// A row of [`COLUMNS`].
+pub(super) fn found_column(row: (String, String, String, i64)) -> FoundColumn {
+    let (name, type_name, nullable, default_length) = row;
+    FoundColumn {
+        name,
+        type_name,
+        nullable: nullable == "Y",
+        has_default: default_length > 0,
+    }
+}
+
 fn quoted(name: &str) -> String {
     format!("\"{}\"", name.to_ascii_uppercase())
 }
 
 #[cfg(test)]
 mod tests {
-    use record::Record;
+    use record::{Position, Record, Timestamp, Value};
 
     use super::*;
     use crate::Row;
+    use crate::sql::{Comparison, compare};
 
     #[test]
     fn statements_of_the_tag_record() {
-        let columns = columns(&Record::SCHEMA);
-        let all = Statements::new("tag_values", "forebay_", &columns, 30);
+        let names = Names::new("tag_values", Names::PREFIX).expect("valid");
+        let rows = Table::of_rows(&names.table, &Record::SCHEMA);
+        let all = Statements::new(&names, &rows, 30);
         insta::assert_snapshot!(
             [
                 all.create.join(";\n"),
@@ -266,35 +221,66 @@ mod tests {
 
     #[test]
     fn lesson_every_value_keeps_its_kind_and_its_digits() {
-        let columns = columns(&Record::SCHEMA);
-        let check = |cell, number: Option<f64>, text: Option<&str>, word: &str| {
-            let bound: Vec<_> = columns[3..6].iter().map(|one| one.bind(cell)).collect();
-            let text = text.map(str::to_owned);
-            let expected = [
+        let rows = Table::of_rows("tag_values", &Record::SCHEMA);
+        let bind = |value: Value| {
+            let record = Record::new("s", "t", value, Timestamp::default()).expect("valid");
+            let bound = |column: &SqlColumn| {
+                let cell = column.cell(&record, 1, Position::new(2))?;
+                Bound::new(column, cell)
+            };
+            rows.columns[3..6]
+                .iter()
+                .map(bound)
+                .collect::<Result<Vec<_>, _>>()
+        };
+        let check = |value, number: Option<f64>, text: Option<&str>, word: &str| {
+            let expected = vec![
                 Bound::Float(number),
-                Bound::Text(text),
+                Bound::Text(text.map(str::to_owned)),
                 Bound::Text(Some(word.to_owned())),
             ];
-            assert_eq!(bound, expected.map(Ok));
+            assert_eq!(bind(value), Ok(expected));
         };
-        check(Cell::Null, None, None, "null");
-        check(Cell::Bool(true), Some(1.0), None, "bool");
-        check(Cell::F64(2.5), Some(2.5), None, "float");
-        check(Cell::I64(7), Some(7.0), None, "int");
+        let text = |text: &str| Value::text(text).expect("short");
+        check(Value::Null, None, None, "null");
+        check(Value::Bool(true), Some(1.0), None, "bool");
+        check(Value::F64(2.5), Some(2.5), None, "float");
+        check(Value::I64(7), Some(7.0), None, "int");
         let large = (1i64 << 53) + 1;
-        check(
-            Cell::I64(large),
-            Some(large as f64),
-            Some("9007199254740993"),
-            "int",
-        );
-        check(Cell::Text("007"), None, Some("007"), "text");
-        check(Cell::Json("{}"), None, Some("{}"), "json");
-        let long = "x".repeat(TEXT_BYTES_MAX + 1);
-        let refused = columns[4].bind(Cell::Text(&long)).expect_err("too long");
+        let digits = Some("9007199254740993");
+        check(Value::I64(large), Some(large as f64), digits, "int");
+        check(text("007"), None, Some("007"), "text");
+        check(Value::json("{}").expect("short"), None, Some("{}"), "json");
         assert_eq!(
-            refused,
+            bind(text(&"x".repeat(TEXT_BYTES_MAX + 1))).expect_err("too long"),
             "`value_text` has 4001 bytes, above the limit of 4000"
+        );
+    }
+
+    #[test]
+    fn a_table_that_is_there_is_compared_column_by_column() {
+        let names = Names::new("tag_values", Names::PREFIX).expect("valid");
+        let rows = Table::of_rows(&names.table, &Record::SCHEMA);
+        let [_, rows] = Statements::new(&names, &rows, 30).compared;
+        let found = |column: &SqlColumn| {
+            let sql = (DIALECT.type_name)(column.kind);
+            let type_name = sql.split([' ', '(']).next().unwrap_or_default();
+            let nullable = if column.nullable { "Y" } else { "N" };
+            found_column((column.name.clone(), type_name.into(), nullable.into(), 0))
+        };
+        let mut found: Vec<_> = rows.columns.iter().map(found).collect();
+        assert_eq!(
+            compare(&rows, &found, &DIALECT, is_type),
+            Comparison::Add(vec![])
+        );
+        found[3].type_name = "NUMBER".into();
+        let Comparison::Refuse(difference) = compare(&rows, &found, &DIALECT, is_type) else {
+            panic!("a number that may be rounded is no double");
+        };
+        assert_eq!(
+            difference,
+            "table `TAG_VALUES` cannot take these rows: column `VALUE` is NUMBER, expected \
+             BINARY_DOUBLE"
         );
     }
 }

@@ -1,7 +1,6 @@
 //! The thread that owns the connection, and what happens in its transactions.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
 
 use oracle::sql_type::{OracleType, ToSql};
 use oracle::{Connection, Connector};
@@ -10,24 +9,23 @@ use record::Position;
 use super::OracleOptions;
 use super::classify::{ACTION_CONNECT, error_of, is_data_error, is_name_in_use};
 use super::statement::{
-    Bound, Kind, OracleColumn, RAW_BYTES_MAX, Statements, TEXT_BYTES_MAX, columns,
+    Bound, COLUMNS, DIALECT, RAW_BYTES_MAX, Statements, TEXT_BYTES_MAX, found_column, is_type,
 };
+use crate::backoff::Backoff;
 use crate::ledger::{LedgerPlan, Mark, fenced, not_open};
+use crate::sql::{Comparison, Names, SqlColumn, Table, add_column, compare};
 use crate::{
     Batch, BatchId, ErrorKind, OpenScope, Receipt, Refused, Row, ScopeIndex, ScopeName, WriteError,
 };
 
-const BACKOFF: Duration = Duration::from_secs(1);
-
 /// What the thread owns.
 pub(super) struct Worker {
     options: OracleOptions,
-    columns: Vec<OracleColumn>,
+    rows: Table,
     statements: Statements,
     connection: Option<Connection>,
     open: HashMap<ScopeIndex, Opened>,
-    /// The last failure to connect, and when to try again.
-    failed: Option<(WriteError, Instant)>,
+    backoff: Backoff,
 }
 
 #[derive(Clone)]
@@ -39,17 +37,18 @@ struct Opened {
 
 impl Worker {
     pub(super) fn new<R: Row>(options: OracleOptions) -> Self {
-        let columns = columns(&R::SCHEMA);
         let table = options.table.as_deref().unwrap_or(R::SCHEMA.table());
+        let names = Names::unchecked(table, &options.prefix);
+        let rows = Table::of_rows(&names.table, &R::SCHEMA);
         let wait_s = options.timeout.as_secs().max(1);
-        let statements = Statements::new(table, &options.prefix, &columns, wait_s);
+        let statements = Statements::new(&names, &rows, wait_s);
         Self {
             options,
-            columns,
+            rows,
             statements,
             connection: None,
             open: HashMap::new(),
-            failed: None,
+            backoff: Backoff::default(),
         }
     }
 
@@ -130,30 +129,54 @@ impl Worker {
     }
 
     fn connect(&mut self) -> Result<Connection, WriteError> {
-        if let Some((error, until)) = &self.failed {
-            let left = until.saturating_duration_since(Instant::now());
-            if !left.is_zero() {
-                return Err(error.clone().with_retry_after(left));
+        self.backoff.check()?;
+        let options = &self.options;
+        let connected = self.prepare().map_err(|failure| match failure {
+            Failure::Oracle(error) => error_of(ACTION_CONNECT, options, &error),
+            Failure::Known(error) => error,
+        });
+        if connected.is_ok() {
+            self.backoff.succeeded();
+        }
+        connected.map_err(|error| self.backoff.failed(error))
+    }
+
+    /// A connection with tables that fit, made or completed where they are not there.
+    fn prepare(&self) -> Result<Connection, Failure> {
+        let options = &self.options;
+        let fatal = |why: String| WriteError::new(ErrorKind::Fatal, why);
+        let names = options.names(&self.rows.name);
+        names.map_err(|invalid| fatal(invalid.to_string()))?;
+        let connection =
+            Connector::new(&options.user, &options.password, &options.server).connect()?;
+        connection.set_call_timeout(Some(options.timeout))?;
+        for create in &self.statements.create {
+            match connection.execute(create, &[]) {
+                Err(error) if !is_name_in_use(&error) => return Err(error.into()),
+                _ => {}
             }
         }
-        let options = &self.options;
-        let connected = Connector::new(&options.user, &options.password, &options.server)
-            .connect()
-            .and_then(|connection| {
-                connection.set_call_timeout(Some(options.timeout))?;
-                for create in &self.statements.create {
-                    match connection.execute(create, &[]) {
-                        Err(error) if !is_name_in_use(&error) => return Err(error),
-                        _ => {}
+        for table in &self.statements.compared {
+            let columns = connection.query_as(COLUMNS, &[&table.name])?;
+            let columns = columns.map(|row| row.map(found_column));
+            let found = columns.collect::<Result<Vec<_>, _>>()?;
+            if found.is_empty() {
+                // Somebody else's, by a synonym: their columns are not ours to see.
+                continue;
+            }
+            match compare(table, &found, &DIALECT, is_type) {
+                Comparison::Add(columns) => {
+                    for column in columns {
+                        connection.execute(&add_column(table, column, &DIALECT), &[])?;
                     }
                 }
-                Ok(connection)
-            });
-        connected.inspect(|_| self.failed = None).map_err(|error| {
-            let error = error_of(ACTION_CONNECT, options, &error);
-            self.failed = Some((error.clone(), Instant::now() + BACKOFF));
-            error
-        })
+                Comparison::Refuse(difference) => {
+                    let server = &options.server;
+                    return Err(fatal(format!("cannot use {server}: {difference}")).into());
+                }
+            }
+        }
+        Ok(connection)
     }
 
     fn attempt<R: Row>(
@@ -231,18 +254,22 @@ impl Worker {
             .batch(&self.statements.insert, plan.fresh_len().max(1))
             .with_batch_errors()
             .build()?;
-        for (index, column) in self.columns.iter().enumerate() {
-            rows.set_type(index + 1, &oracle_type(column.kind))?;
+        for (index, column) in self.rows.columns.iter().enumerate() {
+            rows.set_type(index + 1, &Bound::null(column.kind).oracle_type())?;
         }
-        let (scope_at, position_at) = (self.columns.len() + 1, self.columns.len() + 2);
-        rows.set_type(scope_at, &OracleType::Int64)?;
-        rows.set_type(position_at, &OracleType::Int64)?;
         for (index, entry) in plan.fresh(batch) {
+            let id = self.opened(entry.scope)?.id;
             let bound = match &entry.content {
                 Ok(row) => {
-                    let columns = self.columns.iter();
-                    let bound = columns.map(|column| column.bind(row.cell(column.cell())));
-                    bound.collect::<Result<Vec<_>, _>>()
+                    let bound = |column: &SqlColumn| {
+                        let cell = column.cell(row, id, entry.position)?;
+                        Bound::new(column, cell)
+                    };
+                    self.rows
+                        .columns
+                        .iter()
+                        .map(bound)
+                        .collect::<Result<Vec<_>, _>>()
                 }
                 Err(malformed) => Err(malformed.reason().to_owned()),
             };
@@ -253,10 +280,7 @@ impl Worker {
                     continue;
                 }
             };
-            let id = self.opened(entry.scope)?.id;
-            let position = entry.position.number().cast_signed();
-            let mut values: Vec<&dyn ToSql> = bound.iter().map(Bound::as_sql).collect();
-            values.extend([&id as &dyn ToSql, &position]);
+            let values: Vec<&dyn ToSql> = bound.iter().map(Bound::as_sql).collect();
             rows.append_row(&values)?;
             sent.push(index);
         }
@@ -293,14 +317,13 @@ impl Bound {
             Self::Raw(value) => value,
         }
     }
-}
-
-fn oracle_type(kind: Kind) -> OracleType {
-    match kind {
-        Kind::Int => OracleType::Int64,
-        Kind::Float => OracleType::BinaryDouble,
-        Kind::Text => OracleType::Varchar2(TEXT_BYTES_MAX as u32),
-        Kind::Raw => OracleType::Raw(RAW_BYTES_MAX as u32),
+    fn oracle_type(&self) -> OracleType {
+        match self {
+            Self::Int(_) => OracleType::Int64,
+            Self::Float(_) => OracleType::BinaryDouble,
+            Self::Text(_) => OracleType::Varchar2(TEXT_BYTES_MAX as u32),
+            Self::Raw(_) => OracleType::Raw(RAW_BYTES_MAX as u32),
+        }
     }
 }
 

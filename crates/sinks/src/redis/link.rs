@@ -8,17 +8,11 @@ use redis::{AsyncConnectionConfig, Cmd, FromRedisValue, Pipeline, RedisError, Re
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
 use super::classify::{leaves_connection, write_error};
 use super::{RedisOptions, script};
 use crate::{ErrorKind, WriteError, tls};
-
-const BACKOFF_MIN: Duration = Duration::from_millis(100);
-const BACKOFF_MAX: Duration = Duration::from_secs(5);
-/// How often the delay doubles at most: far more than it takes to reach the longest.
-const DOUBLINGS_MAX: u32 = 16;
 
 /// The names by which the server knows the scripts.
 #[derive(Debug)]
@@ -224,39 +218,4 @@ const SETTINGS: [(&str, &str, &str); 3] = [
 fn timed_out(within: Duration) -> RedisError {
     let why = format!("no answer within {within:?}");
     std::io::Error::new(std::io::ErrorKind::TimedOut, why).into()
-}
-
-/// When to connect again.
-#[derive(Debug, Default)]
-pub(super) struct Backoff {
-    failures: u32,
-    wait: Option<(Instant, WriteError)>,
-}
-
-impl Backoff {
-    /// The last error, while it is too early to try again.
-    pub(super) fn check(&self) -> Result<(), WriteError> {
-        let Some((until, error)) = &self.wait else {
-            return Ok(());
-        };
-        match until.checked_duration_since(Instant::now()) {
-            Some(left) if !left.is_zero() => Err(error.clone().with_retry_after(left)),
-            _ => Ok(()),
-        }
-    }
-
-    pub(super) fn failed(&mut self, error: WriteError) -> WriteError {
-        let doubled = BACKOFF_MIN * 2_u32.pow(self.failures.min(DOUBLINGS_MAX));
-        self.failures = self.failures.saturating_add(1);
-        // Several writers do not come back at the same moment.
-        let delay = doubled
-            .min(BACKOFF_MAX)
-            .mul_f64(0.5 + fastrand::f64() / 2.0);
-        self.wait = Some((Instant::now() + delay, error.clone()));
-        error.with_retry_after(delay)
-    }
-
-    pub(super) fn succeeded(&mut self) {
-        *self = Self::default();
-    }
 }

@@ -25,12 +25,13 @@ use record::Position;
 use redis::{Cmd, RedisError};
 use tokio::sync::Mutex;
 
+use crate::backoff::Backoff;
 use crate::{
     Batch, BatchWriter, ErrorKind, Guarantee, OpenScope, Receipt, Row, ScopeIndex, ScopeName,
     WriteError,
 };
 use classify::write_error;
-use link::{Backoff, Link};
+use link::Link;
 use mark::Held;
 pub use options::{RedisFormat, RedisOptions, RedisTrim};
 

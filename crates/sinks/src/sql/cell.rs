@@ -68,7 +68,7 @@ impl SqlColumn {
     pub(crate) fn cell<'a, R: Row>(
         &self,
         row: &'a R,
-        scope: i32,
+        scope: impl Into<i64>,
         position: Position,
     ) -> Result<SqlCell<'a>, String> {
         match self.source {

@@ -22,7 +22,7 @@ pub(crate) use cell::{SqlCell, value_of};
 pub(crate) use compare::{Comparison, FoundColumn, compare};
 pub(crate) use names::Names;
 pub(crate) use statement::{add_column, column_list, create_table};
-pub(crate) use table::{Dialect, SqlType, Table};
+pub(crate) use table::{Dialect, SqlColumn, SqlType, Table};
 
 #[cfg(doc)]
 use crate::Row;

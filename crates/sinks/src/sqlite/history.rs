@@ -15,7 +15,7 @@ use tokio::sync::mpsc::error::TrySendError;
 
 use super::schema::RowTable;
 use super::{READERS_MAX, SqliteOptions, SqliteWriter};
-use crate::history::{CHUNK_ITEMS, HistorySender};
+use crate::history::{CHUNK_ITEMS, HistorySender, bucket_width_us};
 use crate::{
     Bucket, BucketNumbers, HistoryQuery, HistoryReader, HistoryStream, ReadError, Reading,
 };
@@ -54,13 +54,6 @@ impl HistoryReader for SqliteWriter<Record> {
         self.read(query, sql, width, &sender, bucket);
         stream
     }
-}
-
-/// The length of a bucket, rounded up so that there are never more than asked for.
-fn bucket_width_us(query: &HistoryQuery, buckets: NonZeroU32) -> i64 {
-    let span = query.until.micros().saturating_sub(query.from.micros());
-    let buckets = i64::from(buckets.get());
-    (span / buckets + i64::from(span % buckets != 0)).max(1)
 }
 
 impl SqliteWriter<Record> {
