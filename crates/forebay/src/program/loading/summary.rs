@@ -254,7 +254,7 @@ impl Summary {
             "Run the same command again to resume: no row will be written twice."
         } else {
             "Run the same command again to resume: rows whose answer was lost may be posted once \
-             more, under the same key."
+             more."
         }
     }
 }
