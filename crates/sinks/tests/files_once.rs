@@ -11,8 +11,8 @@ use common::{SCOPE, batch, malformed, row};
 use record::{Position, Value};
 use sinks::files::{self, StoredRow};
 use sinks::{
-    Batch, BatchId, BatchWriter, ErrorKind, FileFormat, FileOptions, FileWriter, Guarantee,
-    ScopeIndex, ScopeName,
+    Batch, BatchId, BatchWriter, Bisect, ErrorKind, FileFormat, FileOptions, FileWriter, Guarantee,
+    QuarantineFiles, QuarantineOptions, ScopeIndex, ScopeName,
 };
 
 const FORMATS: &[FileFormat] = &[
@@ -247,10 +247,33 @@ async fn law_8_a_crash_between_the_steps_of_finishing_neither_loses_nor_doubles(
 }
 
 #[tokio::test]
-async fn law_9_rows_that_are_none_are_rejected_each_time_and_the_others_written() {
+async fn law_9_a_row_that_is_none_fails_its_batch_by_name_before_anything_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let writer = open(folder.path(), FileFormat::Csv);
     writer.open_scope(SCOPE, &name()).await.unwrap();
+    let good = batch(1, 1..=1);
+    writer.write(&good).await.unwrap();
+    let bad = [
+        malformed(3, "line 3 is no record", b"{oops"),
+        row(3, Value::json("[1").unwrap()),
+    ];
+    for bad in bad {
+        let rows = vec![row(2, Value::I64(2)), bad, row(4, Value::I64(4))];
+        let batch = Batch::new(BatchId(2), rows);
+        let error = writer.write(&batch).await.unwrap_err();
+        assert_eq!((error.kind(), error.row()), (ErrorKind::Data, Some(1)));
+        let settled = writer.scopes("").await.unwrap();
+        assert_eq!(settled, [(name(), Position::new(1))]);
+    }
+}
+
+#[tokio::test]
+async fn law_9_bad_rows_are_kept_before_the_watermark_passes_them() {
+    let (folder, kept) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let open = || {
+        let files = QuarantineFiles::new(QuarantineOptions::new(kept.path()));
+        Bisect::new(open(folder.path(), FileFormat::Csv)).with_quarantine(files)
+    };
     let rows = vec![
         row(1, Value::I64(1)),
         malformed(2, "line 2 is no record", b"{oops"),
@@ -258,17 +281,53 @@ async fn law_9_rows_that_are_none_are_rejected_each_time_and_the_others_written(
         row(4, Value::I64(4)),
     ];
     let batch = Batch::new(BatchId(1), rows);
-    for repeated in [0, 4] {
+    // The second time as after a crash before the answer was heard.
+    for repeated in [0, 2] {
+        let writer = open();
+        writer.open_scope(SCOPE, &name()).await.unwrap();
         let receipt = writer.write(&batch).await.unwrap();
         assert_eq!((receipt.delivered(), receipt.repeated()), (2, repeated));
-        let rejected: Vec<usize> = receipt
-            .rejected()
-            .iter()
-            .map(|refused| refused.row)
-            .collect();
-        assert_eq!(rejected, [1, 2]);
-        assert_eq!(receipt.rejected()[0].reason, "line 2 is no record");
+        let rows = receipt.quarantined().iter();
+        let quarantined: Vec<_> = rows.map(|refused| refused.row).collect();
+        assert_eq!(quarantined, [1, 2]);
+        assert_eq!(receipt.rejected().len(), 0);
     }
+    open().close().await.unwrap();
+    let writer = open();
+    writer.scopes("").await.unwrap();
     writer.close().await.unwrap();
     assert_eq!(positions(folder.path()), [1, 4]);
+}
+
+#[tokio::test]
+async fn law_8_whatever_is_cut_off_the_log_is_set_aside_each_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("forebay.log");
+    for number in 1..=2_u64 {
+        let writer = open(folder.path(), FileFormat::Csv);
+        writer.open_scope(SCOPE, &name()).await.unwrap();
+        drop(writer);
+        let first = std::fs::read(&path).unwrap().len();
+        let writer = open(folder.path(), FileFormat::Csv);
+        let position = writer.open_scope(SCOPE, &name()).await.unwrap().watermark;
+        let next = position.number() + 1;
+        writer.write(&batch(number, next..=next)).await.unwrap();
+        writer
+            .write(&batch(number + 10, next + 1..=next + 2))
+            .await
+            .unwrap();
+        drop(writer);
+        // One digit of a length, which then reaches beyond the end.
+        let mut bytes = std::fs::read(&path).unwrap();
+        assert_eq!(bytes[first + 17], b'0');
+        bytes[first + 17] = b'7';
+        std::fs::write(&path, &bytes).unwrap();
+        open(folder.path(), FileFormat::Csv)
+            .scopes("")
+            .await
+            .unwrap();
+        let aside = folder.path().join(format!("forebay.damaged-{number}"));
+        assert_eq!(std::fs::read(aside).unwrap(), &bytes[first..]);
+    }
+    assert!(!folder.path().join("forebay.damaged-3").exists());
 }

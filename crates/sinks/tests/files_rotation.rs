@@ -226,6 +226,28 @@ async fn a_second_writer_is_locked_out_until_the_first_is_closed() {
 
 #[cfg(unix)]
 #[tokio::test]
+async fn law_8_a_lock_whose_file_was_removed_lets_no_two_writers_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = &folder.path().join("a/b");
+    let first = open(options(folder)).await;
+    first.write(&batch(1, 1..=2)).await.unwrap();
+    std::fs::remove_file(folder.join("forebay.lock")).unwrap();
+    let second = open(options(folder)).await;
+    second.write(&batch(2, 3..=4)).await.unwrap();
+    let refused = [
+        first.write(&batch(2, 3..=4)).await.map(|_| ()),
+        first.rotate().await,
+    ];
+    for refused in refused {
+        let error = refused.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Fatal);
+        assert!(error.to_string().contains("forebay.lock"), "{error}");
+    }
+    second.close().await.unwrap();
+    assert_eq!(all_positions(folder), [1, 2, 3, 4]);
+}
+
+#[tokio::test]
 async fn a_log_that_is_removed_while_it_is_open_takes_no_rows_that_nobody_will_see() {
     let folder = tempfile::tempdir().unwrap();
     let writer = open(options(folder.path())).await;

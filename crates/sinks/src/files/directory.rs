@@ -2,7 +2,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use record::Timestamp;
 
@@ -20,20 +20,52 @@ pub(super) fn sync(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Creates the directory and locks it for as long as the file that is returned is open.
+/// Whether the file that is open is still the one at this path.
+pub(super) fn is_at(file: &File, path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let (ours, there) = (file.metadata(), std::fs::metadata(path));
+        let identity = |found: std::fs::Metadata| (found.dev(), found.ino());
+        ours.is_ok_and(|ours| there.is_ok_and(|there| identity(ours) == identity(there)))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = file;
+        path.exists()
+    }
+}
+
+/// Creates the directory, and makes durable what leads to it.
+fn create(directory: &Path) -> io::Result<()> {
+    let is_missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
+    let missing = directory.ancestors().take_while(is_missing).count();
+    std::fs::create_dir_all(directory)?;
+    // That of a directory which is there already too: whoever created it may have been cut short.
+    for (created, path) in (0..missing.max(1)).zip(directory.ancestors()) {
+        let Some(parent) = path.parent() else { break };
+        let is_here = parent.as_os_str().is_empty();
+        let parent = if is_here { Path::new(".") } else { parent };
+        match sync(parent) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && created >= missing => {
+            }
+            synced => synced?,
+        }
+    }
+    Ok(())
+}
+
+/// Where the lock of a directory is.
+pub(super) fn lock_path(directory: &Path) -> PathBuf {
+    directory.join("forebay.lock")
+}
+
+/// Creates the directory and locks it for as long as the file that is returned is open, and stays
+/// where it is.
 pub(super) fn lock(directory: &Path) -> Result<File, WriteError> {
     let failed = |error: &io::Error| write_error("open", directory, error);
-    let is_new = !directory.exists();
-    std::fs::create_dir_all(directory).map_err(|error| failed(&error))?;
-    if let Some(parent) = directory.parent().filter(|_| is_new) {
-        let parent = if parent.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            parent
-        };
-        sync(parent).map_err(|error| failed(&error))?;
-    }
-    let path = directory.join("forebay.lock");
+    create(directory).map_err(|error| failed(&error))?;
+    let path = lock_path(directory);
     let file = File::options()
         .create(true)
         .truncate(false)
@@ -41,8 +73,8 @@ pub(super) fn lock(directory: &Path) -> Result<File, WriteError> {
         .open(&path)
         .map_err(|error| failed(&error))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(WriteError::new(
+        Ok(()) if is_at(&file, &path) => Ok(file),
+        Ok(()) | Err(TryLockError::WouldBlock) => Err(WriteError::new(
             ErrorKind::Transient,
             format!(
                 "cannot open {}: another writer has locked {}; a directory takes one writer at a \
@@ -147,4 +179,16 @@ pub(super) fn write_error(doing: &str, path: &Path, error: &io::Error) -> WriteE
     };
     let path = path.display();
     WriteError::new(kind, format!("cannot {doing} {path}: {error}{help}"))
+}
+
+/// The error for a file that is no longer where it was opened.
+pub(super) fn displaced(path: &Path) -> WriteError {
+    WriteError::new(
+        ErrorKind::Fatal,
+        format!(
+            "cannot write to {}: the file was removed or replaced while it was open; put it back, \
+             or start again",
+            path.display()
+        ),
+    )
 }

@@ -75,7 +75,16 @@ pub(super) fn convert(log: &Log, file: File) -> io::Result<()> {
 pub(super) fn publish(directory: &Path, name: &str) -> io::Result<()> {
     match std::fs::rename(part(directory, name), directory.join(name)) {
         Ok(()) => directory::sync(directory),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if !directory.join(name).try_exists()? {
+                tracing::warn!(
+                    directory = %directory.display(),
+                    file = name,
+                    "the file that was finished last is not there: it was moved away, or is lost"
+                );
+            }
+            Ok(())
+        }
         Err(error) => Err(error),
     }
 }

@@ -98,8 +98,9 @@ impl Log {
         Ok(log)
     }
 
-    /// Opens the log at `path`, cuts off what was never acknowledged, and reads its marks; `None`
-    /// when there is none.
+    /// Opens the log at `path` and reads its marks; `None` when there is none. What follows the last
+    /// whole entry is set aside: nobody can tell a write that was cut short, which was never
+    /// acknowledged, from an entry whose length has changed, and with it all that follow.
     pub(super) fn open(path: &Path) -> io::Result<Option<(Self, Marks)>> {
         let file = match OpenOptions::new().read(true).write(true).open(path) {
             Ok(file) => file,
@@ -122,7 +123,7 @@ impl Log {
             marks.extend(set.map(|mark| (mark.scope.clone(), mark)));
             begin = begin.or(meta.begin);
         }
-        let (length, sequence, is_damaged) = (entries.length, entries.sequence, entries.is_damaged);
+        let (length, sequence, end) = (entries.length, entries.sequence, entries.end);
         let Some(begin) = begin else {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
@@ -131,8 +132,8 @@ impl Log {
                  written before",
             ));
         };
-        if is_damaged {
-            keep_damaged(path, &file, length)?;
+        if end > length {
+            set_aside(path, &file, length)?;
         }
         file.set_len(length)?;
         file.sync_all()?;
@@ -210,16 +211,7 @@ impl Log {
     /// Whether the file that is open is still the one that the directory has: one that was removed
     /// would go on to take rows which nobody will ever see.
     pub(super) fn is_in_place(&self) -> bool {
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::MetadataExt;
-            let ours = self.file.metadata();
-            let there = std::fs::metadata(&self.path);
-            let identity = |found: std::fs::Metadata| (found.dev(), found.ino());
-            ours.is_ok_and(|ours| there.is_ok_and(|there| identity(ours) == identity(there)))
-        }
-        #[cfg(not(unix))]
-        self.path.exists()
+        super::directory::is_at(&self.file, &self.path)
     }
 }
 
@@ -232,8 +224,6 @@ struct Entries<'a> {
     length: u64,
     /// The number of the next entry.
     sequence: u64,
-    /// What follows is more than an entry whose write was cut short.
-    is_damaged: bool,
     payload: Vec<u8>,
 }
 
@@ -246,7 +236,6 @@ impl<'a> Entries<'a> {
             end,
             length: 0,
             sequence: 0,
-            is_damaged: false,
             payload: Vec::new(),
         })
     }
@@ -259,7 +248,6 @@ impl<'a> Entries<'a> {
         let mut head = [0; HEAD_BYTES];
         self.file.read_exact(&mut head)?;
         let Some((sequence, length, sum)) = parse_head(&head) else {
-            self.is_damaged = true;
             return Ok(None);
         };
         let bytes = HEAD_BYTES as u64 + u64::from(length);
@@ -273,7 +261,6 @@ impl<'a> Entries<'a> {
         let split = self.payload.iter().position(|byte| *byte == b'\n');
         let meta = split.and_then(|at| serde_json::from_slice(&self.payload[..at]).ok());
         let (true, Some(split), Some(meta)) = (is_sound, split, meta) else {
-            self.is_damaged = true;
             return Ok(None);
         };
         self.length += bytes;
@@ -300,17 +287,43 @@ fn checksum(sequence: u64, length: u32, payload: &[u8]) -> u32 {
     crc.sum()
 }
 
-/// Copies what is cut off beside the log: it may hold more than a write that was cut short.
-fn keep_damaged(path: &Path, mut file: &File, from: u64) -> io::Result<()> {
-    let kept = path.with_extension("damaged");
+/// How many tails are kept beside the log; whoever has so many should look at the disk.
+const KEPT_MAX: u32 = 1_000;
+
+/// Copies what is cut off beside the log, under a name that is free, and syncs it.
+fn set_aside(path: &Path, mut file: &File, from: u64) -> io::Result<()> {
+    let (mut kept, kept_at) = (1..=KEPT_MAX)
+        .find_map(|number| {
+            let at = path.with_extension(format!("damaged-{number}"));
+            match File::create_new(&at) {
+                Ok(kept) => Some(Ok((kept, at))),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => None,
+                Err(error) => Some(Err(error)),
+            }
+        })
+        .unwrap_or_else(|| {
+            Err(io::Error::other(format!(
+                "its end is damaged, and {KEPT_MAX} such ends are set aside already; see to the \
+                 disk and move them away"
+            )))
+        })?;
     file.seek(SeekFrom::Start(from))?;
-    let bytes = io::copy(&mut file, &mut File::create(&kept)?)?;
+    let copied = io::copy(&mut file, &mut kept).and_then(|bytes| {
+        kept.sync_all()?;
+        super::directory::sync(path.parent().unwrap_or(Path::new(".")))?;
+        Ok(bytes)
+    });
+    let bytes = copied.inspect_err(|_| {
+        // A full disk must not collect a name with each attempt.
+        let _ = std::fs::remove_file(&kept_at);
+    })?;
     tracing::warn!(
         log = %path.display(),
         from,
         bytes,
-        kept = %kept.display(),
-        "the log is damaged; what follows is set aside, and is written again from its source"
+        kept = %kept_at.display(),
+        "the log ends with what is no whole entry: the last write was cut short, or the log is \
+         damaged; it is set aside, and is written again from its source"
     );
     Ok(())
 }

@@ -14,12 +14,15 @@ use super::options::{FileOptions, WhenFull};
 use super::{directory, finish, layout};
 use crate::ledger::{self, LedgerPlan, Mark};
 use crate::{
-    Batch, BatchId, ErrorKind, OpenScope, Receipt, Refused, Row, ScopeIndex, ScopeName, WriteError,
+    Batch, BatchId, ErrorKind, OpenScope, Receipt, Row, ScopeIndex, ScopeName, WriteError,
 };
 use layout::Layout;
 
 /// What a mark takes in the log, generously.
 const MARKS_BYTES: u64 = 512;
+
+/// What the rows of an entry may take, whose length is a number of 32 bits; the rest is for marks.
+const LINES_BYTES_MAX: usize = 0xF000_0000;
 
 /// A log without many rows may grow to this, or what makes a file, before it is begun anew.
 const OVERGROWN_BYTES: u64 = 4 << 20;
@@ -50,7 +53,7 @@ pub(super) struct Store {
     /// How many files it has named.
     named: u64,
     /// Held for as long as the store is open.
-    _lock: File,
+    lock: File,
     log: Log,
     marks: Marks,
     /// When the rows of the log are old enough to be finished.
@@ -94,7 +97,7 @@ impl Store {
             counters: Arc::clone(counters),
             writer,
             named: 0,
-            _lock: lock,
+            lock,
             log,
             marks,
             due_at: None,
@@ -218,7 +221,7 @@ impl Store {
                 },
             ));
         }
-        let (lines, rows, rejected) = self.lines(batch, &plan, &marks);
+        let (lines, rows) = self.lines(batch, &plan, &marks)?;
         if plan.fresh_len() > 0 {
             if self.log.rows == 0 && rows > 0 {
                 self.make_room()?;
@@ -230,18 +233,19 @@ impl Store {
                 self.due_at = age.and_then(|age| now.checked_add(age));
             }
         }
-        Ok(Receipt::new(batch.len(), plan.repeated(), Vec::new()).with_rejected(rejected))
+        Ok(Receipt::new(batch.len(), plan.repeated(), Vec::new()))
     }
 
-    /// The new rows as lines, how many they are, and the rows that cannot be lines. Those of an
-    /// earlier write are named again: its answer may have been lost.
+    /// The new rows as lines, and how many they are. A row that cannot be a line fails the batch,
+    /// which names it: there is no quarantine here, and the watermark must not pass what is kept
+    /// nowhere. So does one of an earlier write, whose answer may have been lost.
     fn lines<R: Row>(
         &self,
         batch: &Batch<R>,
         plan: &LedgerPlan,
         marks: &[(ScopeIndex, StoredMark)],
-    ) -> (Vec<u8>, u64, Vec<Refused>) {
-        let (mut lines, mut rows, mut rejected) = (Vec::new(), 0, Vec::new());
+    ) -> Result<(Vec<u8>, u64), WriteError> {
+        let (mut lines, mut rows) = (Vec::new(), 0);
         for (index, row) in batch.rows().iter().enumerate() {
             let mark = marks.iter().find(|(scope, _)| *scope == row.scope);
             let name = mark.map_or("", |(_, mark)| mark.scope.as_str());
@@ -251,13 +255,21 @@ impl Store {
                 Ok(content) => layout::push_line(content, &self.layout, name, position, &mut lines),
                 Err(malformed) => Err(malformed.reason().to_owned()),
             };
-            match pushed {
-                Ok(()) if plan.is_fresh(index) => rows += 1,
-                Ok(()) => lines.truncate(start),
-                Err(reason) => rejected.push(Refused { row: index, reason }),
+            pushed.map_err(|reason| WriteError::new(ErrorKind::Data, reason).at_row(index))?;
+            if plan.is_fresh(index) {
+                rows += 1;
+            } else {
+                lines.truncate(start);
+            }
+            if lines.len() > LINES_BYTES_MAX {
+                // Nobody's fault: halves of it fit.
+                return Err(WriteError::new(
+                    ErrorKind::Data,
+                    format!("the batch has more than {LINES_BYTES_MAX} bytes as CSV"),
+                ));
             }
         }
-        (lines, rows, rejected)
+        Ok((lines, rows))
     }
 
     fn append(
@@ -267,15 +279,9 @@ impl Store {
         rows: u64,
         lines: &[u8],
     ) -> Result<(), WriteError> {
+        self.check_lock()?;
         if !self.log.is_in_place() {
-            return Err(WriteError::new(
-                ErrorKind::Fatal,
-                format!(
-                    "cannot write to {}: the file was removed or replaced while it was open; put \
-                     it back, or start again",
-                    self.path().display()
-                ),
-            ));
+            return Err(directory::displaced(&self.path()));
         }
         let meta = Meta {
             at: self.wall_us(),
@@ -295,6 +301,15 @@ impl Store {
         self.marks
             .extend(set.map(|mark| (mark.scope.clone(), mark)));
         Ok(())
+    }
+
+    /// Refuses to go on without the lock's file: another writer could lock a new one.
+    fn check_lock(&self) -> Result<(), WriteError> {
+        let path = directory::lock_path(&self.options.directory);
+        if directory::is_at(&self.lock, &path) {
+            return Ok(());
+        }
+        Err(directory::displaced(&path))
     }
 
     /// Whether the rows of the log are to be finished.
@@ -323,6 +338,7 @@ impl Store {
         if self.log.rows == 0 && is_same && !self.is_overgrown() {
             return Ok(());
         }
+        self.check_lock()?;
         let directory = self.options.directory.clone();
         let failed = |error| directory::write_error("finish a file in", &directory, &error);
         let finished = if self.log.rows > 0 {
@@ -334,7 +350,10 @@ impl Store {
                 &mut self.named,
             )
             .map_err(failed)?;
-            if let Err(error) = finish::convert(&self.log, file) {
+            // The name of the copy has to be durable before the log that relies on it.
+            let converted = finish::convert(&self.log, file);
+            let converted = converted.and_then(|()| directory::sync(&directory));
+            if let Err(error) = converted {
                 // The rows are in the log; an incomplete copy is in the way of nothing but room.
                 let _ = std::fs::remove_file(finish::part(&directory, &name));
                 return Err(failed(error));
