@@ -2,8 +2,8 @@
 //!
 //! Prints nanoseconds per batch of 0, 500 and 5,000 rows for a writer alone, for each layer and
 //! guard around it, and for all of them, each time as the best of several rounds. The ledger is
-//! that of a sink in memory, since one in a file measures the disk. The writer either answers at once, or, as a database
-//! does, only when it is polled a second time. Run it with
+//! that of a sink in memory, since one in a file measures the disk. The writer either answers at
+//! once, or, as a database does, only when it is polled a second time. Run it with
 //! `cargo run --release -p sinks --example layer_cost`.
 
 use std::hint::black_box;

@@ -3,8 +3,8 @@
 //! A file is named `<stem>-<microseconds>-<number>.ndjson` and made by `create_new`, so none ever
 //! replaces another. Each run begins its own file at its first line: what a crash tore is never
 //! continued. Lines count once they are on the disk (`fdatasync`, and the directory for a new
-//! file); an append that fails leaves the file as it was, as far as the disk allows, and no new one.
-//! Whoever takes the open file away meanwhile gets no line that counts: it goes to a new file.
+//! file); an append that fails leaves the file as it was, as far as the disk allows, and no new
+//! one. Whoever takes the open file away meanwhile gets no line that counts: it goes to a new file.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Read, Write};

@@ -7,8 +7,8 @@
 //! - [`FanOut`](fan_out::FanOut): several sinks that do not wait for each other.
 //!
 //! That is also their order, outermost first, but for the fan-out, which stands around all. None
-//! of them holds a lock over a call of the writer inside, but for a [`Fallback`](fallback::Fallback)
-//! that opens a scope late, and each may be dropped at any time.
+//! of them holds a lock over a call of the writer inside, but for a fallback that opens a scope
+//! late, and each may be dropped at any time.
 
 mod append;
 pub(crate) mod bisect;
