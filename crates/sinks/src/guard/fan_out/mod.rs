@@ -59,8 +59,8 @@ pub struct Target<R = Record> {
 }
 
 impl<R: Row> Target<R> {
-    /// A sink, and what happens when 64 batches or 64 MiB wait for it. It is tried again after bounds of
-    /// 100 ms to 10 s, without end.
+    /// A sink, and what happens when 64 batches or 64 MiB wait for it. It is tried again after
+    /// bounds of 100 ms to 10 s, without end.
     pub fn new(writer: impl BatchWriter<Row = R>, when_behind: WhenBehind<R>) -> Self {
         let retry = RetryPolicy::new(Duration::from_millis(100), Duration::from_secs(10), None);
         Self {
