@@ -1,5 +1,5 @@
-//! Sinks by URL, through the program: rows arrive once in files, what was kept in files is delivered
-//! again, mistakes are named, and no password is ever said.
+//! Sinks by URL, through the program: rows arrive once in files, what was kept in files is
+//! delivered again, mistakes are named, and no password is ever said.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

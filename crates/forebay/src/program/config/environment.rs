@@ -5,11 +5,9 @@
 
 use std::ffi::OsString;
 
-use sinks::url::hide_password;
-
 use super::error::{Mistake, Origin};
 use super::file::unknown;
-use super::settings::{self, sections};
+use super::settings::{self, SETTINGS, sections};
 use super::slot::{Given, GivenValue};
 
 /// Finds what is set; a variable of this form that is no setting is a mistake.
@@ -39,7 +37,7 @@ pub(crate) fn read<'a>(
             Ok(value) => given.push(Given {
                 setting,
                 origin,
-                shown: format!("{:?}", hide_password(&value)),
+                shown: format!("{:?}", SETTINGS[setting].without_secrets(&value)),
                 value: GivenValue::Text(value),
             }),
             Err(_) => refuse(format!("{section}.{key} is not UTF-8")),

@@ -7,7 +7,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::{Mistake, Origin};
-use super::settings::{self, sections};
+use super::settings::{self, SETTINGS, sections};
 use super::slot::{Given, GivenValue};
 
 /// How much of a value is shown in an error.
@@ -52,7 +52,7 @@ impl<'a> Reader<'a, '_> {
                 }
             }
             (true, _) => {
-                let shown = self.shown(value);
+                let shown = self.shown(value, hide_password);
                 self.refuse(
                     at,
                     format!("{name} is {shown}, expected the section [{name}]"),
@@ -74,7 +74,7 @@ impl<'a> Reader<'a, '_> {
             Some(setting) => self.given.push(Given {
                 setting,
                 origin: self.origin(at),
-                shown: self.shown(value),
+                shown: self.shown(value, |text| SETTINGS[setting].without_secrets(text)),
                 value: GivenValue::Toml(value.get_ref().clone()),
             }),
             None => self.refuse(at, unknown(section, key)),
@@ -94,8 +94,8 @@ impl<'a> Reader<'a, '_> {
     }
 
     /// A value as it stands in the file, on one line and without a password.
-    fn shown(&self, value: &Spanned<DeValue<'_>>) -> String {
-        let text = hide_password(self.text.get(value.span()).unwrap_or_default());
+    fn shown(&self, value: &Spanned<DeValue<'_>>, hide: impl Fn(&str) -> String) -> String {
+        let text = hide(self.text.get(value.span()).unwrap_or_default());
         let mut shown: String = text
             .chars()
             .map(|c| if c.is_control() { ' ' } else { c })

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use sinks::url::hide_password;
+
 use super::Config;
 use super::slot::Slot;
 
@@ -16,6 +18,14 @@ pub(crate) struct Setting {
 }
 
 impl Setting {
+    /// A value for it, fit to be shown. Path and query are secrets in the URL of a sink alone.
+    pub(crate) fn without_secrets(&self, value: &str) -> String {
+        match self.section == "sink" || value.contains('@') {
+            true => hide_password(value),
+            false => value.to_owned(),
+        }
+    }
+
     /// Its full name, such as `buffer.max_size`.
     pub(crate) fn name(&self) -> String {
         match self.section {
