@@ -248,6 +248,49 @@ async fn an_upsert_keeps_the_last_row_of_each_key() {
 }
 
 #[tokio::test]
+async fn lesson_a_missing_partition_drains_no_rows_into_the_quarantine() {
+    let Some(url) = server() else { return };
+    let (writer, client) = (writer(&url, "parted"), client(&url).await);
+    writer.open_scope(SCOPE, &name()).await.unwrap();
+    let parted = "ALTER TABLE parted RENAME TO parted_before;
+        CREATE TABLE parted (LIKE parted_before) PARTITION BY RANGE (timestamp)";
+    client.batch_execute(parted).await.unwrap();
+    writer.close().await.unwrap();
+    let error = writer.write(&batch(1, 1..=5)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Fatal, "{error}");
+    assert!(
+        error.to_string().contains("create the partition"),
+        "{error}"
+    );
+    let part = "CREATE TABLE parted_rest PARTITION OF parted DEFAULT";
+    client.batch_execute(part).await.unwrap();
+    assert_eq!(writer.write(&batch(1, 1..=5)).await.unwrap().delivered(), 5);
+    let kept = ask(&client, "SELECT count(*) FROM parted_quarantine").await;
+    assert_eq!(kept, ["0"]);
+}
+
+#[tokio::test]
+async fn a_table_that_a_crash_would_empty_is_warned_of_and_a_taken_name_is_named() {
+    let Some(url) = server() else { return };
+    let (writer, client) = (writer(&url, "unlogged"), client(&url).await);
+    writer.open_scope(SCOPE, &name()).await.unwrap();
+    let other = ScopeName::new("plc/other");
+    writer.open_scope(ScopeIndex(1), &other).await.unwrap();
+    let error = writer.rename_scope(&name(), &other).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Fatal);
+    assert!(error.to_string().contains("`plc/other` already"), "{error}");
+    let unlogged = "ALTER TABLE unlogged SET UNLOGGED";
+    client.batch_execute(unlogged).await.unwrap();
+    writer.close().await.unwrap();
+    writer.scopes("").await.unwrap();
+    let warnings = writer.warnings().join("; ");
+    assert!(
+        warnings.contains("table `unlogged` is not logged"),
+        "{warnings}"
+    );
+}
+
+#[tokio::test]
 async fn lesson_null_is_stored_as_null_and_no_kind_of_value_is_changed() {
     let Some(url) = server() else { return };
     let (writer, client) = (writer(&url, "kinds"), client(&url).await);

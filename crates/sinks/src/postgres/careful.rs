@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use tokio_postgres::Error;
 
 use super::connect::Connection;
-use super::statements::begin;
+use super::statements::{INCOMING, begin};
 use super::transaction::{Failure, Held, Stored, Work};
 use super::{classify, schema};
 use crate::ledger::{LedgerPlan, fenced};
@@ -47,6 +47,7 @@ impl<R: Row> Work<'_, R> {
         self.quarantine(connection, &refused).await?;
         refused.extend(self.earlier(connection, &plan).await?);
         refused.sort_unstable_by_key(|refused| refused.row);
+        // The rows of the ledger are locked already, so any order does.
         for mark in plan.marks() {
             let opened = self.opened(mark.scope).map_err(Failure::Refused)?;
             let before = held[&opened.id].mark(mark.scope);
@@ -147,7 +148,13 @@ impl<R: Row> Work<'_, R> {
                 schema::check(&connection.client, self.shape).await?;
             }
             let length = end - at;
-            let place = error.as_ref().and_then(classify::row_named_by);
+            let table = match self.shape.statements.upsert {
+                Some(_) => INCOMING,
+                None => &self.shape.names.table,
+            };
+            let place = error
+                .as_ref()
+                .and_then(|error| classify::row_named_by(error, table));
             let place = place.filter(|line| (1..=length).contains(line));
             let reason = error.map_or_else(|| IGNORED.to_owned(), |error| classify::reason(&error));
             match place {

@@ -11,8 +11,8 @@ use crate::{ErrorKind, WriteError};
 pub(super) fn kind_of(state: &str) -> ErrorKind {
     match state {
         // Locks not got, objects in use, a read-only standby before it is promoted, a transaction
-        // that idled too long.
-        "55P03" | "55006" | "25006" | "25P03" => ErrorKind::Transient,
+        // that idled or lasted too long, a statement that a pooler prepared elsewhere.
+        "55P03" | "55006" | "25006" | "25P03" | "25P04" | "26000" => ErrorKind::Transient,
         _ => match state.get(..2).unwrap_or_default() {
             // Connection, serialization and deadlock, resources, operator, system.
             "08" | "40" | "53" | "57" | "58" => ErrorKind::Transient,
@@ -26,6 +26,9 @@ pub(super) fn kind_of(state: &str) -> ErrorKind {
 
 /// The same of any error; without a SQLSTATE it is of the connection.
 pub(super) fn kind(error: &Error) -> ErrorKind {
+    if has_no_partition(error) {
+        return ErrorKind::Fatal;
+    }
     if let Some(code) = error.code() {
         return kind_of(code.code());
     }
@@ -39,6 +42,13 @@ pub(super) fn kind(error: &Error) -> ErrorKind {
     } else {
         ErrorKind::Transient
     }
+}
+
+/// Whether the table has no partition for a row: a check that is violated, and has no name. The
+/// rows are as good as any.
+fn has_no_partition(error: &Error) -> bool {
+    let said = error.as_db_error();
+    said.is_some_and(|said| said.code().code() == "23514" && said.constraint().is_none())
 }
 
 /// Whether a row may be at fault.
@@ -95,29 +105,37 @@ pub(super) fn write_error(doing: &str, target: &str, error: &Error) -> WriteErro
         Some("42501") => "; grant the user what it needs, or create the tables for it",
         Some("42P10") => "; the columns of `upsert` need a unique index",
         Some("42P01") => "; the tables are created again with the next connection",
+        Some("57014") => {
+            "; if `statement_timeout` ended it, raise it, write smaller batches, or see what the \
+             server is busy with"
+        }
+        Some("25P04") => "; raise `transaction_timeout` for this user",
+        Some("26000") => "; through a connection pooler, use its session mode",
+        _ if has_no_partition(error) => "; create the partition, or a default one",
         _ => "",
     };
     let why = reason(error);
     WriteError::new(kind(error), format!("cannot {doing} {target}: {why}{hint}"))
 }
 
-/// The row, counted from 1, that COPY names in the context of its error.
-pub(super) fn row_named_by(error: &Error) -> Option<usize> {
-    line_in(error.as_db_error()?.where_()?)
+/// The row, counted from 1, that COPY into this table names in the context of its error.
+pub(super) fn row_named_by(error: &Error, table: &str) -> Option<usize> {
+    line_in(error.as_db_error()?.where_()?, table)
 }
 
-fn line_in(context: &str) -> Option<usize> {
-    let copy = context.lines().find(|line| line.starts_with("COPY "))?;
-    let (_, rest) = copy.split_once(", line ")?;
+/// Ours is the last: a trigger that copies something itself stands before it.
+fn line_in(context: &str, table: &str) -> Option<usize> {
+    let mut lines = context.lines();
+    let copy = lines.rfind(|line| line.starts_with("COPY "))?;
+    let place = copy.strip_prefix("COPY ")?.strip_prefix(table)?;
+    let rest = place.strip_prefix(", line ")?;
     let digits = rest.split(|next: char| !next.is_ascii_digit()).next()?;
     digits.parse().ok()
 }
 
 fn column_named_by(said: &DbError) -> Option<&str> {
-    let copy = said
-        .where_()?
-        .lines()
-        .find(|line| line.starts_with("COPY "))?;
+    let mut lines = said.where_()?.lines();
+    let copy = lines.rfind(|line| line.starts_with("COPY "))?;
     let (_, column) = copy.split_once(", column ")?;
     column.split(':').next()
 }
@@ -142,6 +160,8 @@ mod tests {
             ("57P03", Transient), // starting up
             ("58030", Transient), // input/output error
             ("25006", Transient), // read-only standby
+            ("25P04", Transient), // transaction timeout
+            ("26000", Transient), // a statement of another connection
             ("22003", Data),      // out of range
             ("22021", Data),      // not in the encoding
             ("22P05", Data),      // untranslatable character
@@ -167,18 +187,23 @@ mod tests {
     #[test]
     fn the_row_is_read_from_the_line_of_copy_alone() {
         let table = [
-            ("COPY tag_values, line 17, column value", Some(17)),
-            ("COPY tag_values, line 3", Some(3)),
-            ("COPY tag_values, line 4: \"x\"", Some(4)),
+            ("COPY t, line 17, column value", Some(17)),
+            ("COPY t, line 3", Some(3)),
+            ("COPY t, line 4: \"x\"", Some(4)),
             (
                 "PL/pgSQL function f() line 2 at RAISE\nCOPY t, line 9",
                 Some(9),
             ),
             ("PL/pgSQL function f() line 2 at RAISE", None),
+            (
+                "COPY other, line 2\nPL/pgSQL function f()\nCOPY t, line 9",
+                Some(9),
+            ),
+            ("COPY other, line 2", None),
             ("", None),
         ];
         for (context, expected) in table {
-            assert_eq!(line_in(context), expected, "{context}");
+            assert_eq!(line_in(context, "t"), expected, "{context}");
         }
     }
 }

@@ -72,9 +72,10 @@ pub(super) async fn connect(
 ) -> Result<(Connection, Vec<String>), Failure> {
     let all = async {
         let bare = open(options).await?;
-        let warnings = set_up(&bare.client, options).await?;
+        let mut warnings = set_up(&bare.client, options).await?;
         shape.check_keys()?;
         schema::create_or_check(&bare.client, shape).await?;
+        warnings.extend(schema::warnings(&bare.client, shape).await?);
         let prepared = prepare(&bare.client, shape).await?;
         let connection = Connection {
             client: bare.client,
@@ -86,11 +87,9 @@ pub(super) async fn connect(
         };
         Ok((connection, warnings))
     };
-    let limit = options.connect_timeout;
-    tokio::time::timeout(limit, all).await.unwrap_or_else(|_| {
-        let why = format!("it was not ready within {limit:?}");
-        Err(refused(options, ErrorKind::Transient, &why))
-    })
+    tokio::time::timeout(options.connect_timeout, all)
+        .await
+        .unwrap_or_else(|_| Err(Failure::Refused(options.not_ready())))
 }
 
 fn refused(options: &PostgresOptions, kind: ErrorKind, why: &str) -> Failure {

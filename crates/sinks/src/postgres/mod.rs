@@ -27,6 +27,7 @@ use parking_lot::Mutex;
 use record::{Position, Record};
 use tokio::time::Instant;
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 
 use self::connect::Connection;
 pub use self::options::{PostgresOptions, PostgresTls, SynchronousCommit};
@@ -142,15 +143,19 @@ impl<R: Row> PostgresWriter<R> {
         {
             return Err(error.clone().with_retry_after(*until - now));
         }
+        let doubled = PAUSE_MIN.saturating_mul(1 << state.failures.min(10));
+        let pause = doubled.min(PAUSE_MAX).mul_f64(0.5 + fastrand::f64() / 2.0);
+        state.failures = state.failures.saturating_add(1);
+        // An attempt that is given up counts as one that failed.
+        let given_up = format!("cannot connect to {}: given up", self.options.target());
+        let given_up = WriteError::new(ErrorKind::Transient, given_up);
+        state.pause = Some((now + pause, given_up));
         match self.reconnect(&mut state.open).await {
             Ok(connection) => {
                 (state.failures, state.pause) = (0, None);
                 Ok(connection)
             }
             Err(error) => {
-                let doubled = PAUSE_MIN.saturating_mul(1 << state.failures.min(10));
-                let pause = doubled.min(PAUSE_MAX).mul_f64(0.5 + fastrand::f64() / 2.0);
-                state.failures = state.failures.saturating_add(1);
                 state.pause = Some((Instant::now() + pause, error.clone()));
                 Err(error.with_retry_after(pause))
             }
@@ -159,6 +164,7 @@ impl<R: Row> PostgresWriter<R> {
 
     async fn reconnect(&self, open: &mut OpenScopes) -> Result<Connection, WriteError> {
         let shape = self.shape()?;
+        let until = Instant::now() + self.options.connect_timeout;
         let failed = |failure: Failure| failure.into_write_error("connect to", &shape.target);
         let (mut connection, warnings) = connect::connect(&self.options, shape)
             .await
@@ -167,8 +173,11 @@ impl<R: Row> PostgresWriter<R> {
             tracing::warn!(target = %shape.target, "{warning}");
         }
         *self.warnings.lock() = warnings;
-        take_fences(&mut connection, shape, open)
+        // Within the time for connecting, of which this is a part.
+        let fenced = take_fences(&mut connection, shape, open);
+        tokio::time::timeout_at(until, fenced)
             .await
+            .unwrap_or_else(|_| Err(Failure::Refused(self.options.not_ready())))
             .map_err(|failure| failure.into_write_error("take the fence of", &shape.target))?;
         Ok(connection)
     }
@@ -350,7 +359,13 @@ impl<R: Row> BatchWriter for PostgresWriter<R> {
                 &[&from.as_str(), &to.as_str()],
             )
             .await
-            .map_err(Failure::Postgres);
+            .map_err(|error| match error.code() {
+                Some(&SqlState::UNIQUE_VIOLATION) => Failure::Refused(WriteError::new(
+                    ErrorKind::Fatal,
+                    format!("cannot rename scope `{from}`: there is a scope `{to}` already"),
+                )),
+                _ => Failure::Postgres(error),
+            });
         Self::put_back(&mut state, connection, &renamed).await;
         renamed.map_err(|failure| failure.into_write_error("rename a scope of", &shape.target))?;
         for opened in state.open.values_mut() {

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use url::{Host, Url, form_urlencoded};
 
-use crate::InvalidUrl;
 use crate::sql::Names;
 use crate::url::Query;
+use crate::{ErrorKind, InvalidUrl, WriteError};
 
 /// Whether what is sent is encrypted, and whether the server has to prove who it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -335,6 +335,13 @@ impl PostgresOptions {
             Some(socket) => format!("postgres:{}/{}", socket.display(), self.database),
             None => format!("postgres://{}:{}/{}", self.host, self.port, self.database),
         }
+    }
+
+    /// The error for a connection that took too long.
+    pub(super) fn not_ready(&self) -> WriteError {
+        let (target, limit) = (self.target(), self.connect_timeout);
+        let why = format!("cannot connect to {target}: it was not ready within {limit:?}");
+        WriteError::new(ErrorKind::Transient, why)
     }
 
     pub(super) fn config(&self) -> tokio_postgres::Config {

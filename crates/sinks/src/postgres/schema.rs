@@ -34,6 +34,30 @@ pub(super) async fn create_or_check(client: &Client, shape: &Shape) -> Result<()
     Ok(())
 }
 
+/// The tables that are empty after a crash of the server.
+const UNLOGGED: &str = "
+    SELECT relname::text FROM pg_class
+    WHERE oid IN (to_regclass($1), to_regclass($2), to_regclass($3)) AND relpersistence <> 'p'
+    ORDER BY relname";
+
+/// What endangers the rows that are stored, table by table.
+pub(super) async fn warnings(client: &Client, shape: &Shape) -> Result<Vec<String>, Failure> {
+    let names = &shape.names;
+    let [rows, ledger, quarantine] =
+        [&names.table, &names.ledger, &names.quarantine].map(|name| format!("\"{name}\""));
+    let found = client
+        .query(UNLOGGED, &[&rows, &ledger, &quarantine])
+        .await?;
+    let warnings = found.iter().map(|row| {
+        let table: &str = row.try_get(0)?;
+        Ok(format!(
+            "table `{table}` is not logged: it is emptied when the server crashes; use \
+             `ALTER TABLE {table} SET LOGGED`"
+        ))
+    });
+    Ok(warnings.collect::<Result<_, tokio_postgres::Error>>()?)
+}
+
 /// Refuses tables that no row can be written to as they are now.
 pub(super) async fn check(client: &Client, shape: &Shape) -> Result<(), Failure> {
     changes(client, shape).await.map(|_| ())
@@ -97,7 +121,8 @@ async fn found(client: &Client, table: &Table) -> Result<Vec<FoundColumn>, Failu
     Ok(columns.collect::<Result<_, tokio_postgres::Error>>()?)
 }
 
-/// The indexes of a new table: a small one on time, and that of the key where there is one.
+/// The indexes of a new table: a small one on time, and that of the key where there is one. The
+/// server names them, so that a table which was renamed is in nobody's way.
 fn indexes(table: &Table, keys: &[String]) -> Vec<String> {
     let name = &table.name;
     let time = table
@@ -106,12 +131,12 @@ fn indexes(table: &Table, keys: &[String]) -> Vec<String> {
         .find(|column| column.kind == SqlType::Timestamp)
         .map(|column| {
             let column = &column.name;
-            format!("CREATE INDEX \"{name}_by_time\" ON \"{name}\" USING brin (\"{column}\")")
+            format!("CREATE INDEX ON \"{name}\" USING brin (\"{column}\")")
         });
     let key = (!keys.is_empty()).then(|| {
         let columns: Vec<_> = keys.iter().map(|key| format!("\"{key}\"")).collect();
         let columns = columns.join(", ");
-        format!("CREATE UNIQUE INDEX \"{name}_by_key\" ON \"{name}\" ({columns})")
+        format!("CREATE UNIQUE INDEX ON \"{name}\" ({columns})")
     });
     time.into_iter().chain(key).collect()
 }

@@ -149,7 +149,7 @@ impl Upsert {
                  SELECT DISTINCT ON ({key}) * FROM pg_temp.{INCOMING} \
                  ORDER BY {key}, {INCOMING_ROW} DESC), \
                  stored AS (INSERT INTO \"{table}\" ({columns}) \
-                 SELECT {columns} FROM newest ORDER BY {INCOMING_ROW} \
+                 SELECT {columns} FROM newest ORDER BY {key} \
                  ON CONFLICT ({key}) DO UPDATE SET {set} RETURNING 1) \
                  SELECT (SELECT count(*) FROM newest), (SELECT count(*) FROM stored)"
             ),

@@ -71,6 +71,9 @@ pub(super) enum Stored {
 /// Bytes that are sent at once.
 const CHUNK_BYTES: usize = 64 * 1024;
 
+/// What is quarantined by one statement: the server takes no more than 1 GiB in one.
+const QUARANTINE_BYTES: usize = 4 << 20;
+
 type Sink = CopyInSink<Cursor<Vec<u8>>>;
 
 impl<R: Row> Work<'_, R> {
@@ -97,7 +100,10 @@ impl<R: Row> Work<'_, R> {
         connection.transaction = fastrand::u64(..);
         let client = &connection.client;
         let begin = begin(connection.transaction);
-        let advances = plan.marks().iter().map(|mark| {
+        // In the order in which everybody locks the rows of the ledger.
+        let mut marks: Vec<&Mark> = plan.marks().iter().collect();
+        marks.sort_by_key(|mark| self.open.get(&mark.scope).map(|opened| opened.id));
+        let advances = marks.into_iter().map(|mark| {
             let before = known[&mark.scope].watermark;
             self.advance(connection, mark, before)
         });
@@ -256,18 +262,26 @@ impl<R: Row> Work<'_, R> {
         if refused.is_empty() {
             return Ok(());
         }
-        let (mut scopes, mut positions) = (Vec::new(), Vec::new());
-        let (mut reasons, mut originals) = (Vec::new(), Vec::new());
-        for Refused { row, reason } in refused {
-            let entry = &self.batch.rows()[*row];
-            scopes.push(self.opened(entry.scope).map_err(Failure::Refused)?.id);
-            positions.push(entry.position.number().cast_signed());
-            reasons.push(reason.replace('\0', "\\0"));
-            originals.push(entry.original());
+        let statement = connection
+            .client
+            .prepare(&self.shape.statements.quarantine)
+            .await?;
+        let mut left = refused.iter().peekable();
+        while left.peek().is_some() {
+            let (mut scopes, mut positions, mut bytes) = (Vec::new(), Vec::new(), 0);
+            let (mut reasons, mut originals) = (Vec::new(), Vec::new());
+            while let Some(Refused { row, reason }) = left.next_if(|_| bytes < QUARANTINE_BYTES) {
+                let entry = &self.batch.rows()[*row];
+                scopes.push(self.opened(entry.scope).map_err(Failure::Refused)?.id);
+                positions.push(entry.position.number().cast_signed());
+                reasons.push(reason.replace('\0', "\\0"));
+                let original = entry.original();
+                bytes += reason.len() + original.len();
+                originals.push(original);
+            }
+            let parameters: [&(dyn ToSql + Sync); 4] = [&scopes, &positions, &reasons, &originals];
+            connection.client.execute(&statement, &parameters).await?;
         }
-        let statement = &self.shape.statements.quarantine;
-        let parameters: [&(dyn ToSql + Sync); 4] = [&scopes, &positions, &reasons, &originals];
-        connection.client.execute(statement, &parameters).await?;
         Ok(())
     }
 
