@@ -9,7 +9,9 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use forebay::coalesce::{Coalescer, Evidence, Key, SuccessFailure, TakeReason, WhenFull, Writer};
+use forebay::coalesce::{
+    Added, Coalescer, Evidence, Key, SuccessFailure, TakeReason, WhenFull, Writer,
+};
 use forebay::flush_policy::{
     Decision, FlushPolicy, FlushSpec, Flushed, Load, Preset, Reason, Remainder,
 };
@@ -87,9 +89,12 @@ impl Feed {
             Outcome::Failure => Evidence::Failure(weight),
         };
         let key = format!("rule {rule:04}");
-        self.writer
-            .add_str(&key, evidence)
-            .map_err(|error| error.to_string())?;
+        let added = self.writer.add_str(&key, evidence);
+        match added.map_err(|error| error.to_string())? {
+            // The policy below decides when to flush.
+            Added::Buffered | Added::FlushDue => {}
+            Added::Flushed(_) => return Err("this buffer has no cap that flushes".into()),
+        }
         self.now += Duration::from_micros(200);
         match self.policy.on_push(self.now, Load::new(1, 0)) {
             Decision::Flush(reason) => self.flush(reason),

@@ -103,8 +103,8 @@ fn unknown_keys_and_sections_are_named_with_what_there_is() {
     );
     check(
         "dat = 'x'",
-        "f.toml:1: dat is no setting, expected data or a section: [sink], [gateway], [buffer], [flush], \
-         [retry], [history], [host], [input], [shutdown], [log]",
+        "f.toml:1: dat is no setting, expected data or a section: [sink], [gateway], [buffer], \
+         [flush], [retry], [history], [host], [input], [shutdown], [log]",
     );
     check(
         "\nbuffer = 5",

@@ -98,8 +98,8 @@ impl Log {
         Ok(log)
     }
 
-    /// Opens the log at `path` and reads its marks; `None` when there is none. What follows the last
-    /// whole entry is set aside: nobody can tell a write that was cut short, which was never
+    /// Opens the log at `path` and reads its marks; `None` when there is none. What follows the
+    /// last whole entry is set aside: nobody can tell a write that was cut short, which was never
     /// acknowledged, from an entry whose length has changed, and with it all that follow.
     pub(super) fn open(path: &Path) -> io::Result<Option<(Self, Marks)>> {
         let file = match OpenOptions::new().read(true).write(true).open(path) {

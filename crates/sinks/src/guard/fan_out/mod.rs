@@ -110,8 +110,8 @@ impl<R: Row> Target<R> {
 /// and none refused it; otherwise it is what the first of them says that has it not. What becomes
 /// of it at the others, [`stats`](Self::stats) says per target. When no target has settled the
 /// batch and all that have it fail, the write fails with their error and takes the batch out of all
-/// backlogs: its rows are their producer's. One that is being written at that moment may have it all
-/// the same; the same rows, offered again under whatever id, are then known there.
+/// backlogs: its rows are their producer's. One that is being written at that moment may have it
+/// all the same; the same rows, offered again under whatever id, are then known there.
 ///
 /// # A target that somebody else writes
 /// When a target is fenced, that write and every later one fails with its error, until the scope
