@@ -59,8 +59,8 @@ pub struct Target<R = Record> {
 }
 
 impl<R: Row> Target<R> {
-    /// A sink, and what happens when 64 batches or 64 MiB wait for it. It is tried again after bounds of
-    /// 100 ms to 10 s, without end.
+    /// A sink, and what happens when 64 batches or 64 MiB wait for it. It is tried again after
+    /// bounds of 100 ms to 10 s, without end.
     pub fn new(writer: impl BatchWriter<Row = R>, when_behind: WhenBehind<R>) -> Self {
         let retry = RetryPolicy::new(Duration::from_millis(100), Duration::from_secs(10), None);
         Self {
@@ -109,9 +109,9 @@ impl<R: Row> Target<R> {
 /// The receipt speaks of those that settled it: a row is delivered when one of them delivered it
 /// and none refused it; otherwise it is what the first of them says that has it not. What becomes
 /// of it at the others, [`stats`](Self::stats) says per target. When no target has settled the
-/// batch and all that have it fail, the write fails with their error and takes the batch out of all
-/// backlogs: its rows are their producer's. One that is being written at that moment may have it all
-/// the same; the same rows, offered again under whatever id, are then known there.
+/// batch and all that have it fail, the write fails with their error and takes the batch out of
+/// all backlogs: its rows are their producer's. One that is being written at that moment may have
+/// it all the same; the same rows, offered again under whatever id, are then known there.
 ///
 /// # A target that somebody else writes
 /// When a target is fenced, that write and every later one fails with its error, until the scope
