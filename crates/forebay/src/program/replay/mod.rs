@@ -129,8 +129,8 @@ fn kind_of(prefix: &[u8]) -> Result<Kind> {
     let is_text = std::str::from_utf8(prefix).map_or_else(|e| e.error_len().is_none(), |_| true);
     if !is_text || prefix.contains(&0) {
         bail!(
-            "this is binary data, expected a CSV or Parquet file of a sink, a file of a quarantine, \
-             or NDJSON, each in UTF-8 and uncompressed"
+            "this is binary data, expected a CSV or Parquet file of a sink, a file of a \
+             quarantine, or NDJSON, each in UTF-8 and uncompressed"
         );
     }
     let lines = prefix.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
