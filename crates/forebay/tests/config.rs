@@ -98,8 +98,8 @@ fn unknown_keys_and_sections_are_named_with_what_there_is() {
     );
     check(
         "[bufer]\nmax_size = 5",
-        "f.toml:1: [bufer] is no section, expected one of [sink], [gateway], [buffer], [flush], \
-         [retry], [history], [host], [input], [shutdown], [log]",
+        "f.toml:1: [bufer] is no section, expected one of [sink], [gateway], [buffer], \
+         [flush], [retry], [history], [host], [input], [shutdown], [log]",
     );
     check(
         "dat = 'x'",
