@@ -35,7 +35,7 @@ async fn tables_are_created_with_a_small_index_on_time() {
     let (writer, client) = (writer(&url, "made"), client(&url).await);
     writer.open_scope(SCOPE, &name()).await.unwrap();
     let indexes = "SELECT indexdef FROM pg_indexes WHERE tablename = 'made'";
-    let brin = r#"CREATE INDEX made_by_time ON public.made USING brin ("timestamp")"#;
+    let brin = r#"CREATE INDEX made_timestamp_idx ON public.made USING brin ("timestamp")"#;
     assert_eq!(ask(&client, indexes).await, [brin]);
     assert_eq!(writer.warnings(), [] as [String; 0]);
 }
