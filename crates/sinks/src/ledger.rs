@@ -176,6 +176,43 @@ pub fn not_open(scope: ScopeIndex) -> WriteError {
     WriteError::new(ErrorKind::Fatal, format!("scope {} is not open", scope.0))
 }
 
+/// Refuses a mark below what was acknowledged: the database was restored, another server took its
+/// place, or it lost its last commits. To go on from there would leave out what lies between.
+///
+/// # Errors
+/// [`ErrorKind::Fatal`], with both positions, when the mark lies below.
+pub fn check_not_behind(
+    name: &ScopeName,
+    acknowledged: Position,
+    held: &Mark,
+) -> Result<(), WriteError> {
+    if held.watermark >= acknowledged {
+        return Ok(());
+    }
+    Err(WriteError::new(
+        ErrorKind::Fatal,
+        format!(
+            "the ledger of scope `{name}` went back from position {acknowledged} to {}: the \
+             database was restored or lost its last commits; restart, so that the source is read \
+             again from there",
+            held.watermark
+        ),
+    ))
+}
+
+/// Up to where the batch reaches in each of its scopes: what a sink that wrote it acknowledges.
+#[must_use]
+pub fn reaches<R>(batch: &Batch<R>) -> Vec<(ScopeIndex, Position)> {
+    let mut reached: Vec<(ScopeIndex, Position)> = Vec::new();
+    for row in batch.rows() {
+        match reached.iter_mut().rfind(|(scope, _)| *scope == row.scope) {
+            Some((_, position)) => *position = row.position.max(*position),
+            None => reached.push((row.scope, row.position)),
+        }
+    }
+    reached
+}
+
 /// A hash over the positions and cells of a scope's rows. It tells batches of one run apart; other
 /// builds may hash otherwise.
 #[must_use]

@@ -294,3 +294,26 @@ async fn one_batch_advances_each_of_its_scopes() {
         "scope 9 is not open"
     );
 }
+
+#[tokio::test]
+async fn law_8_a_ledger_that_went_back_is_noticed_before_rows_are_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let writer = open(&folder);
+    writer.open_scope(SCOPE, &name()).await.unwrap();
+    writer.write(&batch(1, 1..=9)).await.unwrap();
+    // As a backup would that is played back into the file.
+    let connection = rusqlite::Connection::open(folder.path().join("forebay.sqlite")).unwrap();
+    connection
+        .execute_batch("UPDATE ledger SET position = 5; DELETE FROM tag_values WHERE position > 5")
+        .unwrap();
+    let error = writer.write(&batch(2, 10..=12)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Fatal);
+    assert!(
+        error.to_string().contains("went back from position 9 to 5"),
+        "{error}"
+    );
+    // Whoever opens the scope again is told where to go on.
+    let opened = writer.open_scope(SCOPE, &name()).await.unwrap();
+    assert_eq!(opened.watermark, Position::new(5));
+    assert_eq!(writer.write(&batch(3, 6..=12)).await.unwrap().repeated(), 0);
+}

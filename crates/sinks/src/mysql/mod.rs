@@ -30,6 +30,7 @@ use parking_lot::Mutex;
 use record::{Position, Record};
 
 use crate::backoff::Backoff;
+use crate::ledger;
 use crate::sql::{Names, Table, column_list};
 use crate::{
     Batch, BatchWriter, ErrorKind, Guarantee, OpenScope, Receipt, Row, ScopeIndex, ScopeName,
@@ -257,6 +258,13 @@ impl<R: Row> BatchWriter for MysqlWriter<R> {
             drop(link);
             link = self.take(state).await?;
             outcome = transaction::write(&mut link, &self.context, &mut state.scopes, batch).await;
+        }
+        if outcome.is_ok() {
+            for (scope, position) in ledger::reaches(batch) {
+                if let Some(opened) = state.scopes.get_mut(&scope) {
+                    opened.acknowledged = opened.acknowledged.max(position);
+                }
+            }
         }
         self.settle(state, link, outcome).await
     }

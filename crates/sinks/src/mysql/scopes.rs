@@ -33,6 +33,7 @@ pub(super) async fn open(
         id,
         fences: vec![fence],
         session: link.session,
+        acknowledged: Position::new(position.cast_unsigned()),
     };
     let scope = OpenScope::new(
         Position::new(position.cast_unsigned()),

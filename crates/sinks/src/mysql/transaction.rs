@@ -13,7 +13,7 @@ use super::cells::{self, Ready};
 use super::failure::Failure;
 use super::link::Link;
 use super::{Context, classify};
-use crate::ledger::{LedgerPlan, Mark, fenced, not_open};
+use crate::ledger::{LedgerPlan, Mark, check_not_behind, fenced, not_open};
 use crate::{
     Batch, BatchId, Entry, ErrorKind, Receipt, Refused, Row, ScopeIndex, ScopeName, WriteError,
 };
@@ -28,6 +28,8 @@ pub(super) struct Opened {
     pub(super) fences: Vec<i64>,
     /// The connection on which the fence was taken.
     pub(super) session: u64,
+    /// The highest position that was acknowledged, below which the ledger never is.
+    pub(super) acknowledged: Position,
 }
 
 pub(super) type OpenScopes = BTreeMap<ScopeIndex, Opened>;
@@ -165,12 +167,14 @@ async fn begin<R: Row>(
             let (held, ours) = (fence.cast_unsigned(), ours.cast_unsigned());
             return Err(Failure::sound(fenced(&opened.name, held, ours)));
         }
-        marks.push(Mark {
+        let mark = Mark {
             scope: index,
             watermark: Position::new(position.cast_unsigned()),
             batch: BatchId(batch.cast_unsigned()),
             hash: hash.cast_unsigned(),
-        });
+        };
+        check_not_behind(&opened.name, opened.acknowledged, &mark).map_err(Failure::sound)?;
+        marks.push(mark);
     }
     Ok(marks)
 }

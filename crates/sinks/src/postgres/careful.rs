@@ -14,8 +14,8 @@ use super::connect::Connection;
 use super::statements::{INCOMING, begin};
 use super::transaction::{Failure, Held, Stored, Work};
 use super::{classify, schema};
+use crate::ledger::check_not_behind;
 use crate::ledger::{LedgerPlan, fenced};
-use crate::sql::check_not_behind;
 use crate::{ErrorKind, Receipt, Refused, Row, ScopeIndex, WriteError};
 
 const IGNORED: &str = "the database took no row: a trigger ignored it";

@@ -1,17 +1,20 @@
 //! Reading the table, each query on a connection of its own.
 //!
 //! Rows come as the reader takes them: what it does not take waits in the server. A stream that is
-//! dropped closes its connection, and the server ends the query.
+//! dropped closes its connection, and the server ends the query; it also ends one that takes longer
+//! than `statement_timeout`. There are at most [`READERS_MAX`] at a time, so that reading does not
+//! take all connections that the server has.
 
 use std::num::NonZeroU32;
 use std::pin::pin;
+use std::sync::Arc;
 
 use futures_util::TryStreamExt;
 use record::{Quality, Record, Timestamp, Value};
 use tokio_postgres::Row as SqlRow;
 use tokio_postgres::types::ToSql;
 
-use super::{PostgresOptions, PostgresWriter, connect};
+use super::{PostgresOptions, PostgresWriter, READERS_MAX, connect};
 use crate::history::{CHUNK_ITEMS, HistorySender};
 use crate::sql::value_of;
 use crate::{
@@ -84,7 +87,12 @@ impl PostgresWriter<Record> {
             (_, Err(error)) => return fail(&sender, &options, &error.to_string()),
         };
         let sql = sql(&names.table);
+        let Ok(permit) = Arc::clone(&self.readers).try_acquire_owned() else {
+            let why = format!("{READERS_MAX} ranges are being read already; try again later");
+            return fail(&sender, &options, &why);
+        };
         runtime.spawn(async move {
+            let _permit = permit;
             let streamed = stream(&options, &sql, &query, fifth, &sender, item);
             let outcome = tokio::select! {
                 outcome = streamed => outcome,
@@ -121,6 +129,11 @@ async fn stream<T>(
             let error = failure.into_write_error("connect to", &options.target());
             error.to_string()
         })?;
+    let bounds = format!(
+        "SET default_transaction_read_only = on; SET statement_timeout = {}",
+        options.statement_timeout.as_millis()
+    );
+    bare.client.batch_execute(&bounds).await.map_err(said)?;
     let (from, until) = (query.from.micros(), query.until.micros());
     let parameters: [&(dyn ToSql + Sync); 5] = [&query.source, &query.tag, &from, &until, &fifth];
     let rows = bare.client.query_raw(sql, parameters).await.map_err(said)?;

@@ -21,10 +21,12 @@ mod tls;
 mod transaction;
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use record::{Position, Record};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
@@ -59,8 +61,12 @@ pub struct PostgresWriter<R = Record> {
     shape: Result<Shape, WriteError>,
     state: tokio::sync::Mutex<State>,
     warnings: Mutex<Vec<String>>,
+    readers: Arc<Semaphore>,
     rows: PhantomData<fn() -> R>,
 }
+
+/// Ranges that may be read at a time; each has a connection.
+const READERS_MAX: usize = 4;
 
 /// The tables and what is sent about them.
 #[derive(Debug)]
@@ -115,6 +121,7 @@ impl<R: Row> PostgresWriter<R> {
             options,
             state: tokio::sync::Mutex::default(),
             warnings: Mutex::default(),
+            readers: Arc::new(Semaphore::new(READERS_MAX)),
             rows: PhantomData,
         }
     }

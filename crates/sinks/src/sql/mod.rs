@@ -6,7 +6,6 @@
 //! database, and with it the statements that create and alter tables are made; [`compare()`] tells
 //! what an existing table lacks. Everything is pure: no connection, no clock.
 
-mod behind;
 mod cell;
 mod compare;
 mod names;
@@ -17,7 +16,6 @@ mod table;
     not(feature = "postgres"),
     allow(unused_imports, reason = "not of every adapter")
 )]
-pub(crate) use behind::check_not_behind;
 pub(crate) use cell::{SqlCell, value_of};
 pub(crate) use compare::{Comparison, FoundColumn, compare};
 pub(crate) use names::Names;

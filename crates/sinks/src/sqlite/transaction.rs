@@ -326,12 +326,14 @@ fn read_mark(
             opened.fence,
         )));
     }
-    Ok(Mark {
+    let mark = Mark {
         scope,
         watermark: position_of(position),
         batch: BatchId(batch.cast_unsigned()),
         hash: hash.cast_unsigned(),
-    })
+    };
+    ledger::check_not_behind(&opened.name, opened.acknowledged, &mark).map_err(Failure::Refused)?;
+    Ok(mark)
 }
 
 /// Stores the marks, under the fences by which they were read.

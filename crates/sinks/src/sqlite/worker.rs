@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use super::schema::RowTable;
 use super::{SqliteOptions, classify, schema, transaction};
+use crate::ledger;
 use crate::{Batch, ErrorKind, OpenScope, Receipt, Row, ScopeIndex, ScopeName, WriteError};
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, WriteError>>;
@@ -30,6 +31,8 @@ pub(super) struct Opened {
     pub(super) id: i64,
     pub(super) fence: u64,
     pub(super) name: ScopeName,
+    /// The highest position that was acknowledged, below which the ledger never is.
+    pub(super) acknowledged: Position,
 }
 
 /// The scopes that this writer opened; they outlive a connection.
@@ -77,6 +80,7 @@ impl Worker {
                             id,
                             fence: scope.fence,
                             name: name.clone(),
+                            acknowledged: scope.watermark,
                         },
                     );
                     Ok(scope)
@@ -103,7 +107,13 @@ impl Worker {
                         table: &table,
                         open,
                     };
-                    transaction::write(connection, &target, &batch)
+                    let receipt = transaction::write(connection, &target, &batch)?;
+                    for (scope, position) in ledger::reaches(&batch) {
+                        if let Some(opened) = open.get_mut(&scope) {
+                            opened.acknowledged = opened.acknowledged.max(position);
+                        }
+                    }
+                    Ok(receipt)
                 });
                 // The rows are freed before the answer, so that whoever waits for it can reuse
                 // the memory.
