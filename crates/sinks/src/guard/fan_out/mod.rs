@@ -16,10 +16,10 @@ mod target;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
-use record::{Position, Record};
+use record::{Position, Record, Timestamp};
 use tokio::task::JoinHandle;
 
 use crate::{
@@ -30,9 +30,6 @@ use answer::{Standing, answer_of};
 use backlog::{Key, Offer};
 pub use target::TargetStats;
 use target::{Line, Waiting};
-
-/// Positions by which a target that cannot be asked may be ahead of the others.
-const UNKNOWN_AHEAD: u64 = 1 << 32;
 
 /// What happens to a batch when a target has no room left for it.
 #[derive(Clone, Debug)]
@@ -244,13 +241,13 @@ impl<R: Row> BatchWriter for FanOut<R> {
         self.start();
         *self.openings.lock().entry(index).or_default() += 1;
         let mut least: Option<OpenScope> = None;
-        let (mut numbered_to, mut unknown) = (Position::START, 0);
+        let (mut numbered_to, mut is_unknown) = (Position::START, false);
         let mut failed = None;
         for line in &self.lines {
             let opening = line.open_scope(index, name).await;
             match &opening.diverted {
                 Some(Ok(opened)) => numbered_to = numbered_to.max(opened.numbered_to),
-                Some(Err(_)) => unknown = UNKNOWN_AHEAD,
+                Some(Err(_)) => is_unknown = true,
                 None => {}
             }
             match opening.target {
@@ -262,10 +259,15 @@ impl<R: Row> BatchWriter for FanOut<R> {
                     least = least.filter(|least| !is_less(*least)).or(Some(opened));
                 }
                 Err(error) if line.is_waited_for() => return Err(error),
-                Err(error) => (failed, unknown) = (Some(error), UNKNOWN_AHEAD),
+                Err(error) => (failed, is_unknown) = (Some(error), true),
             }
         }
-        let numbered_to = Position::new(numbered_to.number().saturating_add(unknown));
+        if is_unknown {
+            // A target that cannot be asked may be ahead of the others. Nobody numbers as many
+            // rows as there were microseconds, and no two starts come to the same.
+            let now_us = Timestamp::from_system(SystemTime::now()).micros();
+            numbered_to = numbered_to.max(Position::new(now_us.unsigned_abs()));
+        }
         let least = least.map(|least| OpenScope {
             numbered_to,
             ..least
