@@ -20,6 +20,14 @@ fn target(writer: impl BatchWriter<Row = Record>, when_behind: WhenBehind) -> Ta
     Target::new(writer, when_behind).retry(RetryPolicy::new(MS, 10 * MS, None))
 }
 
+fn positions(memory: &MemoryWriter) -> Vec<u64> {
+    let delivered = memory.delivered();
+    delivered
+        .iter()
+        .map(|(_, position, _)| position.number())
+        .collect()
+}
+
 /// Rows that are lent, as those of a buffer are.
 struct Lent(Arc<[Entry]>);
 
@@ -109,4 +117,40 @@ async fn a_backlog_is_bounded_in_bytes() {
     fan_out.write(&batch(9, 100..=200)).await.unwrap();
     fan_out.close().await.unwrap();
     assert_eq!(dead.delivered().len(), 121, "alone, a larger one is taken");
+}
+
+#[tokio::test(start_paused = true)]
+async fn lesson_a_backlog_starves_no_fresh_data() {
+    let (fresh, late) = (MemoryWriter::new(), MemoryWriter::new());
+    let each = Duration::from_millis(200);
+    let fan_out = FanOut::new(vec![
+        target(fresh.clone(), WhenBehind::Wait),
+        target(late.clone(), WhenBehind::Drop).backlog_max(16),
+    ])
+    .patience(Duration::ZERO);
+    let scope = ScopeName::new("host/normal");
+    fan_out.open_scope(SCOPE, &scope).await.unwrap();
+    // The second target works off what it has at its own pace, each batch in its time.
+    for _ in 0..12 {
+        late.answer_late(each);
+    }
+    let began = tokio::time::Instant::now();
+    for at in 1..=12 {
+        fan_out.write(&batch(at, at..=at)).await.unwrap();
+        assert_eq!(positions(&fresh).last(), Some(&at), "the newest is there");
+    }
+    assert!(
+        began.elapsed() < each * 3,
+        "fresh rows waited for old ones: {:?}",
+        began.elapsed()
+    );
+    while fan_out.stats()[1].batches_pending > 0 {
+        tokio::time::sleep(MS).await;
+    }
+    assert_eq!(
+        positions(&late),
+        Vec::from_iter(1..=12),
+        "in order, none left out"
+    );
+    assert!(began.elapsed() >= each * 11);
 }
