@@ -7,7 +7,8 @@ mod common;
 
 use std::path::Path;
 
-use common::{Disk, Running, delivered, finish, forebay, lines, number, query};
+use common::{Running, delivered, finish, forebay, lines, number, query};
+use test_services::Disk;
 
 const GOOD: &str = r#"{"source":"PLC01","tag":"D100","value":1}"#;
 

@@ -7,7 +7,8 @@ mod common;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use common::{Disk, Outcome, Running, delivered, finish, forebay, number, open, query, until};
+use common::{Outcome, Running, delivered, finish, forebay, number, open, query, until};
+use test_services::Disk;
 
 /// `forebay run` on a free port, with this configuration.
 fn run(directory: &Path, config: &str, arguments: &[&str]) -> std::process::Command {

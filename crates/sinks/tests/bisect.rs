@@ -3,59 +3,20 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
+#[path = "common/guards.rs"]
+mod guards;
 
-use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use common::{SCOPE, batch, malformed, row};
+use guards::{down, files, kept, number, positions, refusing, scope};
 use record::Value;
 use sinks::quarantine::{self};
 use sinks::{
     Batch, BatchId, BatchWriter, Bisect, Entry, ErrorKind, Fault, FaultWriter, FnWriter,
-    MemoryWriter, Quarantine, QuarantineFiles, QuarantineOptions, Receipt, RowOutcome, ScopeName,
-    WriteError,
+    MemoryWriter, Quarantine, Receipt, RowOutcome, WriteError,
 };
-
-fn scope() -> ScopeName {
-    ScopeName::new("host/normal")
-}
-
-fn down() -> WriteError {
-    WriteError::new(ErrorKind::Transient, "the connection was refused")
-}
-
-fn number(entry: &Entry) -> u64 {
-    entry.position.number()
-}
-
-fn positions(memory: &MemoryWriter) -> Vec<u64> {
-    let delivered = memory.delivered();
-    delivered
-        .iter()
-        .map(|(_, position, _)| position.number())
-        .collect()
-}
-
-/// Refuses these positions.
-fn refusing(bad: &'static [u64]) -> FaultWriter<MemoryWriter> {
-    FaultWriter::new(MemoryWriter::new()).poisoned(|entry| {
-        bad.contains(&number(entry))
-            .then(|| format!("no {}", number(entry)))
-    })
-}
-
-fn files(directory: &Path) -> QuarantineFiles {
-    QuarantineFiles::new(QuarantineOptions::new(directory))
-}
-
-fn kept(files: &QuarantineFiles) -> Vec<u64> {
-    let paths = files.paths().unwrap();
-    let rows = paths
-        .iter()
-        .flat_map(|path| quarantine::read(path).unwrap());
-    rows.map(|row| row.unwrap().position.number()).collect()
-}
 
 #[tokio::test]
 async fn lesson_one_bad_row_rejects_its_batch() {

@@ -4,48 +4,18 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
+#[path = "common/files.rs"]
+mod of_files;
 
 use std::path::{Path, PathBuf};
 
 use common::{SCOPE, batch, malformed, row};
+use of_files::{FORMATS, finished, name, open, stored};
 use record::{Position, Value};
-use sinks::files::{self, StoredRow};
 use sinks::{
-    Batch, BatchId, BatchWriter, Bisect, ErrorKind, FileFormat, FileOptions, FileWriter, Guarantee,
-    QuarantineFiles, QuarantineOptions, ScopeIndex, ScopeName,
+    Batch, BatchId, BatchWriter, Bisect, ErrorKind, FileFormat, Guarantee, QuarantineFiles,
+    QuarantineOptions, ScopeIndex, ScopeName,
 };
-
-const FORMATS: &[FileFormat] = &[
-    FileFormat::Csv,
-    #[cfg(feature = "parquet")]
-    FileFormat::Parquet,
-];
-
-fn name() -> ScopeName {
-    ScopeName::new("plc/normal")
-}
-
-fn open(folder: &Path, format: FileFormat) -> FileWriter {
-    FileWriter::new(FileOptions::new(folder, format).rotate_age(None))
-}
-
-/// The finished files, the oldest first.
-fn finished(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).unwrap();
-    let mut found: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
-    found.retain(|path| {
-        let end = path.extension().unwrap_or_default();
-        end == "csv" || end == "parquet"
-    });
-    found.sort();
-    found
-}
-
-fn stored(folder: &Path) -> Vec<StoredRow> {
-    let files = finished(folder);
-    let rows = files.iter().flat_map(|file| files::read(file).unwrap());
-    rows.map(|row| row.unwrap()).collect()
-}
 
 fn positions(folder: &Path) -> Vec<u64> {
     let rows = stored(folder).into_iter();

@@ -6,7 +6,6 @@
 mod common;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use common::{SCOPE, batch, row};
@@ -15,6 +14,7 @@ use sinks::{
     Batch, BatchId, BatchWriter, ErrorKind, FileFormat, FileOptions, FileWriter, ScopeName,
     WhenFull, files,
 };
+use test_services::Disk;
 use url::Url;
 
 fn finished(folder: &Path) -> Vec<PathBuf> {
@@ -266,46 +266,14 @@ async fn a_log_that_is_removed_while_it_is_open_takes_no_rows_that_nobody_will_s
     writer.write(&batch(1, 1..=2)).await.unwrap();
 }
 
-/// A file system of one mebibyte, unmounted when dropped.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn mount() -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"])
-            .arg(folder.path())
-            .output()
-            .is_ok_and(|output| output.status.success());
-        if mounted {
-            return Some(Self(folder));
-        }
-        assert!(
-            std::env::var_os("FOREBAY_REQUIRE_SERVICES").is_none(),
-            "a small file system is required and cannot be mounted here"
-        );
-        eprintln!("SKIPPED: no small file system can be mounted here");
-        None
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount")
-            .arg("--lazy")
-            .arg(self.0.path())
-            .status();
-    }
-}
-
 #[tokio::test]
 async fn a_full_disk_fails_the_batch_whole_and_it_goes_in_once_there_is_room() {
-    let Some(disk) = SmallDisk::mount() else {
+    let Some(disk) = Disk::mount("size=1m") else {
         return;
     };
-    let ballast = disk.0.path().join("ballast");
+    let ballast = disk.path().join("ballast");
     std::fs::write(&ballast, vec![0_u8; 600 << 10]).unwrap();
-    let writer = open(options(disk.0.path())).await;
+    let writer = open(options(disk.path())).await;
     let long = Value::text(&"x".repeat(4000)).unwrap();
     let mut first = 1;
     let failed = loop {
@@ -325,12 +293,12 @@ async fn a_full_disk_fails_the_batch_whole_and_it_goes_in_once_there_is_room() {
     // A copy of the rows does not fit either; they stay where they are.
     let error = writer.rotate().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Transient, "{error}");
-    assert_eq!(finished(disk.0.path()).len(), 0);
+    assert_eq!(finished(disk.path()).len(), 0);
     std::fs::remove_file(&ballast).unwrap();
     let receipt = writer.write(&failed).await.unwrap();
     assert_eq!((receipt.delivered(), receipt.repeated()), (20, 0));
     writer.close().await.unwrap();
-    assert_eq!(all_positions(disk.0.path()), Vec::from_iter(1..first + 20));
+    assert_eq!(all_positions(disk.path()), Vec::from_iter(1..first + 20));
 }
 
 #[tokio::test]

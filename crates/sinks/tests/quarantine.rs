@@ -4,58 +4,20 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
+#[path = "common/guards.rs"]
+mod guards;
 
-use std::path::Path;
 use std::time::Duration;
 
 use common::{SCOPE, batch, row};
+use guards::{down, files, kept, positions, refusing, scope};
 use record::{FutureLimit, Position, Record, Timestamp, Value, ndjson};
 use sinks::quarantine::{self, WhenFull};
 use sinks::{
     Batch, BatchId, BatchWriter, Bisect, Entry, ErrorKind, Fallback, Fault, FaultWriter,
     MemoryWriter, NdjsonFileOptions, NdjsonFileWriter, Quarantine, QuarantineFiles,
-    QuarantineOptions, RowOutcome, ScopeName, WriteError,
+    QuarantineOptions, RowOutcome, ScopeName,
 };
-
-fn scope() -> ScopeName {
-    ScopeName::new("host/normal")
-}
-
-fn down() -> WriteError {
-    WriteError::new(ErrorKind::Transient, "the connection was refused")
-}
-
-fn number(entry: &Entry) -> u64 {
-    entry.position.number()
-}
-
-fn positions(memory: &MemoryWriter) -> Vec<u64> {
-    let delivered = memory.delivered();
-    delivered
-        .iter()
-        .map(|(_, position, _)| position.number())
-        .collect()
-}
-
-/// Refuses these positions.
-fn refusing(bad: &'static [u64]) -> FaultWriter<MemoryWriter> {
-    FaultWriter::new(MemoryWriter::new()).poisoned(|entry| {
-        bad.contains(&number(entry))
-            .then(|| format!("no {}", number(entry)))
-    })
-}
-
-fn files(directory: &Path) -> QuarantineFiles {
-    QuarantineFiles::new(QuarantineOptions::new(directory))
-}
-
-fn kept(files: &QuarantineFiles) -> Vec<u64> {
-    let paths = files.paths().unwrap();
-    let rows = paths
-        .iter()
-        .flat_map(|path| quarantine::read(path).unwrap());
-    rows.map(|row| row.unwrap().position.number()).collect()
-}
 
 #[tokio::test]
 async fn a_row_is_kept_once_also_over_restarts() {

@@ -4,9 +4,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
+#[path = "common/redis.rs"]
+mod streams;
 
-use std::collections::BTreeMap;
-use std::sync::OnceLock;
 use std::time::Instant;
 
 use common::{SCOPE, batch, malformed, row};
@@ -15,55 +15,7 @@ use sinks::{
     Batch, BatchId, BatchWriter, Entry, ErrorKind, Guarantee, RedisFormat, RedisOptions, RedisTrim,
     RedisWriter, RowOutcome, ScopeIndex, ScopeName,
 };
-use test_services::{Kind, Service};
-
-/// One server for all, a prefix for each.
-fn server() -> Option<&'static Service> {
-    static SERVER: OnceLock<Option<Service>> = OnceLock::new();
-    SERVER.get_or_init(|| Service::start(Kind::Redis)).as_ref()
-}
-
-fn options(server: &Service, prefix: &str) -> RedisOptions {
-    RedisOptions::new(&server.url()).unwrap().prefix(prefix)
-}
-
-fn connection(server: &Service) -> redis::Connection {
-    redis::Client::open(server.url())
-        .unwrap()
-        .get_connection()
-        .unwrap()
-}
-
-async fn opened(options: RedisOptions) -> RedisWriter {
-    let writer = RedisWriter::new(options);
-    writer
-        .open_scope(SCOPE, &ScopeName::new("plc/normal"))
-        .await
-        .unwrap();
-    writer
-}
-
-type Fields = BTreeMap<String, String>;
-
-fn entries(server: &Service, stream: &str) -> Vec<(String, Fields)> {
-    let mut command = redis::cmd("XRANGE");
-    command.arg(stream).arg("-").arg("+");
-    command.query(&mut connection(server)).unwrap()
-}
-
-fn ids(server: &Service, stream: &str) -> Vec<String> {
-    entries(server, stream)
-        .into_iter()
-        .map(|(id, _)| id)
-        .collect()
-}
-
-fn expected_ids(positions: impl IntoIterator<Item = u64>) -> Vec<String> {
-    positions
-        .into_iter()
-        .map(|position| format!("{position}-0"))
-        .collect()
-}
+use streams::{Fields, connection, entries, expected_ids, ids, opened, options, server};
 
 #[tokio::test]
 async fn rows_stand_in_order_under_their_positions_in_chunks_of_any_size() {

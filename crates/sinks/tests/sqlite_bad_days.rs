@@ -6,12 +6,12 @@
 mod common;
 
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use common::{SCOPE, batch, row};
 use record::Value;
 use sinks::{Batch, BatchId, BatchWriter, ErrorKind, ScopeName, SqliteOptions, SqliteWriter};
+use test_services::Disk;
 
 fn options(path: &Path) -> SqliteOptions {
     SqliteOptions::new(path).busy_timeout(Duration::from_millis(50))
@@ -123,50 +123,18 @@ async fn a_file_that_is_removed_while_it_is_open_takes_no_rows_that_nobody_will_
     assert_eq!(writer.write(&batch(2, 4..=6)).await.unwrap().delivered(), 3);
 }
 
-/// A file system of one mebibyte, unmounted when dropped.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn mount() -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"])
-            .arg(folder.path())
-            .output()
-            .is_ok_and(|output| output.status.success());
-        if mounted {
-            return Some(Self(folder));
-        }
-        assert!(
-            std::env::var_os("FOREBAY_REQUIRE_SERVICES").is_none(),
-            "a small file system is required and cannot be mounted here"
-        );
-        eprintln!("SKIPPED: no small file system can be mounted here");
-        None
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount")
-            .arg("--lazy")
-            .arg(self.0.path())
-            .status();
-    }
-}
-
 #[tokio::test]
 async fn a_full_disk_fails_the_batch_whole_and_it_goes_in_once_there_is_room() {
-    let Some(disk) = SmallDisk::mount() else {
+    let Some(disk) = Disk::mount("size=1m") else {
         return;
     };
-    let path = disk.0.path().join("forebay.sqlite");
+    let path = disk.path().join("forebay.sqlite");
     let writer = <SqliteWriter>::open(options(&path)).unwrap();
     writer
         .open_scope(SCOPE, &ScopeName::new("plc/normal"))
         .await
         .unwrap();
-    let ballast = disk.0.path().join("ballast");
+    let ballast = disk.path().join("ballast");
     std::fs::write(&ballast, vec![0_u8; 600 << 10]).unwrap();
     let long = Value::text(&"x".repeat(4000)).unwrap();
     let mut written = 0;

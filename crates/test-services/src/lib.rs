@@ -6,14 +6,18 @@
 //! ends with its owner, and also when the process of its owner is killed; one that was paused then
 //! stays behind.
 //!
+//! [`Disk`] is a small file system, to fill.
+//!
 //! Where the server is not installed [`Service::start`] says so loudly and gives `None`, so that a
 //! test can skip itself; with `FOREBAY_REQUIRE_SERVICES` set it panics instead.
 
 mod account;
+mod disk;
 mod keeper;
 mod kind;
 mod port;
 mod service;
 
+pub use disk::Disk;
 pub use kind::Kind;
 pub use service::Service;
