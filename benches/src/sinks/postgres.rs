@@ -74,7 +74,9 @@ async fn bare(url: &str, rows_per_batch: usize) -> Result<f64> {
     ];
     let mut client = connect(url).await?;
     client
-        .batch_execute(&format!("CREATE TABLE bare_values({COLUMNS})"))
+        .batch_execute(&format!(
+            "CREATE TABLE bare_values({COLUMNS}); CREATE INDEX ON bare_values USING brin(timestamp)"
+        ))
         .await?;
     let copy = client.prepare(COPY).await?;
     let records = rows::records();

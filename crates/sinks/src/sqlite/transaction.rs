@@ -149,8 +149,14 @@ fn attempt<R: Row>(
     let mut rows = transaction.prepare_cached(&target.table.insert)?;
     let mut quarantine = transaction.prepare_cached(INSERT_QUARANTINE)?;
     let mut quarantined = Vec::new();
+    // Most rows are of the scope of the row before.
+    let mut known: Option<(ScopeIndex, i64)> = None;
     for (index, entry) in batch.rows().iter().enumerate() {
-        let scope = target.open.get(&entry.scope).map_or(0, |opened| opened.id);
+        let scope = match known {
+            Some((of, id)) if of == entry.scope => id,
+            _ => target.open.get(&entry.scope).map_or(0, |opened| opened.id),
+        };
+        known = Some((entry.scope, scope));
         let position = entry.position.number().cast_signed();
         let reason = if plan.is_fresh(index) {
             let refused = match &entry.content {
