@@ -6,6 +6,8 @@
 //! and stores [`LedgerPlan::marks`] before it commits. So it does not matter where batches begin
 //! and end: a row is written when its position lies above the watermark, and never otherwise.
 
+use std::hash::{BuildHasher, Hash, Hasher};
+
 use record::Position;
 
 use crate::{Batch, BatchId, Cell, Entry, ErrorKind, Row, ScopeIndex, ScopeName, WriteError};
@@ -215,58 +217,32 @@ pub fn reaches<R>(batch: &Batch<R>) -> Vec<(ScopeIndex, Position)> {
 /// builds may hash otherwise.
 #[must_use]
 pub fn content_hash<R: Row>(rows: &[Entry<R>], scope: ScopeIndex) -> u64 {
-    let mut mix = Mix(SEED);
+    let mut hasher = foldhash::fast::FixedState::with_seed(SEED).build_hasher();
     for row in rows.iter().filter(|row| row.scope == scope) {
-        mix.number(row.position.number());
+        row.position.number().hash(&mut hasher);
         match &row.content {
             Ok(content) => {
                 for column in 0..R::SCHEMA.columns.len() {
-                    mix.cell(content.cell(column));
+                    hash_cell(content.cell(column), &mut hasher);
                 }
             }
-            Err(malformed) => mix.bytes(malformed.original()),
+            Err(malformed) => hasher.write(malformed.original()),
         }
     }
-    mix.0
+    hasher.finish()
 }
 
 const SEED: u64 = 0x464f_5245_4241_5921;
 
-/// A multiplication per word: rows are hashed once per write, and a hash that resists somebody who
-/// looks for collisions would cost a good part of what SQLite takes to insert them.
-struct Mix(u64);
-
-impl Mix {
-    #[inline]
-    fn number(&mut self, number: u64) {
-        self.0 = (self.0 ^ number)
-            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-            .rotate_left(29);
-    }
-
-    #[inline]
-    fn bytes(&mut self, bytes: &[u8]) {
-        self.number(bytes.len() as u64);
-        let (words, rest) = bytes.as_chunks::<8>();
-        for word in words {
-            self.number(u64::from_le_bytes(*word));
-        }
-        let mut last = [0; 8];
-        last[..rest.len()].copy_from_slice(rest);
-        self.number(u64::from_le_bytes(last));
-    }
-
-    #[inline]
-    fn cell(&mut self, cell: Cell<'_>) {
-        match cell {
-            Cell::Null => self.number(0),
-            Cell::Bool(truth) => self.number(1 + u64::from(truth)),
-            Cell::I64(number) => self.number(number.cast_unsigned()),
-            Cell::F64(number) => self.number(number.to_bits()),
-            Cell::Text(text) | Cell::Json(text) => self.bytes(text.as_bytes()),
-            Cell::Bytes(bytes) => self.bytes(bytes),
-            Cell::Timestamp(moment) => self.number(moment.micros().cast_unsigned()),
-        }
+fn hash_cell(cell: Cell<'_>, hasher: &mut impl Hasher) {
+    match cell {
+        Cell::Null => hasher.write_u64(0),
+        Cell::Bool(truth) => hasher.write_u64(1 + u64::from(truth)),
+        Cell::I64(number) => hasher.write_u64(number.cast_unsigned()),
+        Cell::F64(number) => hasher.write_u64(number.to_bits()),
+        Cell::Text(text) | Cell::Json(text) => hasher.write(text.as_bytes()),
+        Cell::Bytes(bytes) => hasher.write(bytes),
+        Cell::Timestamp(moment) => hasher.write_u64(moment.micros().cast_unsigned()),
     }
 }
 
