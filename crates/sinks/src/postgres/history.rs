@@ -15,7 +15,7 @@ use tokio_postgres::Row as SqlRow;
 use tokio_postgres::types::ToSql;
 
 use super::{PostgresOptions, PostgresWriter, READERS_MAX, connect};
-use crate::history::{CHUNK_ITEMS, HistorySender};
+use crate::history::{CHUNK_ITEMS, HistorySender, bucket_width_us};
 use crate::sql::value_of;
 use crate::{
     Bucket, BucketNumbers, HistoryQuery, HistoryReader, HistoryStream, ReadError, Reading,
@@ -44,10 +44,7 @@ impl HistoryReader for PostgresWriter<Record> {
     fn buckets(&self, query: HistoryQuery, buckets: NonZeroU32) -> HistoryStream<Bucket> {
         let count = usize::try_from(buckets.get()).unwrap_or(usize::MAX);
         let (sender, stream) = HistoryStream::new(count);
-        // Rounded up, so that there are never more buckets than asked for.
-        let span = query.until.micros().saturating_sub(query.from.micros());
-        let parts = i64::from(buckets.get());
-        let width = (span / parts + i64::from(span % parts != 0)).max(1);
+        let width = bucket_width_us(&query, buckets);
         let sql = |table: &str| {
             format!(
                 "SELECT $3 + ({MICROS} - $3) / $5 * $5, count(*), count(number), min(number), \
