@@ -12,9 +12,11 @@ mod account;
 mod driver;
 mod error;
 mod feeder;
+mod glob;
 mod health;
 mod intake;
 mod live;
+mod merge;
 mod monitor;
 mod notification;
 mod opening;
@@ -23,20 +25,25 @@ mod pipeline;
 #[cfg(feature = "host")]
 mod poller;
 pub mod source;
+mod spec;
 mod stats;
 
-pub use buffer_core::{OverflowPolicy, Refusal, Watermark};
+pub use buffer_core::{Refusal, Watermark};
 pub use error::{IntakeError, PipelineError};
 pub use feeder::{FeedError, FeedProgress, FeedReport, feed};
+pub use glob::{GLOB_BYTES_MAX, Glob, InvalidGlob};
 pub use health::{Health, HealthReason, HealthStatus};
 pub use intake::{Accepted, Content, Intake};
 pub use live::{LiveData, Reading};
+pub use merge::CoalesceSpec;
 pub use notification::{Level, Notification};
-pub use options::{BufferOptions, PipelineBuilder};
+pub use options::PipelineBuilder;
 pub use pipeline::{Pipeline, Report};
 #[cfg(feature = "host")]
 pub use poller::{Poller, PollerOptions};
-pub use stats::{BufferStats, DroppedStats, LatencyStats, SinkStats, Stats};
+pub use spec::{BufferOptions, InvalidPlan, LaneSpec, Plan, RouteSpec, SinkSpec, WhenFull};
+pub use stats::{BufferStats, DroppedStats, LaneState, LaneStats, LatencyStats, RecentStats};
+pub use stats::{RouteStats, SinkState, SinkStats, SizeStats, Stats, Totals};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

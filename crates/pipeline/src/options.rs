@@ -2,36 +2,11 @@
 
 use std::time::Duration;
 
-use buffer_core::{Demand, OverflowPolicy, Watermark};
+use buffer_core::Demand;
 use flush_policy::FlushSpec;
 use sinks::{BoxWriter, RetryPolicy};
 
-use crate::{LiveData, Pipeline, PipelineError};
-
-/// How much is buffered, and what happens when that is not enough.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct BufferOptions {
-    /// Records that the buffer holds, those under way to the sink included.
-    pub max_size: usize,
-    /// Bytes that they may take together.
-    pub max_bytes: usize,
-    /// What happens to a record for which there is no room.
-    pub policy: OverflowPolicy,
-    /// When a filling buffer is reported.
-    pub watermark: Watermark,
-}
-
-impl Default for BufferOptions {
-    /// 10,000 records or 64 MiB, the oldest dropped, reported at 80 % and again at 70 %.
-    fn default() -> Self {
-        Self {
-            max_size: 10_000,
-            max_bytes: 64 << 20,
-            policy: OverflowPolicy::DropOldest,
-            watermark: Watermark::default(),
-        }
-    }
-}
+use crate::{BufferOptions, LiveData, Pipeline, PipelineError};
 
 /// The choices a pipeline is built from; see [`Pipeline::builder`].
 #[must_use]

@@ -104,7 +104,7 @@ impl Pipeline {
         let listener = Arc::clone(&crossing);
         let ring = Ring::builder(options.buffer.max_size)
             .max_bytes(options.buffer.max_bytes, Entry::size_bytes)
-            .policy(options.buffer.policy)
+            .policy(options.buffer.policy.ring_policy())
             .watermark(options.buffer.watermark)
             .on_crossing(move |crossing| {
                 let mut last = listener.lock();

@@ -1,0 +1,5 @@
+//! Coalescing lanes.
+
+/// How a route merges its records.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CoalesceSpec {}
