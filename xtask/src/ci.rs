@@ -2,13 +2,14 @@
 //!
 //! Debug builds, checks and documentation share one feature set, so each dependency is compiled
 //! once for testing and checked once for clippy and rustdoc. Only the benchmarks are built in
-//! release, and only the loom models and the stress program have target directories of their own.
+//! release, and only the loom models, the simulation and the stress program have target directories
+//! of their own.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use crate::{bench, chaos, docs, e2e, loom, process, stress, test, tidy, workspace};
+use crate::{bench, chaos, docs, e2e, loom, process, simulate, stress, test, tidy, workspace};
 
 /// Whether the tests are a step: a caller that has just run them leaves them out.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -40,6 +41,9 @@ fn steps() -> Vec<Step> {
             chaos::run(&["--rounds", "50"].map(str::to_owned))
         }),
         ("loom", loom::run),
+        ("simulate", || {
+            simulate::run(&["--seeds", "200"].map(str::to_owned))
+        }),
         ("stress", || {
             stress::run(&["--seconds", "5"].map(str::to_owned))
         }),
@@ -119,8 +123,8 @@ mod tests {
                 .filter(|n| keeps(tests, n))
                 .count()
         };
-        assert_eq!(names(Tests::Run), 10);
-        assert_eq!(names(Tests::Skip), 9);
+        assert_eq!(names(Tests::Run), 11);
+        assert_eq!(names(Tests::Skip), 10);
         assert!(!keeps(Tests::Skip, "test"));
     }
 }

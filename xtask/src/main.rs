@@ -12,6 +12,7 @@ mod docs;
 mod e2e;
 mod loom;
 mod process;
+mod simulate;
 mod stress;
 mod test;
 mod tidy;
@@ -30,6 +31,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("e2e",   "              the browser test; screenshots in target/e2e"),
     ("bench", "CASE [ARGS…]  `ingest`, `run`, `core`, `dataservice` or `sinks`; see target/bench"),
     ("chaos", "[ARGS…]       databases and their clients killed at random points; --rounds 50"),
+    ("simulate", "[ARGS…] the whole pipeline in virtual time; --seeds 200, --seed N replays one"),
     ("stress", "[--tsan] [ARGS…] rings and coalescers under threads in real time; --seconds 60"),
     ("docs",  "              the API documentation, with warnings denied"),
     ("loom",  "              the models of atomics and locks: tests/loom_*.rs"),
@@ -72,6 +74,7 @@ fn run(command: &str, args: &[String]) -> Result<()> {
         "e2e" => e2e::run(),
         "bench" => bench::run(args),
         "chaos" => chaos::run(args),
+        "simulate" => simulate::run(args),
         "stress" => stress::run(args),
         "docs" => docs::run(),
         "loom" => loom::run(),
@@ -82,7 +85,7 @@ fn run(command: &str, args: &[String]) -> Result<()> {
 /// The first argument that the command does not understand, if any.
 fn unexpected_argument<'a>(command: &str, args: &'a [String]) -> Option<&'a str> {
     let known: &[&str] = match command {
-        "test" | "bench" | "chaos" | "stress" => return None,
+        "test" | "bench" | "chaos" | "simulate" | "stress" => return None,
         "ci" => &["--no-test"],
         _ => &[],
     };

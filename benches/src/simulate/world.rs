@@ -1,0 +1,279 @@
+//! One seed from its first step to its last.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use tokio::time::Instant;
+
+use crate::life::{Life, server};
+use crate::shape::Shape;
+use crate::sink::{Sink, is_poison};
+use crate::source::{Records, Source};
+use crate::trace::{Lines, Tally, Trace};
+use crate::weather::{BAD_WEATHER, Weather};
+use crate::witness::{Id, Place};
+
+/// What outlives the pipelines of a seed.
+pub(crate) struct World {
+    pub(crate) random: fastrand::Rng,
+    pub(crate) shape: Shape,
+    pub(crate) trace: Trace,
+    pub(crate) sinks: Vec<Sink>,
+    pub(crate) sources: Vec<Source>,
+    pub(crate) records: Records,
+    pub(crate) server: Arc<tokio::sync::RwLock<()>>,
+    /// All that was ever accepted.
+    pub(crate) accepted: BTreeSet<Id>,
+    /// Rows that may be missing in the end: dropped ones, and those that a kill lost.
+    pub(crate) lost_at_most: u64,
+    /// The same of sources that are read again: dropped ones alone.
+    pub(crate) lost_for_good_at_most: u64,
+    steps_left: u32,
+}
+
+/// What came of a seed.
+pub(crate) struct Outcome {
+    pub(crate) result: Result<()>,
+    pub(crate) tally: Tally,
+    pub(crate) hash: u64,
+    pub(crate) lines: Vec<String>,
+    pub(crate) shape: String,
+}
+
+/// Whether the seed goes on after a life.
+enum Next {
+    Again,
+    Over,
+}
+
+/// Runs one seed.
+pub(crate) fn run(seed: u64, lines: Lines) -> Outcome {
+    // Batch ids and the like are drawn from the thread's own numbers.
+    fastrand::seed(seed);
+    let trace = Trace::new(lines);
+    let mut world = World::new(seed, trace.clone());
+    let shape = format!("{:#?}", world.shape);
+    let result = world.all_lives(seed);
+    Outcome {
+        result,
+        tally: trace.tally(),
+        hash: trace.hash(),
+        lines: trace.lines(),
+        shape,
+    }
+}
+
+impl World {
+    fn new(seed: u64, trace: Trace) -> Self {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let shape = Shape::random(&mut random);
+        let sinks = shape.sinks.iter();
+        let sinks = sinks.map(|shape| Sink::new(shape, random.u64(..), trace.clone()));
+        let sinks = sinks.collect();
+        let sources = shape.sources.iter().enumerate();
+        let sources = sources.map(|(index, shape)| Source::new(shape.clone(), index));
+        Self {
+            sources: sources.collect(),
+            sinks,
+            shape,
+            trace,
+            records: Records::default(),
+            server: server(),
+            accepted: BTreeSet::new(),
+            lost_at_most: 0,
+            lost_for_good_at_most: 0,
+            steps_left: random.u32(20..100),
+            random,
+        }
+    }
+
+    /// Each life has a runtime of its own, so that a kill ends all of its tasks wherever they are.
+    fn all_lives(&mut self, seed: u64) -> Result<()> {
+        for life in 0.. {
+            let runtime = runtime(seed.wrapping_add(life))?;
+            self.server = server();
+            let next = runtime.block_on(async {
+                self.trace.begin_life();
+                let lived = self.live().await;
+                self.trace.end_life();
+                lived
+            });
+            // The killed pipeline's handles go after its tasks.
+            let (next, killed) = next?;
+            drop(runtime);
+            drop(killed);
+            if matches!(next, Next::Over) {
+                break;
+            }
+        }
+        for sink in &self.sinks {
+            sink.audit()?;
+        }
+        self.account()
+    }
+
+    async fn live(&mut self) -> Result<(Next, Option<Life>)> {
+        for sink in &self.sinks {
+            sink.lay_ghosts(&mut self.random).await;
+        }
+        let mut life = Life::start(self)?;
+        while self.steps_left > 0 {
+            self.steps_left -= 1;
+            self.trace.count(|tally| tally.steps += 1);
+            life.connect(self).await?;
+            if life.pipeline.stopped().is_some() {
+                life = self.again(life, None).await?;
+                continue;
+            }
+            match self.random.u8(0..100) {
+                0..30 => self.burst(&mut life, 90)?,
+                30..50 => self.burst(&mut life, 3)?,
+                50..62 => self.sleep(200).await,
+                62..68 => self.sleep(30_000).await,
+                68..71 => self.sleep(300_000).await,
+                71..73 => self.jump(&mut life).await,
+                73..84 => self.turn_weather(&mut life),
+                84..89 => life.flush(self).await?,
+                89..91 => {
+                    life.kill(self)?;
+                    return Ok((Next::Again, Some(life)));
+                }
+                91..94 => {
+                    let within = Duration::from_millis(self.random.u64(0..3_000));
+                    life = self.again(life, Some(within)).await?;
+                }
+                94..96 => life = self.take_over(life).await?,
+                _ => life.rest(self).await?,
+            }
+            life.check(self)?;
+        }
+        if life.pipeline.stopped().is_some() {
+            life = self.again(life, None).await?;
+        }
+        life.rest(self).await?;
+        let life = self.read_on(life).await?;
+        life.stop(self, None).await?;
+        Ok((Next::Over, None))
+    }
+
+    /// Sources that are read again after a kill come to where they were, and all is delivered.
+    async fn read_on(&mut self, mut life: Life) -> Result<Life> {
+        for _ in 0..READ_ON_MAX {
+            if life.pipeline.stopped().is_some() {
+                life = self.again(life, None).await?;
+                life.connect(self).await?;
+            }
+            let behind = self.sources.iter().position(|source| source.left() > 0);
+            let Some(index) = behind else {
+                life.rest(self).await?;
+                return Ok(life);
+            };
+            life.offer(self, index, self.sources[index].left().min(3))?;
+            life.check(self)?;
+            tokio::time::sleep(Duration::from_secs(4)).await;
+        }
+        bail!("a source was not read on in {READ_ON_MAX} steps")
+    }
+
+    /// Whether the sink refuses the record: as a bad row, or because it is none and the layer that
+    /// finds bad rows has no quarantine.
+    pub(crate) fn is_bad(&self, id: Id) -> bool {
+        self.shape.sinks[0].refuses_rows && (is_poison(id) || self.records.is_malformed(id))
+    }
+
+    fn burst(&mut self, life: &mut Life, max: usize) -> Result<()> {
+        let source = self.random.usize(0..self.sources.len());
+        let count = self.random.usize(1..=max);
+        life.offer(self, source, count)
+    }
+
+    async fn sleep(&mut self, ms_max: u64) {
+        let time = Duration::from_millis(self.random.u64(0..=ms_max));
+        self.trace.note(format_args!("sleeps {time:?}"));
+        tokio::time::sleep(time).await;
+    }
+
+    /// The process is stopped for an hour, as by SIGSTOP: every timer is late at once.
+    async fn jump(&mut self, life: &mut Life) {
+        self.trace.note(format_args!("the clock jumps an hour"));
+        self.trace.count(|tally| tally.jumps += 1);
+        tokio::time::advance(Duration::from_secs(3_600)).await;
+        life.well_since = Instant::now();
+    }
+
+    fn turn_weather(&mut self, life: &mut Life) {
+        let weather = match self.random.u8(0..3) {
+            0 => Weather::Fair,
+            _ => BAD_WEATHER[self.random.usize(0..BAD_WEATHER.len())],
+        };
+        life.weather(self, weather);
+    }
+
+    /// Ends a life in order and begins another.
+    async fn again(&mut self, life: Life, within: Option<Duration>) -> Result<Life> {
+        life.stop(self, within).await?;
+        for sink in &self.sinks {
+            // Somebody repairs what would fail for ever.
+            let mut sky = sink.sky.lock();
+            if sky.weather == Weather::Fatal {
+                sky.weather = Weather::Fair;
+            }
+        }
+        let next = Life::start(self)?;
+        next.check(self)?;
+        Ok(next)
+    }
+
+    /// A second pipeline opens the same scopes, and the first one is shut out.
+    async fn take_over(&mut self, life: Life) -> Result<Life> {
+        self.trace
+            .note(format_args!("a second pipeline takes over"));
+        self.trace.count(|tally| tally.takeovers += 1);
+        let mut next = Life::start(self)?;
+        next.connect(self).await?;
+        life.stop(self, Some(Duration::from_secs(1))).await?;
+        Ok(next)
+    }
+
+    /// Nothing is missing in the end but what was counted so.
+    fn account(&self) -> Result<()> {
+        let contents = self.sinks[0].contents.lock();
+        let (mut missing, mut for_good) = (0, 0);
+        for number in self.accepted.iter().copied() {
+            if contents.place(number) == Place::Nowhere && !self.is_bad(number) {
+                missing += 1;
+                let source = self.records.of(number).source;
+                for_good += u64::from(self.sources[source].is_positioned());
+            }
+        }
+        ensure!(
+            missing <= self.lost_at_most,
+            "law 1: {missing} rows are missing in the end, and {} at most may be",
+            self.lost_at_most
+        );
+        ensure!(
+            for_good <= self.lost_for_good_at_most,
+            "law 8: {for_good} rows of sources with positions are missing, {} were dropped",
+            self.lost_for_good_at_most
+        );
+        Ok(())
+    }
+}
+
+/// Steps in which all sources must have been read on in the end.
+const READ_ON_MAX: u32 = 10_000;
+
+fn runtime(seed: u64) -> Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    #[cfg(tokio_unstable)]
+    builder.rng_seed(tokio::runtime::RngSeed::from_bytes(&seed.to_le_bytes()));
+    #[cfg(not(tokio_unstable))]
+    let _ = seed;
+    builder
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .context("no runtime")
+}
