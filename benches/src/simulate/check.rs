@@ -2,77 +2,116 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
-use pipeline::Stats;
+use anyhow::{Context, Result, ensure};
+use pipeline::{RouteStats, Stats, Totals};
 
-/// What the model knows of a life so far.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Known {
-    pub(crate) offered: u64,
-    pub(crate) accepted: u64,
-    /// Rows that the store settled for this life, some of them more than once.
-    pub(crate) settled: u64,
-    pub(crate) cap: usize,
-}
+use crate::lanes::LaneKnown;
+use crate::shape::Shape;
 
-/// Laws 1 and 2, and that nothing is said to be in the sink that is not.
+/// Laws 1 and 2 of all totals, routes and lanes, and that they agree with what the sources know.
 ///
 /// # Errors
 /// With the law that is broken.
-pub(crate) fn account(stats: &Stats, known: &Known) -> Result<()> {
+pub(crate) fn account(stats: &Stats, shape: &Shape, lanes: &[Vec<LaneKnown>]) -> Result<()> {
+    balance(&totals_of(stats)).context("in all")?;
     ensure!(
-        stats.offered == stats.accepted + stats.refused,
-        "law 1: offered {} is not accepted {} + refused {}",
-        stats.offered,
-        stats.accepted,
-        stats.refused
+        stats.routes.len() == shape.routes.len(),
+        "{} routes run, {} are planned",
+        stats.routes.len(),
+        shape.routes.len()
     );
-    let elsewhere = stats.dropped.total() + stats.quarantined + stats.pending;
+    for ((route, plan), known) in stats.routes.iter().zip(&shape.routes).zip(lanes) {
+        let name = route.route.as_deref().unwrap_or("default");
+        let context = || format!("route {name} into {}", route.sink);
+        balance(&route.totals).with_context(context)?;
+        route_of(route, plan.size(), known).with_context(context)?;
+    }
+    Ok(())
+}
+
+/// The totals of a pipeline.
+pub(crate) fn totals_of(stats: &Stats) -> Totals {
+    Totals {
+        offered: stats.offered,
+        accepted: stats.accepted,
+        refused: stats.refused,
+        delivered: stats.delivered,
+        dropped: stats.dropped,
+        quarantined: stats.quarantined,
+        pending: stats.pending,
+    }
+}
+
+fn route_of(route: &RouteStats, size_max: usize, known: &[LaneKnown]) -> Result<()> {
+    let (mut pending, mut size) = (0, 0);
+    for (lane, known) in route.lanes.iter().zip(known) {
+        let name = lane.lane.as_str();
+        balance(&lane.totals).with_context(|| name)?;
+        let accepted = known.accepted.len() as u64;
+        ensure!(
+            (lane.totals.offered, lane.totals.accepted) == (known.offered, accepted),
+            "law 1: {name}: offered {} and accepted {}, its sources say {} and {accepted}",
+            lane.totals.offered,
+            lane.totals.accepted,
+            known.offered
+        );
+        ensure!(
+            lane.buffer.current_size <= lane.buffer.max_size
+                && lane.buffer.current_size as u64 == lane.totals.pending,
+            "law 2: {name}: {} in a buffer for {}, and {} pending",
+            lane.buffer.current_size,
+            lane.buffer.max_size,
+            lane.totals.pending
+        );
+        pending += lane.totals.pending;
+        size += lane.buffer.max_size;
+    }
     ensure!(
-        stats.accepted == stats.delivered + elsewhere,
-        "law 1: accepted {} is not delivered {} + dropped {} + quarantined {} + pending {}",
-        stats.accepted,
-        stats.delivered,
-        stats.dropped.total(),
-        stats.quarantined,
-        stats.pending
+        pending == route.totals.pending,
+        "law 1: {} are pending, {pending} in the lanes",
+        route.totals.pending
     );
     ensure!(
-        (stats.offered, stats.accepted) == (known.offered, known.accepted),
-        "law 1: offered {} and accepted {}, the sources say {} and {}",
-        stats.offered,
-        stats.accepted,
-        known.offered,
-        known.accepted
-    );
-    ensure!(
-        stats.pending <= known.cap as u64,
-        "law 2: {} are pending, and there is room for {}",
-        stats.pending,
-        known.cap
-    );
-    ensure!(
-        stats.delivered + stats.quarantined <= known.settled,
-        "law 1: {} are said to be delivered, {} quarantined, and the sink settled {}",
-        stats.delivered,
-        stats.quarantined,
-        known.settled
+        size <= size_max,
+        "law 2: lanes for {size} of {size_max} records"
     );
     Ok(())
 }
 
-/// Laws 5 and 10: while a sink is well, nothing waits for it for longer than this.
+fn balance(totals: &Totals) -> Result<()> {
+    ensure!(
+        totals.offered == totals.accepted + totals.refused,
+        "law 1: offered is not accepted + refused: {totals:?}"
+    );
+    let elsewhere = totals.dropped.total() + totals.quarantined + totals.pending;
+    ensure!(
+        totals.accepted == totals.delivered + elsewhere,
+        "law 1: accepted is not delivered + dropped + quarantined + pending: {totals:?}"
+    );
+    Ok(())
+}
+
+/// Laws 5 and 10: while a sink is well, nothing waits for it for longer than its lane's age and
+/// the time it takes to write all that waits.
 ///
 /// # Errors
 /// When something does.
-pub(crate) fn age(stats: &Stats, bound: Duration) -> Result<()> {
-    let oldest_s = stats.buffer.oldest_age_s;
-    ensure!(
-        oldest_s <= bound.as_secs_f64(),
-        "law 5: the oldest of {} waits for {oldest_s:.3} s though its sink is well, at most {} s \
-         are allowed",
-        stats.pending,
-        bound.as_secs_f64()
-    );
+pub(crate) fn ages(stats: &Stats, shape: &Shape, sink: usize, drain: Duration) -> Result<()> {
+    for (route, plan) in stats.routes.iter().zip(&shape.routes) {
+        if plan.sink != sink {
+            continue;
+        }
+        for (lane, planned) in route.lanes.iter().zip(&plan.lanes) {
+            let bound_s = (planned.age + drain).as_secs_f64();
+            ensure!(
+                lane.buffer.oldest_age_s <= bound_s,
+                "law 5: {} of {} waits for {:.3} s though its sink is well, at most {bound_s:.3} s \
+                 are allowed",
+                lane.lane.as_str(),
+                route.sink,
+                lane.buffer.oldest_age_s
+            );
+        }
+    }
     Ok(())
 }

@@ -1,91 +1,102 @@
 //! One pipeline from its start to its end, and what the model knows of it.
 
-use std::collections::HashSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use pipeline::source::Item;
-use pipeline::{BufferOptions, Intake, Pipeline, Report, Stats};
+use pipeline::{Intake, Pipeline, PipelineError, Reconfigured, SinkSpec, Stats, Tracked};
 use sinks::{RetryPolicy, ScopeName};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::check::{self, Known};
+use crate::check;
+use crate::lanes::LaneKnown;
+use crate::shape::{SourceKind, Way};
 use crate::sink::Link;
 use crate::weather::Weather;
-use crate::witness::{Id, Place};
+use crate::witness::Id;
 use crate::world::World;
 
 /// Virtual time that any call may take.
-const CALL_MAX: Duration = Duration::from_secs(3_600);
-/// Virtual time after which a sink that is well again must have caught up.
-pub(crate) const RECOVERY: Duration = Duration::from_secs(60);
+pub(crate) const CALL_MAX: Duration = Duration::from_secs(3_600);
+/// Virtual time after which a sink that is well again must have caught up, if it writes at once.
+pub(crate) const RECOVERY: Duration = Duration::from_secs(90);
 
 /// A running pipeline.
 pub(crate) struct Life {
     pub(crate) pipeline: Pipeline,
-    link: Link,
-    doors: Vec<Option<Intake>>,
-    accepted: Vec<Id>,
-    offered: u64,
-    settled_before: u64,
-    /// Since when nothing has gone wrong that could delay a delivery.
-    pub(crate) well_since: Instant,
+    /// The ways to the sinks, and those that were given up for others.
+    pub(crate) links: Vec<Link>,
+    old_links: Vec<Link>,
+    pub(crate) doors: Vec<Option<Intake>>,
+    /// What each lane of the plan took.
+    pub(crate) lanes: Vec<Vec<LaneKnown>>,
+    /// The same of lanes that a change of routes has ended.
+    pub(crate) retired: Vec<LaneKnown>,
+    /// Updates that a change of routes handed back.
+    pub(crate) kept: u64,
+    pub(crate) change: Option<Change>,
+    pub(crate) tracked: Vec<(Id, Tracked)>,
+    /// Since when nothing has gone wrong that could delay a delivery, sink by sink.
+    pub(crate) well_since: Vec<Instant>,
 }
 
-/// How a life ended.
-enum End<'a> {
-    Killed,
-    Stopped(&'a Report),
+/// A change of routes under way.
+pub(crate) struct Change {
+    pub(crate) done: JoinHandle<Result<Reconfigured, PipelineError>>,
+    /// The lanes that it ends.
+    pub(crate) ended: Vec<LaneKnown>,
 }
 
 impl Life {
     /// Starts a pipeline on what the earlier ones left.
     pub(crate) fn start(world: &mut World) -> Result<Self> {
-        let shape = &world.shape.sinks[0];
-        let sink = &world.sinks[0];
-        let seed = world.random.u64(..);
-        let link = sink.connect(shape, &world.server, seed)?;
-        let lane = shape.lanes[0];
-        let pipeline = Pipeline::builder(link.writer.clone())
-            .buffer(BufferOptions {
-                max_size: lane.size,
-                policy: lane.policy,
-                ..BufferOptions::default()
-            })
-            .flush(lane.batch, lane.age)
-            .retry(RetryPolicy::new(Duration::from_millis(10), RETRY_MAX, None))
-            .seed(seed)
+        let mut links = Vec::new();
+        for index in 0..world.sinks.len() {
+            links.push(world.connect(index)?);
+        }
+        let plan = world
+            .shape
+            .plan(|index, kept| Some(spec_of(world, index, &kept, &links[index])));
+        let pipeline = Pipeline::builder()
+            .plan(plan)
+            .seed(world.random.u64(..))
             .start()?;
-        let settled_before = sink.contents.lock().settled;
         Ok(Self {
             pipeline,
-            link,
+            links,
+            old_links: Vec::new(),
             doors: world.sources.iter().map(|_| None).collect(),
-            accepted: Vec::new(),
-            offered: 0,
-            settled_before,
-            well_since: Instant::now(),
+            lanes: lanes_of(world),
+            retired: Vec::new(),
+            kept: 0,
+            change: None,
+            tracked: Vec::new(),
+            well_since: vec![Instant::now(); world.sinks.len()],
         })
     }
 
     /// Opens what is not open yet. A sink that is dead is tried again at the next step.
-    pub(crate) async fn connect(&mut self, world: &mut World) -> Result<()> {
+    pub(crate) async fn connect(&mut self, world: &mut World) {
         for index in 0..self.doors.len() {
             if self.doors[index].is_some() || self.pipeline.stopped().is_some() {
                 continue;
             }
             let source = &mut world.sources[index];
-            let name = ScopeName::new(&source.shape.name);
-            let opened = match source.is_positioned() {
-                true => tokio::time::timeout(PATIENCE, self.pipeline.intake(&name)).await,
-                false => Ok(self.pipeline.intake_at_once(&name).await),
+            let name = ScopeName::new(source.scope());
+            let opened = match source.shape.kind {
+                SourceKind::Positioned => {
+                    tokio::time::timeout(PATIENCE, self.pipeline.intake(&name)).await
+                }
+                SourceKind::Numbered => Ok(self.pipeline.intake_at_once(&name).await),
+                SourceKind::Sender => Ok(Ok(self.pipeline.sender().intake().clone())),
             };
             match opened {
                 Ok(Ok(intake)) => {
-                    if source.is_positioned() {
-                        source.seek(intake.watermark(), &world.records);
-                    }
+                    source.seek(intake.watermark(), &world.records);
+                    let watermark = intake.watermark();
+                    world
+                        .trace
+                        .note(format_args!("{name} is open, from {watermark}"));
                     self.doors[index] = Some(intake);
                 }
                 Ok(Err(error)) => {
@@ -98,63 +109,21 @@ impl Life {
                     .note(format_args!("{name} is not opened in time")),
             }
         }
-        Ok(())
     }
 
-    /// Offers the next records of a source.
-    pub(crate) fn offer(&mut self, world: &mut World, index: usize, count: usize) -> Result<()> {
-        let Some(intake) = &self.doors[index] else {
-            return Ok(());
-        };
-        let source = &mut world.sources[index];
-        let ids = source.next(count, &mut world.records, &mut world.random);
-        let now = Instant::now().into_std();
-        let pushed = if source.is_positioned() {
-            let item = |id: &Id| Item {
-                position: world.records.of(*id).position,
-                content: world.records.content(*id),
-            };
-            intake.push_items(now, ids.iter().map(item).collect())
-        } else {
-            let contents = ids.iter().map(|id| world.records.content(*id)).collect();
-            match world.random.u8(0..4) {
-                0 => intake
-                    .try_push_all(now, contents)
-                    .map(|()| pipeline::Accepted {
-                        accepted: count,
-                        ..pipeline::Accepted::default()
-                    }),
-                _ => intake.push(now, contents),
-            }
-        };
-        let accepted = pushed.as_ref().map_or(0, |pushed| pushed.accepted);
-        ensure!(accepted <= count, "{accepted} of {count} were accepted");
-        self.offered += count as u64;
-        self.accepted.extend(&ids[..accepted]);
-        world.accepted.extend(&ids[..accepted]);
-        if source.is_positioned() {
-            source.taken += accepted;
-        }
-        let name = &source.shape.name;
-        world.trace.note(format_args!(
-            "{name} offers {count} from {:?}, {accepted} accepted: {:?}",
-            ids.first().map(|id| id.0),
-            pushed.map(|pushed| (pushed.dropped, pushed.refusal)),
-        ));
-        world.trace.count(|tally| tally.offered += count as u64);
-        Ok(())
-    }
-
-    /// Changes the weather over the sink.
-    pub(crate) fn weather(&mut self, world: &World, weather: Weather) {
-        let sink = &world.sinks[0];
+    /// Changes the weather over a sink.
+    pub(crate) fn weather(&mut self, world: &World, index: usize, weather: Weather) {
+        let sink = &world.sinks[index];
         world
             .trace
             .note(format_args!("weather of {}: {weather:?}", sink.name));
-        sink.sky.lock().weather = weather;
-        self.well_since = Instant::now();
+        let before = std::mem::replace(&mut sink.sky.lock().weather, weather);
+        if before != weather {
+            self.well_since[index] = Instant::now();
+        }
         if weather != Weather::Hanging {
-            self.link.release();
+            self.links[index].release();
+            self.old_links.iter().for_each(Link::release);
         }
     }
 
@@ -163,8 +132,13 @@ impl Life {
         match tokio::time::timeout(PATIENCE, self.pipeline.flush()).await {
             Ok(Ok(settled)) => {
                 world.trace.note(format_args!("a flush settled {settled}"));
-                let pending = self.pipeline.stats().pending;
-                ensure!(pending == 0, "{pending} are pending right after a flush");
+                let stats = self.pipeline.stats();
+                let mut lanes = stats.routes.iter().flat_map(|route| &route.lanes);
+                let left = lanes.find(|lane| lane.totals.pending > 0);
+                ensure!(
+                    left.is_none(),
+                    "some are pending right after a flush: {left:?}"
+                );
             }
             Ok(Err(error)) => world.trace.note(format_args!("a flush failed: {error}")),
             Err(_) => world.trace.note(format_args!("a flush was given up")),
@@ -172,17 +146,107 @@ impl Life {
         Ok(())
     }
 
+    /// Throws away what waits.
+    pub(crate) fn purge(&self, world: &mut World) {
+        let lanes: Vec<_> = world
+            .shape
+            .routes
+            .iter()
+            .flat_map(|route| &route.lanes)
+            .collect();
+        let lane = lanes[world.random.usize(0..lanes.len())].priority;
+        let lane = world.random.bool().then_some(lane);
+        let purged = self.pipeline.purge(lane);
+        world
+            .trace
+            .note(format_args!("purged {purged} of {lane:?}"));
+        world.trace.count(|tally| tally.purges += 1);
+    }
+
+    /// Whether nothing more is delivered to a sink.
+    pub(crate) fn is_lost(&self, index: usize) -> bool {
+        self.pipeline.stats().sinks[index].lost.is_some()
+    }
+
+    pub(crate) fn has_lost(&self) -> bool {
+        self.pipeline
+            .stats()
+            .sinks
+            .iter()
+            .any(|sink| sink.lost.is_some())
+    }
+
+    /// Changes the routes while it runs; a sink that is lost gets a new connection.
+    pub(crate) async fn reroute(&mut self, world: &mut World) -> Result<()> {
+        self.join_change(world).await?;
+        world.trace.count(|tally| tally.reloads += 1);
+        let before = world.shape.routes.clone();
+        let mut shape = world.shape.clone();
+        shape.reroute(&mut world.random);
+        let mut renewed = vec![false; world.sinks.len()];
+        for (index, renewed) in renewed.iter_mut().enumerate() {
+            *renewed = self.is_lost(index) || world.random.u8(0..10) == 0;
+            if *renewed {
+                let link = world.connect(index)?;
+                self.old_links
+                    .push(std::mem::replace(&mut self.links[index], link));
+                self.well_since[index] = Instant::now();
+            }
+        }
+        world.shape = shape;
+        let plan = world.shape.plan(|index, kept| {
+            renewed[index].then(|| spec_of(world, index, &kept, &self.links[index]))
+        });
+        world
+            .trace
+            .note(format_args!("routes change, new sinks {renewed:?}"));
+        let within = Duration::from_millis(world.random.u64(0..5_000));
+        let pipeline = self.pipeline.clone();
+        let mut changing = Box::pin(async move { pipeline.reconfigure(plan, within).await });
+        // Its first step leads records to the new lanes; the rest may take its time.
+        let first =
+            std::future::poll_fn(|context| std::task::Poll::Ready(changing.as_mut().poll(context)));
+        let done = match first.await {
+            std::task::Poll::Ready(done) => tokio::spawn(std::future::ready(done)),
+            std::task::Poll::Pending => tokio::spawn(changing),
+        };
+        for sink in &world.sinks {
+            sink.contents.lock().was_rerouted = true;
+        }
+        let old = std::mem::replace(&mut self.lanes, lanes_of(world));
+        let mut ended = Vec::new();
+        for (route, lanes) in before.iter().zip(old) {
+            let goes_on = world.shape.routes.iter().position(|other| other == route);
+            match goes_on.filter(|_| !renewed[route.sink]) {
+                Some(index) => self.lanes[index] = lanes,
+                None => ended.extend(lanes),
+            }
+        }
+        self.change = Some(Change { done, ended });
+        Ok(())
+    }
+
+    /// Sets all sinks well, and starts counting.
+    pub(crate) fn heal(&mut self, world: &World) {
+        for index in 0..world.sinks.len() {
+            self.weather(world, index, Weather::Fair);
+        }
+    }
+
     /// With all sinks well, everything is delivered though nothing arrives (law 5).
     pub(crate) async fn rest(&mut self, world: &mut World) -> Result<()> {
-        self.weather(world, Weather::Fair);
-        tokio::time::sleep(RECOVERY).await;
-        self.connect(world).await?;
-        if let Some(why) = self.pipeline.stopped() {
+        self.heal(world);
+        self.join_change(world).await?;
+        let drains = (0..world.sinks.len()).map(|sink| world.shape.drain_max(sink));
+        tokio::time::sleep(RECOVERY + drains.max().unwrap_or_default()).await;
+        self.connect(world).await;
+        if self.has_lost() {
             world
                 .trace
-                .note(format_args!("stopped before it could rest: {why}"));
+                .note(format_args!("lost a sink before it could rest"));
             return Ok(());
         }
+        self.check(world)?;
         let stats = self.pipeline.stats();
         ensure!(
             stats.pending == 0,
@@ -192,12 +256,11 @@ impl Life {
         );
         let source = world.random.usize(0..world.sources.len());
         self.offer(world, source, 1)?;
-        let shape = &world.shape.sinks[0];
-        let bound = shape.lanes[0].age + shape.write_max + Duration::from_millis(5);
-        // A bad row costs a write more.
-        tokio::time::sleep(bound + shape.write_max).await;
+        let bounds = (0..world.sinks.len()).map(|sink| world.shape.one_max(sink));
+        let bound = bounds.max().unwrap_or_default();
+        tokio::time::sleep(bound).await;
         // An older pipeline that was still opening a scope may have shut this one out.
-        if self.pipeline.stopped().is_none() {
+        if !self.has_lost() {
             let pending = self.pipeline.stats().pending;
             ensure!(
                 pending == 0,
@@ -207,27 +270,74 @@ impl Life {
         Ok(())
     }
 
+    /// One sink dies, and the others do not notice (law 10).
+    pub(crate) async fn bad_neighbour(&mut self, world: &mut World) -> Result<()> {
+        self.rest(world).await?;
+        let dead = world.random.usize(0..world.sinks.len());
+        self.weather(world, dead, Weather::Dead);
+        for _ in 0..5 {
+            let source = world.random.usize(0..world.sources.len());
+            let count = world.random.usize(1..=5);
+            self.offer(world, source, count)?;
+            let others = (0..world.sinks.len()).filter(|sink| *sink != dead);
+            let bounds = others
+                .map(|sink| world.shape.one_max(sink) + 5 * 2 * world.shape.sinks[sink].write_max);
+            let bound = bounds.max().unwrap_or_default();
+            tokio::time::sleep(bound).await;
+            let stats = self.check(world)?;
+            for (route, plan) in stats.routes.iter().zip(&world.shape.routes) {
+                let waits = plan.sink != dead && route.totals.pending > 0;
+                ensure!(
+                    !waits || self.is_lost(plan.sink),
+                    "law 10: {} are pending for {} {bound:?} after they arrived, beside a dead sink",
+                    route.totals.pending,
+                    route.sink
+                );
+            }
+        }
+        self.weather(world, dead, Weather::Fair);
+        Ok(())
+    }
+
     /// What must hold at every moment.
     pub(crate) fn check(&self, world: &World) -> Result<Stats> {
         if let Some(broken) = world.trace.broken() {
             bail!("{broken}");
         }
         let stats = self.pipeline.stats();
-        let shape = &world.shape.sinks[0];
-        let known = Known {
-            offered: self.offered,
-            accepted: self.accepted.len() as u64,
-            settled: world.sinks[0].contents.lock().settled - self.settled_before,
-            cap: shape.lanes[0].size,
-        };
-        check::account(&stats, &known)?;
-        let is_well = world.sinks[0].weather() == Weather::Fair
-            && self.well_since.elapsed() > RECOVERY
-            && self.pipeline.stopped().is_none();
-        if is_well {
-            let lane = shape.lanes[0];
-            let drain = shape.write_max * u32::try_from(2 * lane.size)?;
-            check::age(&stats, lane.age + drain + Duration::from_millis(5))?;
+        check::account(&stats, &world.shape, &self.lanes)?;
+        let ended = self.change.iter().flat_map(|change| &change.ended);
+        let all = self
+            .lanes
+            .iter()
+            .flatten()
+            .chain(&self.retired)
+            .chain(ended);
+        let (mut offered, mut accepted) = (0, 0);
+        for lane in all {
+            offered += lane.offered;
+            accepted += lane.accepted.len() as u64;
+        }
+        ensure!(
+            (stats.offered, stats.accepted) == (offered, accepted),
+            "law 1: offered {} and accepted {} in all, the sources say {offered} and {accepted}",
+            stats.offered,
+            stats.accepted
+        );
+        for (index, sink) in world.sinks.iter().enumerate() {
+            let is_well = sink.weather() == Weather::Fair
+                && self.well_since[index].elapsed() > RECOVERY
+                && self.change.is_none()
+                && stats.sinks[index].lost.is_none();
+            let drain = world.shape.drain_max(index);
+            if is_well && self.well_since[index].elapsed() > RECOVERY + drain {
+                check::ages(
+                    &stats,
+                    &world.shape,
+                    index,
+                    drain + Duration::from_millis(5),
+                )?;
+            }
         }
         world.trace.note(format_args!(
             "has delivered {}, dropped {}, quarantined {}, pending {}, refused {}",
@@ -239,132 +349,29 @@ impl Life {
         ));
         Ok(stats)
     }
+}
 
-    /// The process is killed here and now: what the model can say of it then.
-    pub(crate) fn kill(&self, world: &mut World) -> Result<()> {
-        world.trace.note(format_args!("kill"));
-        world.trace.count(|tally| tally.kills += 1);
-        let stats = self.check(world)?;
-        self.settle(world, &stats, &End::Killed)
-    }
+fn lanes_of(world: &World) -> Vec<Vec<LaneKnown>> {
+    let routes = world.shape.routes.iter().enumerate();
+    routes
+        .map(|(route, shape)| {
+            let lanes = 0..shape.lanes.len();
+            lanes
+                .map(|lane| LaneKnown::new(world, Way { route, lane }))
+                .collect()
+        })
+        .collect()
+}
 
-    /// Shuts down in order, and accounts for every record.
-    pub(crate) async fn stop(self, world: &mut World, within: Option<Duration>) -> Result<()> {
-        world.trace.note(format_args!("shutdown within {within:?}"));
-        world.trace.count(|tally| tally.shutdowns += 1);
-        let report = tokio::time::timeout(CALL_MAX, self.pipeline.shutdown(within)).await;
-        let report = report.context("a shutdown did not return within an hour")?;
-        self.check(world)?;
-        world.trace.note(format_args!(
-            "handed back {}, error {:?}",
-            report.undelivered.len(),
-            report.error.as_ref().map(ToString::to_string)
-        ));
-        self.settle(world, &report.stats, &End::Stopped(&report))
-    }
-
-    /// The last account against the places of the records.
-    fn settle(&self, world: &mut World, stats: &Stats, end: &End<'_>) -> Result<()> {
-        let back = match end {
-            End::Killed => HashSet::new(),
-            End::Stopped(report) => self.handed_back(world, report)?,
-        };
-        let contents = Arc::clone(&world.sinks[0].contents);
-        let mut contents = contents.lock();
-        let (mut delivered, mut quarantined, mut missing, mut sound) = (0, 0, 0, 0);
-        for id in self.accepted.iter().filter(|id| !back.contains(*id)) {
-            match contents.place(*id) {
-                Place::Delivered => delivered += 1,
-                Place::Quarantined => quarantined += 1,
-                Place::Nowhere => {
-                    missing += 1;
-                    sound += u64::from(!world.is_bad(*id));
-                }
-                Place::Replayed => bail!("row {} was replayed before it was accepted", id.0),
-            }
-        }
-        let dropped = stats.dropped.total();
-        world.trace.count(|tally| tally.dropped += dropped);
-        world.lost_at_most += dropped;
-        world.lost_for_good_at_most += dropped;
-        match end {
-            End::Killed => {
-                world.lost_at_most += stats.pending;
-                ensure!(
-                    stats.delivered <= delivered && stats.quarantined <= quarantined,
-                    "law 1: {} were said to be delivered and {} quarantined, the store has \
-                     {delivered} and {quarantined}",
-                    stats.delivered,
-                    stats.quarantined
-                );
-                ensure!(
-                    missing <= dropped + stats.pending,
-                    "law 1: {missing} are missing, {dropped} were dropped and {} pending",
-                    stats.pending
-                );
-            }
-            End::Stopped(report) => {
-                ensure!(
-                    (stats.delivered, stats.quarantined, dropped)
-                        == (delivered, quarantined, missing),
-                    "law 1: delivered {}, quarantined {}, dropped {dropped}; the store has \
-                     {delivered} and {quarantined}, and {missing} are missing",
-                    stats.delivered,
-                    stats.quarantined
-                );
-                ensure!(
-                    stats.pending == report.undelivered.len() as u64,
-                    "law 1: {} are pending, and {} were handed back",
-                    stats.pending,
-                    report.undelivered.len()
-                );
-                ensure!(
-                    sound <= dropped - stats.dropped.rejected,
-                    "law 9: {sound} sound rows are missing, {dropped} were dropped, {} of them \
-                     rejected",
-                    stats.dropped.rejected
-                );
-            }
-        }
-        for id in back {
-            let is_replayed = !world.sources[world.records.of(id).source].is_positioned();
-            if is_replayed && contents.place(id) == Place::Nowhere {
-                contents.put(id, Place::Replayed);
-            }
-        }
-        Ok(())
-    }
-
-    /// What a shutdown handed back: nothing that the store has, but for one batch whose outcome
-    /// nobody could learn, because the sink did not answer any more.
-    fn handed_back(&self, world: &World, report: &Report) -> Result<HashSet<Id>> {
-        let contents = world.sinks[0].contents.lock();
-        let answers = matches!(world.sinks[0].weather(), Weather::Fair | Weather::Dead);
-        let unknown_max = match answers && report.error.is_none() {
-            true => 0,
-            false => world.shape.sinks[0].lanes[0].batch,
-        };
-        let accepted: HashSet<Id> = self.accepted.iter().copied().collect();
-        let (mut back, mut unknown) = (HashSet::new(), 0);
-        for entry in &report.undelivered {
-            let id = Id::of(entry).context("a strange row was handed back")?;
-            ensure!(
-                accepted.contains(&id),
-                "row {} came back and was never accepted",
-                id.0
-            );
-            ensure!(back.insert(id), "row {} was handed back twice", id.0);
-            let place = contents.place(id);
-            unknown += usize::from(place != Place::Nowhere);
-            ensure!(
-                unknown <= unknown_max,
-                "law 8: row {} is {place:?}, and was handed back",
-                id.0
-            );
-        }
-        let count = back.len() as u64;
-        world.trace.count(|tally| tally.handed_back += count);
-        Ok(back)
+fn spec_of(world: &World, index: usize, kept: &SinkSpec, link: &Link) -> SinkSpec {
+    let retry = RetryPolicy::new(Duration::from_millis(10), RETRY_MAX, None);
+    let spec = world
+        .shape
+        .sink_spec(index, kept.name(), link.writer.clone());
+    let spec = spec.retry(retry);
+    match &link.breaker {
+        Some(breaker) => spec.breaker(breaker.clone()),
+        None => spec,
     }
 }
 
@@ -372,8 +379,3 @@ impl Life {
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The longest pause between two attempts.
 const RETRY_MAX: Duration = Duration::from_secs(2);
-
-/// The lock of a server, which ghosts hold; one per runtime.
-pub(crate) fn server() -> Arc<tokio::sync::RwLock<()>> {
-    Arc::default()
-}

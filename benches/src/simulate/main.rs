@@ -12,7 +12,10 @@
 
 mod attempts;
 mod check;
+mod end;
+mod lanes;
 mod life;
+mod offer;
 mod shape;
 mod sink;
 mod source;

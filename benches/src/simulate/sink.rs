@@ -14,7 +14,7 @@ use crate::attempts::Attempts;
 use crate::shape::SinkShape;
 use crate::trace::Trace;
 use crate::weather::{Outdoors, Sky, Weather};
-use crate::witness::{Contents, Id, Witness};
+use crate::witness::{Contents, Id, Place, Witness};
 
 /// What outlives every pipeline: the store and its weather.
 pub(crate) struct Sink {
@@ -33,6 +33,11 @@ pub(crate) struct Link {
 }
 
 impl Link {
+    /// How far a scope was when this pipeline opened it, if it has.
+    pub(crate) fn opened(&self, scope: &str) -> Option<record::Position> {
+        self.faults.inner().opened(scope)
+    }
+
     /// Lets writes that hang go on.
     pub(crate) fn release(&self) {
         self.faults.release();
@@ -41,7 +46,7 @@ impl Link {
 
 /// Rows that the sinks refuse for what is in them.
 pub(crate) fn is_poison(id: Id) -> bool {
-    id.0 % 41 == 17
+    id.number() % 41 == 17
 }
 
 fn is_never(_: Id) -> bool {
@@ -148,14 +153,14 @@ impl Sink {
             let record::Value::I64(number) = record.value else {
                 anyhow::bail!("{}: {scope} has a strange row at {position}", self.name);
             };
-            anyhow::ensure!(
-                seen.insert(number),
-                "law 8: {} has row {number} twice, again in {scope} at {position}",
-                self.name
-            );
             let id = Id(u32::try_from(number)?);
             anyhow::ensure!(
-                contents.place(id) == crate::witness::Place::Delivered,
+                seen.insert((scope.clone(), id)),
+                "law 8: {} has row {number} twice in {scope}, again at {position}",
+                self.name
+            );
+            anyhow::ensure!(
+                contents.place_in(scope.as_str(), id) == Place::Delivered,
                 "{} has row {number}, which nobody saw written",
                 self.name
             );

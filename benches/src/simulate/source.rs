@@ -1,7 +1,9 @@
 //! What the sources offer: a naive model, one record after the other, each with a number.
 
+use std::collections::VecDeque;
+
 use pipeline::Content;
-use record::{Malformed, Position, Record, Timestamp, Value};
+use record::{Malformed, Position, Priority, Record, Timestamp, Value};
 
 use crate::shape::{SourceKind, SourceShape};
 use crate::witness::Id;
@@ -26,22 +28,27 @@ pub(crate) struct Source {
     pub(crate) shape: SourceShape,
     index: usize,
     log: Vec<Id>,
-    /// Of a source with positions, how many of its log were taken by this pipeline.
-    pub(crate) taken: usize,
+    /// Of a source with positions, how many of its log were handed to this pipeline.
+    read: usize,
+    /// Those of them that were refused, and come again before any other.
+    again: VecDeque<Id>,
+}
+
+impl Made {
+    pub(crate) fn content(&self) -> Content {
+        self.content.clone()
+    }
+
+    /// Its source, tag and priority, if it is a record.
+    pub(crate) fn key(&self) -> Option<(&str, &str, Option<Priority>)> {
+        let record = self.content.as_ref().ok()?;
+        Some((record.source.as_str(), record.tag.as_str(), record.priority))
+    }
 }
 
 impl Records {
     pub(crate) fn of(&self, id: Id) -> &Made {
-        &self.made[id.0 as usize]
-    }
-
-    /// Whether it is a piece of input that was no record.
-    pub(crate) fn is_malformed(&self, id: Id) -> bool {
-        self.of(id).content.is_err()
-    }
-
-    pub(crate) fn content(&self, id: Id) -> Content {
-        self.of(id).content.clone()
+        &self.made[id.number()]
     }
 }
 
@@ -51,7 +58,8 @@ impl Source {
             shape,
             index,
             log: Vec::new(),
-            taken: 0,
+            read: 0,
+            again: VecDeque::new(),
         }
     }
 
@@ -59,7 +67,15 @@ impl Source {
         self.shape.kind == SourceKind::Positioned
     }
 
-    /// The next records to offer: of a source with positions those that were not taken yet.
+    /// The name with which its scopes begin.
+    pub(crate) fn scope(&self) -> &str {
+        match self.shape.kind {
+            SourceKind::Sender => "channel",
+            _ => &self.shape.name,
+        }
+    }
+
+    /// The next records to offer: of a source with positions, first those that were refused.
     pub(crate) fn next(
         &mut self,
         count: usize,
@@ -69,29 +85,42 @@ impl Source {
         if !self.is_positioned() {
             return (0..count).map(|_| self.make(records, random)).collect();
         }
-        while self.log.len() < self.taken + count {
+        let mut ids: Vec<Id> = Vec::with_capacity(count);
+        ids.extend(self.again.drain(..count.min(self.again.len())));
+        let end = self.read + count - ids.len();
+        while self.log.len() < end {
             let id = self.make(records, random);
             self.log.push(id);
         }
-        self.log[self.taken..self.taken + count].to_vec()
+        ids.extend(&self.log[self.read..end]);
+        self.read = end;
+        ids
     }
 
-    /// How many records are read and were not taken.
-    pub(crate) fn left(&self) -> usize {
-        match self.is_positioned() {
-            true => self.log.len() - self.taken,
-            false => 0,
+    /// These were refused, ascending.
+    pub(crate) fn refused(&mut self, ids: &[Id]) {
+        if self.is_positioned() {
+            ids.iter().rev().for_each(|id| self.again.push_front(*id));
         }
     }
 
     /// Reads on behind this position.
     pub(crate) fn seek(&mut self, watermark: Position, records: &Records) {
         let is_settled = |id: &Id| records.of(*id).position <= watermark;
-        self.taken = self.log.partition_point(is_settled);
+        self.read = self.log.partition_point(is_settled);
+        self.again.clear();
+    }
+
+    /// How many records are made and were not taken.
+    pub(crate) fn left(&self) -> usize {
+        match self.is_positioned() {
+            true => self.log.len() - self.read + self.again.len(),
+            false => 0,
+        }
     }
 
     fn make(&self, records: &mut Records, random: &mut fastrand::Rng) -> Id {
-        let id = Id(u32::try_from(records.made.len()).expect("a simulation is short"));
+        let id = Id::new(records.made.len(), self.is_positioned());
         let before = self
             .log
             .last()
@@ -104,8 +133,9 @@ impl Source {
         } else {
             Ok(self.record(id, random))
         };
+        let source = self.index;
         records.made.push(Made {
-            source: self.index,
+            source,
             position,
             content,
         });
@@ -123,7 +153,17 @@ impl Source {
         let timestamp = Timestamp::from_micros(micros).expect("a time of our days");
         let tag = &self.shape.tags[random.usize(0..self.shape.tags.len())];
         let value = Value::I64(i64::from(id.0));
-        Record::new(&self.shape.name, tag, value, timestamp).expect("the names are valid")
+        let record = Record::new(&self.shape.name, tag, value, timestamp);
+        Record {
+            priority: match random.u8(0..8) {
+                0 => Some(Priority::Critical),
+                1 => Some(Priority::High),
+                2 => Some(Priority::Normal),
+                3 => Some(Priority::Low),
+                _ => None,
+            },
+            ..record.expect("the names are valid")
+        }
     }
 }
 

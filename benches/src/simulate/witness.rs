@@ -6,6 +6,7 @@
 //! (law 6), and one that the store must never have (law 9).
 
 use std::collections::HashMap;
+use std::fmt::Write;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -18,11 +19,25 @@ use sinks::{
 use crate::trace::Trace;
 
 /// The number of a record, the same however often and through which pipeline it is offered. It
-/// grows in the order in which records are made.
+/// grows in the order in which records are made, and is even for those that can be read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Id(pub(crate) u32);
 
 impl Id {
+    pub(crate) fn new(number: usize, is_positioned: bool) -> Self {
+        let number = u32::try_from(number).expect("a simulation is short");
+        Self(number * 2 + u32::from(!is_positioned))
+    }
+
+    pub(crate) fn number(self) -> usize {
+        self.0 as usize / 2
+    }
+
+    /// Whether its source can be read again.
+    pub(crate) fn is_positioned(self) -> bool {
+        self.0 % 2 == 0
+    }
+
     /// The id that an entry carries.
     pub(crate) fn of(entry: &Entry) -> Option<Self> {
         let number = match &entry.content {
@@ -51,15 +66,31 @@ pub(crate) enum Place {
 #[derive(Debug, Default)]
 pub(crate) struct Contents {
     places: Vec<Place>,
-    marks: HashMap<ScopeName, Position>,
-    newest: HashMap<(ScopeName, String), Id>,
-    /// Rows that a write settled, new and repeated ones, since the life began.
+    scopes: HashMap<ScopeName, Written>,
+    /// Rows that a write settled, new and repeated ones.
     pub(crate) settled: u64,
+    /// Whether routes were changed: a source that is read again comes to other scopes then.
+    pub(crate) was_rerouted: bool,
+}
+
+/// What a scope has.
+#[derive(Debug, Default)]
+struct Written {
+    mark: Position,
+    newest: HashMap<String, Id>,
+    rows: HashMap<Id, Place>,
 }
 
 impl Contents {
     pub(crate) fn place(&self, id: Id) -> Place {
         self.places.get(id.0 as usize).copied().unwrap_or_default()
+    }
+
+    /// The same of one scope.
+    pub(crate) fn place_in(&self, scope: &str, id: Id) -> Place {
+        let written = self.scopes.get(&ScopeName::new(scope));
+        let place = written.and_then(|written| written.rows.get(&id));
+        place.copied().unwrap_or_default()
     }
 
     pub(crate) fn put(&mut self, id: Id, place: Place) {
@@ -72,7 +103,46 @@ impl Contents {
 
     /// How far a scope is written.
     pub(crate) fn mark(&self, scope: &ScopeName) -> Position {
-        self.marks.get(scope).copied().unwrap_or(Position::START)
+        self.scopes
+            .get(scope)
+            .map_or(Position::START, |written| written.mark)
+    }
+
+    /// Notes a new row.
+    fn write(&mut self, scope: &ScopeName, entry: &Entry, id: Id) -> Result<(), String> {
+        let place = self.place(id);
+        // A source that is read again after its routes were changed comes to other scopes.
+        let may_be_elsewhere = id.is_positioned() && self.was_rerouted;
+        let again = match may_be_elsewhere {
+            true => self.place_in(scope.as_str(), id),
+            false => place,
+        };
+        if again != Place::Nowhere {
+            return Err(format!(
+                "law 8: row {} is {again:?}, and written again",
+                id.0
+            ));
+        }
+        let written = self.scopes.entry(scope.clone()).or_default();
+        let place = match &entry.content {
+            Ok(record) => {
+                let tag = record.tag.as_str();
+                if let Some(before) = written.newest.insert(tag.to_owned(), id)
+                    && before >= id
+                {
+                    let before = before.0;
+                    return Err(format!(
+                        "law 6: in {scope}, row {} of {tag} came after {before}",
+                        id.0
+                    ));
+                }
+                Place::Delivered
+            }
+            Err(_) => Place::Quarantined,
+        };
+        written.rows.insert(id, place);
+        self.put(id, place);
+        Ok(())
     }
 }
 
@@ -81,7 +151,7 @@ impl Contents {
 pub(crate) struct Witness {
     inner: MemoryWriter,
     contents: Arc<Mutex<Contents>>,
-    names: Arc<Mutex<HashMap<ScopeIndex, ScopeName>>>,
+    names: Arc<Mutex<HashMap<ScopeIndex, (ScopeName, Position)>>>,
     sink: Arc<str>,
     is_poison: fn(Id) -> bool,
     trace: Trace,
@@ -106,6 +176,13 @@ impl Witness {
         }
     }
 
+    /// How far a scope was when this connection opened it last, if it has.
+    pub(crate) fn opened(&self, scope: &str) -> Option<Position> {
+        let names = self.names.lock();
+        let found = names.values().filter(|(name, _)| name.as_str() == scope);
+        found.map(|(_, watermark)| *watermark).max()
+    }
+
     fn saw(&self, batch: &Batch, receipt: &Receipt) -> Result<(), String> {
         let names = self.names.lock().clone();
         let mut contents = self.contents.lock();
@@ -113,7 +190,7 @@ impl Witness {
         let mut noted = String::new();
         let mut marks: HashMap<ScopeName, Position> = HashMap::new();
         for entry in batch.rows() {
-            let name = names.get(&entry.scope);
+            let name = names.get(&entry.scope).map(|(name, _)| name);
             let name = name.ok_or_else(|| format!("scope {} was not opened", entry.scope.0))?;
             let id = Id::of(entry).ok_or_else(|| format!("a strange row {entry:?}"))?;
             if entry.position <= contents.mark(name) {
@@ -121,34 +198,15 @@ impl Witness {
                 continue;
             }
             marks.insert(name.clone(), entry.position);
-            noted.push_str(&format!(" {name}:{}={}", entry.position, id.0));
-            let place = contents.place(id);
-            if place != Place::Nowhere {
-                return Err(format!(
-                    "law 8: row {} is {place:?}, and written again",
-                    id.0
-                ));
-            }
-            let Ok(record) = &entry.content else {
-                contents.put(id, Place::Quarantined);
-                continue;
-            };
-            if (self.is_poison)(id) {
+            let _ = write!(noted, " {name}:{}={}", entry.position, id.0);
+            if entry.content.is_ok() && (self.is_poison)(id) {
                 return Err(format!("law 9: row {}, which is bad, was written", id.0));
             }
-            let key = (name.clone(), record.tag.as_str().to_owned());
-            if let Some(before) = contents.newest.insert(key, id)
-                && before >= id
-            {
-                let (tag, before) = (record.tag.as_str(), before.0);
-                return Err(format!(
-                    "law 6: in {name}, row {} of {tag} came after {before}",
-                    id.0
-                ));
-            }
-            contents.put(id, Place::Delivered);
+            contents.write(name, entry, id)?;
         }
-        contents.marks.extend(marks);
+        for (name, mark) in marks {
+            contents.scopes.entry(name).or_default().mark = mark;
+        }
         contents.settled += batch.len() as u64;
         drop(contents);
         self.trace.note(format_args!("{} has{noted}", self.sink));
@@ -183,7 +241,9 @@ impl BatchWriter for Witness {
         name: &ScopeName,
     ) -> Result<OpenScope, WriteError> {
         let opened = self.inner.open_scope(index, name).await?;
-        self.names.lock().insert(index, name.clone());
+        self.names
+            .lock()
+            .insert(index, (name.clone(), opened.watermark));
         self.trace.note(format_args!(
             "{} opens {name} at {}",
             self.sink, opened.watermark

@@ -7,9 +7,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use tokio::time::Instant;
 
-use crate::life::{Life, server};
+use crate::life::Life;
 use crate::shape::Shape;
-use crate::sink::{Sink, is_poison};
+use crate::sink::{Link, Sink, is_poison};
 use crate::source::{Records, Source};
 use crate::trace::{Lines, Tally, Trace};
 use crate::weather::{BAD_WEATHER, Weather};
@@ -23,9 +23,10 @@ pub(crate) struct World {
     pub(crate) sinks: Vec<Sink>,
     pub(crate) sources: Vec<Source>,
     pub(crate) records: Records,
-    pub(crate) server: Arc<tokio::sync::RwLock<()>>,
-    /// All that was ever accepted.
-    pub(crate) accepted: BTreeSet<Id>,
+    /// The lock of each sink's server, which ghosts hold; new with each runtime.
+    servers: Vec<Arc<tokio::sync::RwLock<()>>>,
+    /// All that a sink's lanes ever accepted.
+    pub(crate) accepted: BTreeSet<(usize, Id)>,
     /// Rows that may be missing in the end: dropped ones, and those that a kill lost.
     pub(crate) lost_at_most: u64,
     /// The same of sources that are read again: dropped ones alone.
@@ -71,16 +72,16 @@ impl World {
         let shape = Shape::random(&mut random);
         let sinks = shape.sinks.iter();
         let sinks = sinks.map(|shape| Sink::new(shape, random.u64(..), trace.clone()));
-        let sinks = sinks.collect();
+        let sinks: Vec<Sink> = sinks.collect();
         let sources = shape.sources.iter().enumerate();
         let sources = sources.map(|(index, shape)| Source::new(shape.clone(), index));
         Self {
             sources: sources.collect(),
+            servers: Vec::new(),
             sinks,
             shape,
             trace,
             records: Records::default(),
-            server: server(),
             accepted: BTreeSet::new(),
             lost_at_most: 0,
             lost_for_good_at_most: 0,
@@ -93,7 +94,7 @@ impl World {
     fn all_lives(&mut self, seed: u64) -> Result<()> {
         for life in 0.. {
             let runtime = runtime(seed.wrapping_add(life))?;
-            self.server = server();
+            self.servers = self.sinks.iter().map(|_| Arc::default()).collect();
             let next = runtime.block_on(async {
                 self.trace.begin_life();
                 let lived = self.live().await;
@@ -122,8 +123,8 @@ impl World {
         while self.steps_left > 0 {
             self.steps_left -= 1;
             self.trace.count(|tally| tally.steps += 1);
-            life.connect(self).await?;
-            if life.pipeline.stopped().is_some() {
+            life.connect(self).await;
+            if life.pipeline.stopped().is_some() || life.has_lost() && self.random.u8(0..4) == 0 {
                 life = self.again(life, None).await?;
                 continue;
             }
@@ -131,46 +132,58 @@ impl World {
                 0..30 => self.burst(&mut life, 90)?,
                 30..50 => self.burst(&mut life, 3)?,
                 50..62 => self.sleep(200).await,
-                62..68 => self.sleep(30_000).await,
-                68..71 => self.sleep(300_000).await,
-                71..73 => self.jump(&mut life).await,
-                73..84 => self.turn_weather(&mut life),
-                84..89 => life.flush(self).await?,
-                89..91 => {
+                62..67 => self.sleep(30_000).await,
+                67..69 => self.sleep(300_000).await,
+                69..71 => self.jump(&mut life).await,
+                71..82 => self.turn_weather(&mut life),
+                82..85 => life.flush(self).await?,
+                85..87 => life.purge(self),
+                87..89 => {
                     life.kill(self)?;
                     return Ok((Next::Again, Some(life)));
                 }
-                91..94 => {
+                89..91 => {
                     let within = Duration::from_millis(self.random.u64(0..3_000));
                     life = self.again(life, Some(within)).await?;
                 }
-                94..96 => life = self.take_over(life).await?,
+                91..93 => life = self.take_over(life).await?,
+                93..95 => life.reroute(self).await?,
+                95..97 => life.bad_neighbour(self).await?,
                 _ => life.rest(self).await?,
             }
             life.check(self)?;
         }
-        if life.pipeline.stopped().is_some() {
+        if life.has_lost() {
             life = self.again(life, None).await?;
         }
+        life.connect(self).await;
         life.rest(self).await?;
         let life = self.read_on(life).await?;
         life.stop(self, None).await?;
         Ok((Next::Over, None))
     }
 
+    /// A connection of its own to a sink.
+    pub(crate) fn connect(&mut self, index: usize) -> Result<Link> {
+        let seed = self.random.u64(..);
+        self.sinks[index].connect(&self.shape.sinks[index], &self.servers[index], seed)
+    }
+
     /// Sources that are read again after a kill come to where they were, and all is delivered.
     async fn read_on(&mut self, mut life: Life) -> Result<Life> {
+        life.heal(self);
         for _ in 0..READ_ON_MAX {
-            if life.pipeline.stopped().is_some() {
+            if life.has_lost() {
                 life = self.again(life, None).await?;
-                life.connect(self).await?;
+                life.heal(self);
+                life.connect(self).await;
             }
             let behind = self.sources.iter().position(|source| source.left() > 0);
             let Some(index) = behind else {
                 life.rest(self).await?;
                 return Ok(life);
             };
-            life.offer(self, index, self.sources[index].left().min(3))?;
+            life.offer(self, index, self.sources[index].left().min(4))?;
             life.check(self)?;
             tokio::time::sleep(Duration::from_secs(4)).await;
         }
@@ -179,8 +192,9 @@ impl World {
 
     /// Whether the sink refuses the record: as a bad row, or because it is none and the layer that
     /// finds bad rows has no quarantine.
-    pub(crate) fn is_bad(&self, id: Id) -> bool {
-        self.shape.sinks[0].refuses_rows && (is_poison(id) || self.records.is_malformed(id))
+    pub(crate) fn is_bad(&self, sink: usize, id: Id) -> bool {
+        let is_malformed = self.records.of(id).key().is_none();
+        self.shape.sinks[sink].refuses_rows && (is_poison(id) || is_malformed)
     }
 
     fn burst(&mut self, life: &mut Life, max: usize) -> Result<()> {
@@ -200,15 +214,16 @@ impl World {
         self.trace.note(format_args!("the clock jumps an hour"));
         self.trace.count(|tally| tally.jumps += 1);
         tokio::time::advance(Duration::from_secs(3_600)).await;
-        life.well_since = Instant::now();
+        life.well_since.fill(Instant::now());
     }
 
     fn turn_weather(&mut self, life: &mut Life) {
+        let sink = self.random.usize(0..self.sinks.len());
         let weather = match self.random.u8(0..3) {
             0 => Weather::Fair,
             _ => BAD_WEATHER[self.random.usize(0..BAD_WEATHER.len())],
         };
-        life.weather(self, weather);
+        life.weather(self, sink, weather);
     }
 
     /// Ends a life in order and begins another.
@@ -227,25 +242,25 @@ impl World {
     }
 
     /// A second pipeline opens the same scopes, and the first one is shut out.
-    async fn take_over(&mut self, life: Life) -> Result<Life> {
+    async fn take_over(&mut self, mut life: Life) -> Result<Life> {
+        life.join_change(self).await?;
         self.trace
             .note(format_args!("a second pipeline takes over"));
         self.trace.count(|tally| tally.takeovers += 1);
         let mut next = Life::start(self)?;
-        next.connect(self).await?;
+        next.connect(self).await;
         life.stop(self, Some(Duration::from_secs(1))).await?;
         Ok(next)
     }
 
     /// Nothing is missing in the end but what was counted so.
     fn account(&self) -> Result<()> {
-        let contents = self.sinks[0].contents.lock();
         let (mut missing, mut for_good) = (0, 0);
-        for number in self.accepted.iter().copied() {
-            if contents.place(number) == Place::Nowhere && !self.is_bad(number) {
+        for (sink, id) in self.accepted.iter().copied() {
+            let contents = self.sinks[sink].contents.lock();
+            if contents.place(id) == Place::Nowhere && !self.is_bad(sink, id) {
                 missing += 1;
-                let source = self.records.of(number).source;
-                for_good += u64::from(self.sources[source].is_positioned());
+                for_good += u64::from(id.is_positioned() && !contents.was_rerouted);
             }
         }
         ensure!(

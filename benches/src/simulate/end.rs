@@ -1,0 +1,215 @@
+//! How lives and routes end, and where each record is then.
+
+use std::collections::HashSet;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context as TaskContext, Poll, Waker};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use pipeline::{Outcome, SinkReport, Stats};
+use sinks::Entry;
+
+use crate::check::totals_of;
+use crate::lanes::{LaneKnown, Places};
+use crate::life::{CALL_MAX, Life};
+use crate::weather::Weather;
+use crate::witness::{Id, Place};
+use crate::world::World;
+
+/// What was handed back, sink by sink.
+type HandedBack = Vec<HashSet<Id>>;
+
+impl Life {
+    /// The process is killed here and now: what the model can say of it then.
+    pub(crate) fn kill(&self, world: &mut World) -> Result<()> {
+        world.trace.note(format_args!("kill"));
+        world.trace.count(|tally| tally.kills += 1);
+        let stats = self.check(world)?;
+        let nothing = HashSet::new();
+        let mut sum = Places::default();
+        let ended = self.change.iter().flat_map(|change| &change.ended);
+        for lane in self
+            .lanes
+            .iter()
+            .flatten()
+            .chain(&self.retired)
+            .chain(ended)
+        {
+            sum.add(&lane.places(world, &nothing)?);
+        }
+        sum.check_killed(&totals_of(&stats), self.kept)?;
+        self.count_lost(world, &stats);
+        world.lost_at_most += stats.pending;
+        Ok(())
+    }
+
+    /// Shuts down in order, and accounts for every record.
+    pub(crate) async fn stop(mut self, world: &mut World, within: Option<Duration>) -> Result<()> {
+        self.join_change(world).await?;
+        world.trace.note(format_args!("shutdown within {within:?}"));
+        world.trace.count(|tally| tally.shutdowns += 1);
+        let report = tokio::time::timeout(CALL_MAX, self.pipeline.shutdown(within)).await;
+        let report = report.context("a shutdown did not return within an hour")?;
+        self.check(world)?;
+        world.trace.note(format_args!(
+            "handed back {}, error {:?}",
+            report.undelivered.len(),
+            report.error.as_ref().map(ToString::to_string)
+        ));
+        let lanes: Vec<&LaneKnown> = self.lanes.iter().flatten().collect();
+        let back = handed_back(world, &report.undelivered, &report.sinks, &lanes)?;
+        let nothing = HashSet::new();
+        let mut sum = Places::default();
+        let routes = report.stats.routes.iter().flat_map(|route| &route.lanes);
+        for (lane, stats) in lanes.iter().zip(routes) {
+            let places = lane.places(world, &back[lane.sink])?;
+            places.check_ended(&stats.totals, 0).with_context(|| {
+                let sink = &world.shape.sinks[lane.sink].name;
+                format!("{} into {sink}", stats.lane.as_str())
+            })?;
+            sum.add(&places);
+        }
+        for lane in &self.retired {
+            let places = lane.places(world, &nothing)?;
+            // What was handed back with its route is with whoever asked for the change.
+            sum.add(&places);
+        }
+        sum.missing -= self.kept;
+        sum.missing_sound = 0;
+        sum.check_ended(&totals_of(&report.stats), self.kept)
+            .context("in all")?;
+        self.outcomes(world, &back)?;
+        self.count_lost(world, &report.stats);
+        replay(world, &back);
+        Ok(())
+    }
+
+    /// Waits for the change of routes that is under way.
+    pub(crate) async fn join_change(&mut self, world: &mut World) -> Result<()> {
+        let Some(mut change) = self.change.take() else {
+            return Ok(());
+        };
+        let done = tokio::time::timeout(CALL_MAX, &mut change.done).await;
+        let done = done.context("a change of routes did not return within an hour")??;
+        let done = done.context("a change of routes was refused")?;
+        world.trace.note(format_args!(
+            "routes are changed: kept {}, started {}, ended {}, handed back {}",
+            done.kept,
+            done.started,
+            done.ended,
+            done.undelivered.len()
+        ));
+        let lanes: Vec<&LaneKnown> = change.ended.iter().collect();
+        let back = handed_back(world, &done.undelivered, &done.sinks, &lanes)?;
+        self.kept += done.undelivered.len() as u64;
+        world.lost_at_most += done.undelivered.len() as u64;
+        replay(world, &back);
+        self.retired.append(&mut change.ended);
+        self.check(world)?;
+        Ok(())
+    }
+
+    fn count_lost(&self, world: &mut World, stats: &Stats) {
+        let dropped = stats.dropped.total();
+        world.trace.count(|tally| tally.dropped += dropped);
+        world.lost_at_most += dropped;
+        world.lost_for_good_at_most += dropped;
+    }
+
+    /// What senders were told of their records is so.
+    fn outcomes(&mut self, world: &World, back: &HandedBack) -> Result<()> {
+        for (id, tracked) in &mut self.tracked {
+            let mut context = TaskContext::from_waker(Waker::noop());
+            let Poll::Ready(outcomes) = Pin::new(tracked).poll(&mut context) else {
+                bail!("whoever sent row {} waits for ever", id.0);
+            };
+            for (name, outcome) in outcomes {
+                let sink = world.sinks.iter().position(|sink| *sink.name == *name);
+                let sink = sink.context("an outcome of a strange sink")?;
+                let place = world.sinks[sink].contents.lock().place(*id);
+                let holds = match &outcome {
+                    Outcome::Delivered => place == Place::Delivered,
+                    Outcome::Rejected(_) => world.is_bad(sink, *id),
+                    Outcome::Dropped(_) => place == Place::Nowhere,
+                    Outcome::Undelivered => back[sink].contains(id) || place == Place::Replayed,
+                    _ => false,
+                };
+                ensure!(
+                    holds,
+                    "law 1: the sender of row {} was told {outcome:?} by {name}, it is {place:?}",
+                    id.0
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What was handed back: nothing that the store has, but for batches whose outcome nobody could
+/// learn, because the sink did not answer any more.
+fn handed_back(
+    world: &World,
+    undelivered: &[Entry],
+    reports: &[SinkReport],
+    lanes: &[&LaneKnown],
+) -> Result<HandedBack> {
+    let mut back: HandedBack = world.sinks.iter().map(|_| HashSet::new()).collect();
+    let mut count = 0;
+    for report in reports {
+        let found = world
+            .sinks
+            .iter()
+            .position(|sink| *sink.name == *report.sink);
+        let index = found.context("a report of a strange sink")?;
+        let sink = &world.sinks[index];
+        let contents = sink.contents.lock();
+        let answers = matches!(sink.weather(), Weather::Fair | Weather::Dead);
+        let is_clear = answers && report.error.is_none();
+        for entry in &undelivered[report.undelivered.clone()] {
+            count += 1;
+            let id = Id::of(entry).context("a strange row was handed back")?;
+            let source = world.records.of(id).source;
+            let mut lanes = lanes.iter().filter(|lane| lane.sink == index);
+            let lane = lanes.find(|lane| lane.accepted.contains(&id));
+            let lane = lane.with_context(|| {
+                format!(
+                    "row {} came back from {} and was never accepted",
+                    id.0, sink.name
+                )
+            })?;
+            ensure!(
+                back[index].insert(id),
+                "law 1: row {} was handed back twice from {}",
+                id.0,
+                sink.name
+            );
+            let place = contents.place_in(&lane.scope(world, source), id);
+            ensure!(
+                !is_clear || place == Place::Nowhere,
+                "law 8: row {} is {place:?} in {}, and was handed back",
+                id.0,
+                sink.name
+            );
+        }
+    }
+    ensure!(
+        count == undelivered.len(),
+        "of {} that were handed back, {count} belong to a sink",
+        undelivered.len()
+    );
+    world.trace.count(|tally| tally.handed_back += count as u64);
+    Ok(back)
+}
+
+/// What came from sources that cannot be read again is written from the fallback file.
+fn replay(world: &World, back: &HandedBack) {
+    for (sink, back) in world.sinks.iter().zip(back) {
+        let mut contents = sink.contents.lock();
+        for id in back {
+            if !id.is_positioned() && contents.place(*id) == Place::Nowhere {
+                contents.put(*id, Place::Replayed);
+            }
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! What the model knows of each lane: what it was offered and what it accepted.
+
+use std::collections::HashSet;
+
+use anyhow::{Result, bail, ensure};
+use pipeline::Totals;
+use record::Position;
+
+use crate::shape::Way;
+use crate::witness::{Id, Place};
+use crate::world::World;
+
+/// One lane of a route, while it runs and after.
+#[derive(Debug, Default)]
+pub(crate) struct LaneKnown {
+    pub(crate) sink: usize,
+    /// What follows the source in the names of its scopes.
+    suffix: String,
+    pub(crate) offered: u64,
+    pub(crate) accepted: Vec<Id>,
+    /// Those that its scope may have had before it was opened, so that nobody could tell.
+    maybe_before: u64,
+    /// The highest position accepted, by source.
+    taken: Vec<Position>,
+}
+
+/// Where the records of some lanes are.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Places {
+    pub(crate) delivered: u64,
+    pub(crate) quarantined: u64,
+    pub(crate) handed_back: u64,
+    /// Nowhere: dropped, or lost by a kill.
+    pub(crate) missing: u64,
+    /// Of the missing, those with which nothing is wrong.
+    pub(crate) missing_sound: u64,
+    /// Some of the delivered may have been dropped in this life and written in an earlier one.
+    maybe_before: u64,
+}
+
+impl LaneKnown {
+    /// Nothing yet, of a lane of the plan as it is.
+    pub(crate) fn new(world: &World, way: Way) -> Self {
+        Self {
+            sink: world.shape.routes[way.route].sink,
+            suffix: world.shape.scope("", way),
+            taken: vec![Position::START; world.sources.len()],
+            ..Self::default()
+        }
+    }
+
+    /// The scope of a source.
+    pub(crate) fn scope(&self, world: &World, source: usize) -> String {
+        format!("{}{}", world.sources[source].scope(), self.suffix)
+    }
+
+    /// Whether it took the record, or had it when its scope was opened at `opened`.
+    pub(crate) fn has(&self, world: &World, id: Id, opened: Option<Position>) -> bool {
+        let made = world.records.of(id);
+        let taken = self.taken[made.source].max(opened.unwrap_or(Position::START));
+        id.is_positioned() && made.position <= taken
+    }
+
+    /// It accepted the record.
+    pub(crate) fn accept(&mut self, world: &World, id: Id, opened: Option<Position>) {
+        let made = world.records.of(id);
+        let taken = &mut self.taken[made.source];
+        *taken = made.position.max(*taken);
+        self.accepted.push(id);
+        if id.is_positioned() && opened.is_none() {
+            let scope = self.scope(world, made.source);
+            let contents = world.sinks[self.sink].contents.lock();
+            let is_before = contents.place_in(&scope, id) != Place::Nowhere;
+            self.maybe_before += u64::from(is_before);
+        }
+    }
+
+    /// Where its records are, but for those in `back`, which are handed back.
+    pub(crate) fn places(&self, world: &World, back: &HashSet<Id>) -> Result<Places> {
+        let contents = world.sinks[self.sink].contents.lock();
+        let mut places = Places {
+            maybe_before: self.maybe_before,
+            ..Places::default()
+        };
+        for id in &self.accepted {
+            if back.contains(id) {
+                places.handed_back += 1;
+                continue;
+            }
+            let scope = self.scope(world, world.records.of(*id).source);
+            match contents.place_in(&scope, *id) {
+                Place::Delivered => places.delivered += 1,
+                Place::Quarantined => places.quarantined += 1,
+                Place::Nowhere => {
+                    places.missing += 1;
+                    places.missing_sound += u64::from(!world.is_bad(self.sink, *id));
+                }
+                Place::Replayed => bail!("row {} of {scope} is replayed in it", id.0),
+            }
+        }
+        Ok(places)
+    }
+}
+
+impl Places {
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.delivered += other.delivered;
+        self.quarantined += other.quarantined;
+        self.handed_back += other.handed_back;
+        self.missing += other.missing;
+        self.missing_sound += other.missing_sound;
+        self.maybe_before += other.maybe_before;
+    }
+
+    /// What the account says of lanes that have ended, `kept` of whose updates count as
+    /// quarantined since they were handed back before.
+    ///
+    /// # Errors
+    /// When the records are elsewhere.
+    pub(crate) fn check_ended(&self, totals: &Totals, kept: u64) -> Result<()> {
+        let dropped = totals.dropped.total();
+        let maybe = self.maybe_before;
+        let holds = totals.delivered + totals.quarantined + dropped
+            == self.delivered + self.quarantined + self.missing + kept
+            && totals.delivered <= self.delivered
+            && totals.delivered + maybe >= self.delivered
+            && totals.quarantined <= self.quarantined + kept
+            && totals.quarantined + maybe >= self.quarantined + kept
+            && totals.pending == self.handed_back;
+        ensure!(
+            holds,
+            "law 1: delivered {}, quarantined {}, dropped {dropped}, pending {}; of these records, \
+             {self:?}",
+            totals.delivered,
+            totals.quarantined,
+            totals.pending
+        );
+        ensure!(
+            self.missing_sound <= dropped - totals.dropped.rejected,
+            "law 9: {} sound rows are missing, {dropped} were dropped, {} of them rejected",
+            self.missing_sound,
+            totals.dropped.rejected
+        );
+        Ok(())
+    }
+
+    /// The same of a life that was cut off.
+    ///
+    /// # Errors
+    /// When more is said to be in the sink than is, or more is missing than can be.
+    pub(crate) fn check_killed(&self, totals: &Totals, kept: u64) -> Result<()> {
+        ensure!(
+            totals.delivered <= self.delivered && totals.quarantined <= self.quarantined + kept,
+            "law 1: {} were said to be delivered, {} quarantined; of these records, {self:?}",
+            totals.delivered,
+            totals.quarantined
+        );
+        ensure!(
+            self.missing <= totals.dropped.total() + totals.pending,
+            "law 1: {} are missing, {} were dropped and {} pending",
+            self.missing,
+            totals.dropped.total(),
+            totals.pending
+        );
+        Ok(())
+    }
+}
