@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use pipeline::{Intake, Pipeline, PipelineError, Reconfigured, SinkSpec, Stats, Tracked};
 use sinks::{RetryPolicy, ScopeName};
 use tokio::task::JoinHandle;
