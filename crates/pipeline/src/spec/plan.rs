@@ -146,6 +146,7 @@ impl Plan {
     }
 
     fn check_routes(&self, sinks: &HashSet<&str>) -> Result<(), InvalidPlan> {
+        check_range("the number of routes", "the plan", self.routes.len(), 0, ROUTES_MAX)?;
         let mut names = HashSet::new();
         for (index, route) in self.routes.iter().enumerate() {
             if !sinks.contains(route.sink.as_str()) {
@@ -266,6 +267,8 @@ fn check_name(what: &'static str, name: &str) -> Result<(), InvalidPlan> {
     })
 }
 
+/// Most routes of a plan.
+const ROUTES_MAX: usize = 1_000;
 /// The longest name of a sink or route.
 const NAME_BYTES_MAX: usize = 64;
 /// Most writes of a sink at the same time.
