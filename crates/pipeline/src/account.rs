@@ -95,7 +95,9 @@ impl Account {
         let fill = buffer.fill();
         let delivered = counts.delivered;
         let overflowed = fill.displaced + fill.dropped + counts.lower_priority;
-        counts.rates.sample(now, [fill.accepted, delivered, overflowed]);
+        counts
+            .rates
+            .sample(now, [fill.accepted, delivered, overflowed]);
     }
 
     /// Records that were refused before they reached the buffer.

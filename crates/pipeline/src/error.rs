@@ -5,8 +5,8 @@ use dataservice::RegisterError;
 use flush_policy::PolicyError;
 use sinks::WriteError;
 
+use crate::setting::SettingError;
 use crate::spec::InvalidPlan;
-use crate::setting::InvalidSetting;
 
 /// A pipeline cannot be built, or its sink is lost to it.
 #[derive(Debug, thiserror::Error)]
@@ -17,7 +17,7 @@ pub enum PipelineError {
     Plan(#[from] InvalidPlan),
     /// A number is out of its range.
     #[error("{0}")]
-    Setting(#[from] InvalidSetting),
+    Setting(#[from] SettingError),
     /// The buffer's options contradict each other.
     #[error("buffer: {0}")]
     Buffer(#[from] RingError),

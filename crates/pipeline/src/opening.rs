@@ -117,24 +117,43 @@ impl AsRef<[Entry]> for Placed {
     }
 }
 
+/// Whether a queue waits for a scope of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hold {
+    /// Records of it may come before it is open.
+    UntilOpen,
+    /// They do not.
+    Not,
+}
+
 /// A scope on its way to being open.
 pub(crate) struct Opening {
     pub(crate) queue: Arc<Queue>,
     pub(crate) index: ScopeIndex,
     pub(crate) name: ScopeName,
     pub(crate) watermark: Watermark,
+    /// Whether the queue lends nothing until this scope is open.
+    is_holding: bool,
 }
 
 /// Comes when the first attempt to open a scope has an answer.
 pub(crate) type FirstAnswer = oneshot::Receiver<Result<(), WriteError>>;
 
 impl Opening {
-    /// The queue waits for this scope from now on.
-    pub(crate) fn announce(queue: &Arc<Queue>, name: &ScopeName) -> Result<Self, PipelineError> {
+    /// A number for the scope. With `Hold::UntilOpen` the queue lends nothing from now on.
+    pub(crate) fn announce(
+        queue: &Arc<Queue>,
+        name: &ScopeName,
+        hold: Hold,
+    ) -> Result<Self, PipelineError> {
         let index = queue.sink.take_scope(name)?;
         let watermark = Watermark::default();
-        queue.openings.begin(index, &watermark);
+        let is_holding = hold == Hold::UntilOpen;
+        if is_holding {
+            queue.openings.begin(index, &watermark);
+        }
         Ok(Self {
+            is_holding,
             queue: Arc::clone(queue),
             index,
             name: name.clone(),
@@ -145,18 +164,29 @@ impl Opening {
     /// It will not be opened after all.
     pub(crate) fn withdraw(self) {
         self.queue.sink.give_up_scope(self.index);
-        self.queue.openings.end();
+        self.release();
+    }
+
+    fn release(&self) {
+        if self.is_holding {
+            self.queue.openings.end();
+        }
     }
 
     /// Opens it now, once.
     pub(crate) async fn open(self) -> Result<OpenScope, WriteError> {
-        let opened = self.queue.sink.writer.open_scope(self.index, &self.name).await;
+        let opened = self
+            .queue
+            .sink
+            .writer
+            .open_scope(self.index, &self.name)
+            .await;
         match &opened {
             // Only this sets it.
             Ok(opened) => drop(self.watermark.0.set(*opened)),
             Err(_) => self.queue.sink.give_up_scope(self.index),
         }
-        self.queue.openings.end();
+        self.release();
         opened
     }
 
@@ -182,7 +212,7 @@ impl Opening {
                     // Only this task sets it.
                     let _ = self.watermark.0.set(opened);
                     queue.account.opened();
-                    queue.openings.end();
+                    self.release();
                     first.take().map(|first| first.send(Ok(())));
                     return;
                 }
@@ -193,7 +223,7 @@ impl Opening {
                 && first.send(Err(error.clone())).is_ok()
             {
                 queue.sink.give_up_scope(self.index);
-                queue.openings.end();
+                self.release();
                 return;
             }
             queue.account.fail_opening(now(), error.to_string());

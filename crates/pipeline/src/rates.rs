@@ -26,7 +26,11 @@ impl<T: Copy + Default> Samples<T> {
     /// so that their number is bounded.
     pub(crate) fn add(&mut self, now: Instant, counts: T) {
         let close = |at: Instant| now.saturating_duration_since(at) < CLOSEST;
-        let before = self.samples.len().checked_sub(2).map(|index| self.samples[index].0);
+        let before = self
+            .samples
+            .len()
+            .checked_sub(2)
+            .map(|index| self.samples[index].0);
         match self.samples.back_mut() {
             Some(last) if before.is_some_and(close) => *last = (now, counts),
             _ => self.samples.push_back((now, counts)),
@@ -38,7 +42,11 @@ impl<T: Copy + Default> Samples<T> {
 
     /// The latest counts that are at least as old as the span, or else the oldest.
     pub(crate) fn base(&self, now: Instant) -> (Instant, T) {
-        let old = self.samples.iter().rev().find(|(at, _)| self.is_old(*at, now));
+        let old = self
+            .samples
+            .iter()
+            .rev()
+            .find(|(at, _)| self.is_old(*at, now));
         let base = old.or(self.samples.front()).copied();
         base.unwrap_or((now, T::default()))
     }
@@ -67,7 +75,9 @@ impl Rates {
     /// Events per second over the last ten seconds, or since the beginning.
     pub(crate) fn per_s(&self, now: Instant, counts: [u64; 3]) -> [f64; 3] {
         let (since, base) = self.0.base(now);
-        let span = now.saturating_duration_since(since).max(Duration::from_secs(1));
+        let span = now
+            .saturating_duration_since(since)
+            .max(Duration::from_secs(1));
         let mut rates = [0.0; 3];
         for (rate, (count, base)) in rates.iter_mut().zip(counts.into_iter().zip(base)) {
             *rate = count.saturating_sub(base) as f64 / span.as_secs_f64();

@@ -53,7 +53,10 @@ impl Reading {
         let overflowed = fill.displaced + fill.dropped + counts.lower_priority;
         let counted = [fill.accepted, counts.delivered, overflowed];
         let [accepted_per_s, delivered_per_s, overflow_per_s] = counts.rates.per_s(now, counted);
-        let oldest = counts.in_flight_since.into_iter().chain(queue.buffer.oldest());
+        let oldest = counts
+            .in_flight_since
+            .into_iter()
+            .chain(queue.buffer.oldest());
         Self {
             totals: Totals {
                 offered: fill.offered + counts.refused_early,
@@ -127,7 +130,11 @@ impl Reading {
         self.totals.quarantined += std::mem::take(&mut self.totals.pending);
         (self.size_max, self.bytes) = (0, 0);
         (self.oldest, self.failing_since) = (None, None);
-        (self.accepted_per_s, self.delivered_per_s, self.overflow_per_s) = (0.0, 0.0, 0.0);
+        (
+            self.accepted_per_s,
+            self.delivered_per_s,
+            self.overflow_per_s,
+        ) = (0.0, 0.0, 0.0);
     }
 
     pub(crate) fn updates_per_second(&self) -> f64 {
@@ -230,13 +237,16 @@ pub(crate) fn read_route(route: &Route, now: Instant) -> (RouteStats, Option<Rea
 fn lane_stats(lane: &Lane, reading: &Reading, now: Instant) -> LaneStats {
     let queues = &lane.queues;
     // The state that most needs somebody's eye.
-    let state = queues.iter().map(|queue| queue.state()).max_by_key(|state| match state {
-        LaneState::Running => 0,
-        LaneState::Waiting => 1,
-        LaneState::Retrying => 2,
-        LaneState::Restarting => 3,
-        LaneState::Ended => 4,
-    });
+    let state = queues
+        .iter()
+        .map(|queue| queue.state())
+        .max_by_key(|state| match state {
+            LaneState::Running => 0,
+            LaneState::Waiting => 1,
+            LaneState::Retrying => 2,
+            LaneState::Restarting => 3,
+            LaneState::Ended => 4,
+        });
     LaneStats {
         lane: lane.spec.priority,
         state: state.unwrap_or(LaneState::Ended),
@@ -246,8 +256,15 @@ fn lane_stats(lane: &Lane, reading: &Reading, now: Instant) -> LaneStats {
         updates_per_second: reading.accepted_per_s,
         rows_per_s: reading.delivered_per_s,
         flushes: reading.flushes,
-        age_max_s: queues.first().and_then(|q| q.age_max).map(|age| age.as_secs_f64()),
-        batch_size: queues.iter().map(|queue| queue.batch_size()).max().unwrap_or(0),
+        age_max_s: queues
+            .first()
+            .and_then(|q| q.age_max)
+            .map(|age| age.as_secs_f64()),
+        batch_size: queues
+            .iter()
+            .map(|queue| queue.batch_size())
+            .max()
+            .unwrap_or(0),
         batch_rows: SizeStats::of(&reading.batch_rows),
         batches: reading.batches,
         retries: reading.retries,
@@ -316,7 +333,9 @@ impl Recent {
 }
 
 fn since(start: Option<Instant>, now: Instant) -> f64 {
-    start.map_or(0.0, |start| now.saturating_duration_since(start).as_secs_f64())
+    start.map_or(0.0, |start| {
+        now.saturating_duration_since(start).as_secs_f64()
+    })
 }
 
 fn percent(part: f64, whole: f64) -> f64 {

@@ -7,12 +7,12 @@ use parking_lot::Mutex;
 use record::Priority;
 use sinks::{Entry, ScopeIndex, ScopeName};
 
-use crate::budget::{Budget, Room};
+use crate::PipelineError;
+use crate::budget::{Budget, Moves, Room};
 use crate::queue::Queue;
 use crate::sink::Sink;
 use crate::spec::{LaneSpec, RouteSpec, WhenFull};
 use crate::tracked::DropReason;
-use crate::PipelineError;
 
 pub(crate) struct Route {
     pub(crate) spec: RouteSpec,
@@ -55,7 +55,7 @@ impl Route {
             spec: spec.clone(),
             sink: Arc::clone(sink),
             lane_of: lane_of(&lanes),
-            budget: Mutex::new(budget_of(&lanes, spec.coalesce.is_some())),
+            budget: Mutex::new(budget_of(&lanes, spec.coalesce.is_some())?),
             lanes,
             scopes: Mutex::default(),
         }))
@@ -104,8 +104,12 @@ impl Route {
             self.make_room(queue, rows.len());
         }
         let pushed = queue.buffer.push_many(rows);
-        queue.tracking.dropped(pushed.displaced_of(rows), DropReason::DropOldest);
-        queue.tracking.dropped(pushed.dropped_of(rows), DropReason::DropNewest);
+        queue
+            .tracking
+            .dropped(pushed.displaced_of(rows), DropReason::DropOldest);
+        queue
+            .tracking
+            .dropped(pushed.dropped_of(rows), DropReason::DropNewest);
         pushed
     }
 
@@ -127,9 +131,7 @@ impl Route {
         let mut evicted = Vec::new();
         let mut budget = self.budget.lock();
         let moves = budget.make_room(queue.priority, wanted - free, self.used());
-        if !moves.is_empty() {
-            self.resize(&budget, &mut evicted);
-        }
+        self.resize(&moves, &mut evicted);
         drop(budget);
         for (loser, rows) in &evicted {
             loser.tracking.dropped(rows, DropReason::LowerPriority);
@@ -140,9 +142,8 @@ impl Route {
     pub(crate) fn rebalance(&self) {
         let mut evicted = Vec::new();
         let mut budget = self.budget.lock();
-        if !budget.give_back(self.used()).is_empty() {
-            self.resize(&budget, &mut evicted);
-        }
+        let moves = budget.give_back(self.used());
+        self.resize(&moves, &mut evicted);
         drop(budget);
         for (loser, rows) in &evicted {
             loser.tracking.dropped(rows, DropReason::LowerPriority);
@@ -153,7 +154,11 @@ impl Route {
     fn used(&self) -> [usize; 4] {
         let mut used = [0; 4];
         for lane in &self.lanes {
-            let size = lane.queues.iter().map(|queue| queue.buffer.fill().size).sum();
+            let size = lane
+                .queues
+                .iter()
+                .map(|queue| queue.buffer.fill().size)
+                .sum();
             used[lane.spec.priority as usize] = size;
         }
         used
@@ -161,21 +166,18 @@ impl Route {
 
     /// Makes the rings as large as the budget says; smaller ones first, so that the sum is never
     /// above the total.
-    fn resize(&self, budget: &Budget, evicted: &mut Vec<(Arc<Queue>, Vec<Entry>)>) {
-        let mut changes = Vec::new();
-        for lane in &self.lanes {
-            let size = budget.size(lane.spec.priority);
-            if let ([queue], Some(size)) = (lane.queues.as_slice(), size)
-                && let Some(ring) = queue.buffer.ring()
-            {
-                let now = queue.buffer.fill().size_max;
-                if now != size {
-                    changes.push((size > now, size, queue, ring));
-                }
-            }
-        }
-        changes.sort_by_key(|change| change.0);
-        for (_, size, queue, ring) in changes {
+    fn resize(&self, moves: &Moves, evicted: &mut Vec<(Arc<Queue>, Vec<Entry>)>) {
+        for (priority, size) in moves.shrunk().chain(moves.grown()) {
+            let lane = self
+                .lanes
+                .iter()
+                .find(|lane| lane.spec.priority == priority);
+            let Some(queue) = lane.and_then(|lane| lane.queues.first()) else {
+                continue;
+            };
+            let Some(ring) = queue.buffer.ring() else {
+                continue;
+            };
             let lost = queue.account.with(|counts| {
                 // A size within the total is possible.
                 let lost = ring.resize(size).unwrap_or_default();
@@ -201,7 +203,7 @@ fn lane_of(lanes: &[Lane]) -> [usize; 4] {
 }
 
 /// The memory that lanes share: those with one queue that keeps each record.
-fn budget_of(lanes: &[Lane], coalesces: bool) -> Budget {
+fn budget_of(lanes: &[Lane], coalesces: bool) -> Result<Budget, PipelineError> {
     let mut rooms = [None; 4];
     for lane in lanes {
         if let ([queue], false) = (lane.queues.as_slice(), coalesces) {
@@ -212,5 +214,5 @@ fn budget_of(lanes: &[Lane], coalesces: bool) -> Budget {
             });
         }
     }
-    Budget::new(rooms)
+    Ok(Budget::new(rooms)?)
 }

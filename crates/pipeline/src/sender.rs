@@ -113,7 +113,9 @@ impl Sender {
             waiting: Vec::new(),
             known: Vec::new(),
         };
-        let accepted = self.intake.push_one(now(), record, Mode::ByPolicy, Some(&mut tracked));
+        let accepted = self
+            .intake
+            .push_one(now(), record, Mode::ByPolicy, Some(&mut tracked));
         check(accepted)?;
         Ok(tracked)
     }

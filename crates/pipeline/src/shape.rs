@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::PipelineError;
 use crate::queue::Queue;
 use crate::route::Route;
 use crate::sink::Sink;
 use crate::spec::{InvalidPlan, Plan};
-use crate::PipelineError;
 
 /// Routes and sinks in the order of the plan. It never changes; a new one takes its place.
 #[derive(Default)]
@@ -30,16 +30,20 @@ impl Shape {
         for spec in &plan.sinks {
             let sink = match &spec.writer {
                 Some(writer) => Arc::new(Sink::new(spec, writer.clone())?),
-                None => running.sink(&spec.name).ok_or_else(|| InvalidPlan::NotRunning {
-                    name: spec.name.clone(),
-                })?,
+                None => running
+                    .sink(&spec.name)
+                    .ok_or_else(|| InvalidPlan::NotRunning {
+                        name: spec.name.clone(),
+                    })?,
             };
             shape.sinks.push(sink);
         }
         for spec in plan.effective_routes() {
-            let sink = shape.sink(&spec.sink).ok_or_else(|| InvalidPlan::NotRunning {
-                name: spec.sink.clone(),
-            })?;
+            let sink = shape
+                .sink(&spec.sink)
+                .ok_or_else(|| InvalidPlan::NotRunning {
+                    name: spec.sink.clone(),
+                })?;
             let goes_on = |route: &&Arc<Route>| {
                 route.spec == spec && Arc::ptr_eq(&route.sink, &sink) && sink.lost().is_none()
             };

@@ -28,12 +28,13 @@ pub(crate) struct Sink {
 impl Sink {
     /// Starts nothing: a sink is used by the queues of its routes.
     pub(crate) fn new(spec: &SinkSpec, writer: BoxWriter) -> Result<Self, PipelineError> {
-        let mut shares = [Share::default(); 4];
-        for lane in &spec.lanes {
-            shares[lane.priority as usize] = Share {
+        // A route may have lanes that its sink does not name.
+        let mut shares = [None; 4];
+        for lane in LaneSpec::all().iter().chain(&spec.lanes) {
+            shares[lane.priority as usize] = Some(Share {
                 weight: lane.weight,
                 reserved: lane.reserved,
-            };
+            });
         }
         Ok(Self {
             name: spec.name.clone(),
@@ -96,13 +97,14 @@ impl Sink {
             concurrency: self.concurrency,
             in_flight: gate.in_flight.iter().sum(),
             waiting: gate.waiting.iter().sum(),
-            breaker: self.breaker.as_ref().map(|breaker| {
-                match breaker.snapshot().state {
+            breaker: self
+                .breaker
+                .as_ref()
+                .map(|breaker| match breaker.snapshot().state {
                     BreakerState::Closed | BreakerState::ForcedClosed => "closed",
                     BreakerState::HalfOpen => "half_open",
                     _ => "open",
-                }
-            }),
+                }),
             lost: self.lost().map(|error| error.to_string()),
         }
     }

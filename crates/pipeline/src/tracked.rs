@@ -156,6 +156,15 @@ impl Tracking {
         }
     }
 
+    /// The pipeline has ended: nothing more becomes of the others.
+    pub(crate) fn abandon(&self) {
+        let mut rows = self.rows.lock();
+        let all = std::mem::take(&mut *rows);
+        self.count.store(0, Ordering::Release);
+        drop(rows);
+        drop(all);
+    }
+
     fn take(&self, scope: ScopeIndex, position: Position) -> Option<oneshot::Sender<Outcome>> {
         let mut rows = self.rows.lock();
         let sender = rows.remove(&(scope, position));

@@ -114,6 +114,26 @@ impl Gate {
         permit.expect("a waiter is kept until it has its permit")
     }
 
+    /// Gives a permit back and waits for the next one of its class as one step: whoever has more to
+    /// write stands in line with those who wait already, so that weights decide between them.
+    ///
+    /// # Cancellation
+    /// As [`acquire`](Self::acquire); the permit is given back in any case.
+    pub(crate) async fn renew(&self, permit: Permit) -> Permit {
+        let class = permit.class;
+        let (grant, next) = oneshot::channel();
+        let ticket = self.state.lock().enqueue(class, grant);
+        let mut place = Place {
+            gate: self,
+            class,
+            ticket,
+            permit: next,
+        };
+        drop(permit);
+        let permit = (&mut place.permit).await;
+        permit.expect("a waiter is kept until it has its permit")
+    }
+
     /// Takes a permit if one is free, and else a place in the queue.
     fn enter(&self, class: Priority) -> Result<Permit, Place<'_>> {
         let mut state = self.state.lock();

@@ -157,12 +157,20 @@ impl Staged {
             let routes = keys.routes(&targets.shape, record);
             let priority = record.priority;
             let Some((last, others)) = routes.split_last() else {
-                self.unrouted.extend(content.ok().map(|record| (index, record)));
+                self.unrouted
+                    .extend(content.ok().map(|record| (index, record)));
                 continue;
             };
             for route in others {
                 let target = targets.of(*route, priority);
-                self.add(&mut targets.all, target, index, now, position, content.clone());
+                self.add(
+                    &mut targets.all,
+                    target,
+                    index,
+                    now,
+                    position,
+                    content.clone(),
+                );
             }
             let target = targets.of(*last, priority);
             self.add(&mut targets.all, target, index, now, position, content);
@@ -179,7 +187,10 @@ impl Staged {
         content: Content,
     ) {
         let goal = &mut targets[target];
-        let part = match self.parts[..self.used].iter().position(|part| part.target == target) {
+        let part = match self.parts[..self.used]
+            .iter()
+            .position(|part| part.target == target)
+        {
             Some(part) => part,
             None => {
                 if self.used == self.parts.len() {
@@ -260,7 +271,9 @@ impl Staged {
         let mut shown = Vec::with_capacity(self.count);
         for part in &self.parts[..self.used] {
             let rows = part.rows.iter().zip(&part.places);
-            shown.extend(rows.filter_map(|(row, (_, index))| of(*index, row.content.as_ref().ok()?)));
+            shown.extend(
+                rows.filter_map(|(row, (_, index))| of(*index, row.content.as_ref().ok()?)),
+            );
         }
         let unrouted = self.unrouted.iter();
         shown.extend(unrouted.filter_map(|(index, record)| of(*index, record)));
@@ -304,16 +317,28 @@ impl Staged {
                 target.last = part.before.max(previous(first.position));
                 outcome.refusal = outcome.refusal.or(pushed.refusal);
                 let places = &part.places[part.places.len() - refused.len()..];
-                outcome.refused.extend(places.iter().map(|(_, index)| *index));
-                outcome.missing.extend(places.iter().map(|(_, index)| *index));
+                outcome
+                    .refused
+                    .extend(places.iter().map(|(_, index)| *index));
+                outcome
+                    .missing
+                    .extend(places.iter().map(|(_, index)| *index));
                 if let Some(tracked) = tracked.as_deref_mut() {
-                    refused.iter().for_each(|row| queue.tracking.forget(row.scope, row.position));
-                    tracked.waiting.truncate(tracked.waiting.len() - refused.len());
+                    refused
+                        .iter()
+                        .for_each(|row| queue.tracking.forget(row.scope, row.position));
+                    tracked
+                        .waiting
+                        .truncate(tracked.waiting.len() - refused.len());
                 }
             }
             for row in pushed.dropped_of(&part.rows) {
-                let place = part.places.binary_search_by_key(&row.position, |place| place.0);
-                outcome.missing.extend(place.ok().map(|place| part.places[place].1));
+                let place = part
+                    .places
+                    .binary_search_by_key(&row.position, |place| place.0);
+                outcome
+                    .missing
+                    .extend(place.ok().map(|place| part.places[place].1));
             }
             if !part.rows.is_empty() {
                 lost.push(std::mem::take(&mut part.rows));
@@ -328,8 +353,9 @@ impl Staged {
             return Vec::new();
         }
         let parts = self.parts[..self.used].iter();
-        let mut all: Vec<usize> =
-            parts.flat_map(|part| part.places.iter().map(|(_, index)| *index)).collect();
+        let mut all: Vec<usize> = parts
+            .flat_map(|part| part.places.iter().map(|(_, index)| *index))
+            .collect();
         all.sort_unstable();
         let pairs = all.windows(2).filter(|pair| pair[0] == pair[1]);
         pairs.map(|pair| pair[0]).collect()

@@ -24,11 +24,11 @@ use sinks::ScopeName;
 use crate::PipelineError;
 use crate::error::IntakeError;
 use crate::live::LiveData;
-use crate::opening::Opening;
+use crate::opening::{Hold, Opening};
 use crate::shape::Shape;
 use crate::source::Item;
-use crate::spec::WhenFull;
 use crate::sources::Sources;
+use crate::spec::WhenFull;
 use crate::tracked::Tracked;
 pub(crate) use accept::Mode;
 use accept::Staged;
@@ -164,7 +164,8 @@ impl Intake {
     /// # Errors
     /// When they have more new keys than may be; then none of them is taken.
     pub fn push(&self, now: Instant, contents: Vec<Content>) -> Result<Accepted, IntakeError> {
-        self.inner.accept(now, numbered(contents), Mode::ByPolicy, None)
+        self.inner
+            .accept(now, numbered(contents), Mode::ByPolicy, None)
     }
 
     /// Hands over records of a source without positions if there is room for all of them; never
@@ -176,7 +177,9 @@ impl Intake {
     /// When a lane is past its high mark, there is no room, or they have more new keys than may
     /// be; then none of them is taken.
     pub fn try_push_all(&self, now: Instant, contents: Vec<Content>) -> Result<(), IntakeError> {
-        let accepted = self.inner.accept(now, numbered(contents), Mode::AllOrNone, None)?;
+        let accepted = self
+            .inner
+            .accept(now, numbered(contents), Mode::AllOrNone, None)?;
         match accepted.refusal {
             Some(_) if accepted.accepted > 0 => Err(IntakeError::Partly {
                 accepted: accepted.accepted,
@@ -239,7 +242,8 @@ impl Inner {
     /// Leads its records to another shape from now on. The scopes that are new have to be opened.
     pub(crate) fn reshape(&self, shape: &Arc<Shape>) -> Result<Vec<Opening>, PipelineError> {
         let mut state = self.state.lock();
-        let (targets, openings) = Targets::announce(shape, &self.name, Some(&state.targets))?;
+        let before = Some(&state.targets);
+        let (targets, openings) = Targets::announce(shape, &self.name, before, Hold::UntilOpen)?;
         state.targets = targets;
         state.keys.forget_routes();
         Ok(openings)

@@ -6,7 +6,7 @@ use record::{Position, Priority};
 use sinks::{ScopeIndex, ScopeName, WriteError};
 
 use crate::PipelineError;
-use crate::opening::{FIRST_ANSWER_WITHIN, FirstAnswer, Opening, Watermark};
+use crate::opening::{FIRST_ANSWER_WITHIN, FirstAnswer, Hold, Opening, Watermark};
 use crate::queue::Queue;
 use crate::route::Route;
 use crate::shape::Shape;
@@ -34,12 +34,13 @@ pub(super) struct Target {
 }
 
 impl Targets {
-    /// The scopes of a source in this shape. Those that `before` has go on; the others are
-    /// announced, which holds their queues until they are opened.
+    /// The scopes of a source in this shape. Those that `before` has go on; the others have to be
+    /// opened.
     pub(crate) fn announce(
         shape: &Arc<Shape>,
         source: &ScopeName,
         before: Option<&Self>,
+        hold: Hold,
     ) -> Result<(Self, Vec<Opening>), PipelineError> {
         let kept: &[Target] = before.map_or(&[], |before| &before.all);
         let mut announced = Vec::new();
@@ -60,7 +61,7 @@ impl Targets {
             for (index, lane) in route.lanes.iter().enumerate() {
                 let name = route.scope_name(source, index);
                 let queue = &lane.queues[queue_of(&name, lane.queues.len())];
-                let opening = match Opening::announce(queue, &name) {
+                let opening = match Opening::announce(queue, &name, hold) {
                     Ok(opening) => opening,
                     Err(error) => {
                         announced.into_iter().for_each(Opening::withdraw);
@@ -111,7 +112,9 @@ impl Targets {
 
     pub(super) fn watermark(&self) -> Position {
         let positions = self.all.iter().map(|target| target.watermark.position());
-        let least = positions.map(|position| position.unwrap_or(Position::START)).min();
+        let least = positions
+            .map(|position| position.unwrap_or(Position::START))
+            .min();
         least.unwrap_or(Position::START)
     }
 
@@ -152,8 +155,11 @@ pub(crate) async fn first_answers(answers: Vec<FirstAnswer>) -> Result<(), Write
 /// Which of several queues a scope is dealt to: the same one as long as it lives.
 fn queue_of(scope: &ScopeName, queues: usize) -> usize {
     // FNV-1a: even, and the same in every run.
-    let hash = scope.as_str().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let hash = scope
+        .as_str()
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
     usize::try_from(hash % queues as u64).unwrap_or(0)
 }

@@ -86,6 +86,8 @@ pub(crate) struct Driver {
     next_batch: u64,
     /// What the policy was told is in the queue.
     told: Demand,
+    /// The permit of the last write, until it is known whether there is more to write.
+    held: Option<Permit>,
 }
 
 impl Driver {
@@ -105,6 +107,7 @@ impl Driver {
             stop,
             next_batch: fastrand::u64(..),
             told: NOTHING,
+            held: None,
         }
     }
 
@@ -118,6 +121,7 @@ impl Driver {
             self.moving.policy = policy;
         }
         self.told = NOTHING;
+        self.held = None;
     }
 
     /// A pause that the deadline of a shutdown ends early.
@@ -134,6 +138,7 @@ impl Driver {
         loop {
             // Also while flushes follow each other without a pause.
             while let Ok(request) = self.requests.try_recv() {
+                self.held = None;
                 self.obey(request).await;
             }
             if let Some(error) = self.queue.sink.lost() {
@@ -147,6 +152,7 @@ impl Driver {
                 Decision::Flush(reason) => reason,
                 Decision::Wait if closed => Reason::Shutdown,
                 Decision::Wait => {
+                    self.held = None;
                     self.wait().await;
                     continue;
                 }
@@ -177,14 +183,21 @@ impl Driver {
             // Older records were displaced: the policy starts again from what is there.
             let remainder = self.remainder(&fill);
             self.told = told(&fill);
-            let _ = self.moving.policy.on_flushed(now, Flushed::failed(remainder));
+            let _ = self
+                .moving
+                .policy
+                .on_flushed(now, Flushed::failed(remainder));
         }
         self.moving.policy.on_deadline(now)
     }
 
     /// Waits until a look may find something new: enough arrived, a deadline, a request, the end.
     async fn wait(&mut self) {
-        let due = self.moving.policy.batch_items().unwrap_or(self.moving.due.items);
+        let due = self
+            .moving
+            .policy
+            .batch_items()
+            .unwrap_or(self.moving.due.items);
         let demand = match self.told.items {
             0 => Demand { items: 1, bytes: 1 },
             items => Demand {
@@ -227,7 +240,7 @@ impl Driver {
     /// When the sink is lost, or the deadline of a shutdown comes first.
     async fn until_turn(&mut self) -> Result<Permit, WriteError> {
         let queue = Arc::clone(&self.queue);
-        let mut turn = std::pin::pin!(turn_of(&queue));
+        let mut turn = std::pin::pin!(turn_of(&queue, self.held.take()));
         queue.set_state(LaneState::Waiting);
         let outcome = loop {
             tokio::select! {
@@ -265,7 +278,10 @@ impl Driver {
     /// Delivers one batch and says how many updates it settled. After an error they are back in
     /// the buffer.
     async fn flush(&mut self, reason: Reason) -> Result<u64, WriteError> {
-        self.until_nothing_is_held().await?;
+        if self.queue.buffer.fill().lent > 0 {
+            self.held = None;
+            self.until_nothing_is_held().await?;
+        }
         let permit = self.until_turn().await?;
         let Some(loan) = self.lend() else {
             self.resync(Flushed::delivered, None);
@@ -375,17 +391,18 @@ impl Driver {
                 written = queue.sink.writer.write(&batch) => Some(written),
                 () = too_late(&mut self.stop) => None,
             };
-            drop(permit.take());
             let error = match written {
                 Some(Ok(receipt)) => {
                     report_rejected(batch.id(), &receipt);
                     let ended = now();
+                    self.held = permit.take();
                     queue.settle(loan, &receipt, reason, Times { began, ended });
                     return Ok(ended.saturating_duration_since(began));
                 }
                 Some(Err(error)) => error,
                 None => {
                     // The sink may still write it: the shutdown asks.
+                    drop(permit.take());
                     let error = no_answer();
                     queue.account.fail(now(), reason, error.to_string());
                     queue.account.give_up();
@@ -393,6 +410,7 @@ impl Driver {
                     return Err(error);
                 }
             };
+            drop(permit.take());
             queue.account.fail(now(), reason, error.to_string());
             let delay = match retry.on_failure(now(), &error) {
                 RetryDecision::After(delay) if !self.is_too_late() => delay,
@@ -461,20 +479,31 @@ async fn is_ready(queue: &Queue) {
     queue.sink.writer.ready().await;
 }
 
-/// Comes when it is this queue's turn at a sink that takes something.
-async fn turn_of(queue: &Queue) -> Permit {
+/// Comes when it is this queue's turn at a sink that takes something. The permit of the write
+/// before, if there is one, is given back when others have waited for longer.
+async fn turn_of(queue: &Queue, mut held: Option<Permit>) -> Permit {
     loop {
-        is_ready(queue).await;
-        let permit = queue.sink.gate.acquire(queue.priority).await;
-        // The wait may have been long.
-        let is_ready_still = tokio::select! {
-            biased;
-            () = queue.sink.writer.ready() => true,
-            () = std::future::ready(()) => false,
+        if !is_ready_now(queue).await {
+            held = None;
+            is_ready(queue).await;
+        }
+        let permit = match held.take() {
+            Some(permit) => queue.sink.gate.renew(permit).await,
+            None => queue.sink.gate.acquire(queue.priority).await,
         };
-        if is_ready_still {
+        // The wait may have been long.
+        if is_ready_now(queue).await {
             return permit;
         }
+    }
+}
+
+/// Whether the sink takes something at this moment.
+async fn is_ready_now(queue: &Queue) -> bool {
+    tokio::select! {
+        biased;
+        () = is_ready(queue) => true,
+        () = std::future::ready(()) => false,
     }
 }
 

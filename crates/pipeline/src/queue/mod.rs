@@ -242,6 +242,7 @@ impl Queue {
             }
         }
         left.extend(self.openings.place(&self.buffer.waiting()));
+        self.tracking.abandon();
         left
     }
 
@@ -268,13 +269,7 @@ impl Queue {
     }
 
     /// The sink has the batch.
-    pub(crate) fn settle(
-        &self,
-        loan: Loan,
-        receipt: &Receipt,
-        reason: Reason,
-        times: Times,
-    ) {
+    pub(crate) fn settle(&self, loan: Loan, receipt: &Receipt, reason: Reason, times: Times) {
         let (lent, tracked) = (loan.share(), loan.tracked());
         self.account.settle(loan, receipt, reason, times);
         self.tracking.settled(lent.as_ref(), receipt);
