@@ -9,12 +9,14 @@
 //! What cannot be merged is not lost: it travels as a malformed row of its own to the quarantine.
 
 mod aggregate;
+mod counts;
 mod error;
 mod lease;
 mod plan;
 mod row;
 mod slots;
 mod spec;
+mod state;
 mod store;
 mod template;
 #[cfg(test)]

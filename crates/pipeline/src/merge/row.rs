@@ -6,7 +6,7 @@ use serde::Serialize;
 use sinks::Entry;
 
 use super::CoalesceAggregate;
-use super::aggregate::{Part, Partial};
+use super::aggregate::{Kept, Part, Partial};
 use super::slots::Side;
 use super::template::names;
 
@@ -59,8 +59,8 @@ fn record(
     })
 }
 
-fn as_it_came(kept: &super::aggregate::Kept) -> (Timestamp, Value, Quality, Option<Box<str>>) {
-    let super::aggregate::Kept {
+fn as_it_came(kept: &Kept) -> (Timestamp, Value, Quality, Option<Box<str>>) {
+    let Kept {
         timestamp,
         value,
         quality,
@@ -102,7 +102,7 @@ fn value(part: &Part, side: Side) -> Result<Value, record::RecordError> {
 
 /// As many of the newest values as a value has room for.
 fn appended_json(values: &[&Value], dropped: u64) -> Result<Value, record::RecordError> {
-    let texts: Vec<String> = values.iter().map(|value| text(value)).collect();
+    let texts: Vec<String> = values.iter().map(text).collect();
     // The frame around the values, with the longest number.
     let mut left = VALUE_BYTES_MAX - 64;
     let newest = texts.iter().rev().take_while(|text| {

@@ -65,6 +65,10 @@ impl Slots {
         }
     }
 
+    pub(super) fn keys_max(&self) -> usize {
+        self.keys_max
+    }
+
     /// Keys in the lane, those on loan included.
     pub(super) fn live(&self) -> usize {
         self.slots.len() - self.free.len()

@@ -14,19 +14,20 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use buffer_core::{PushedMany, Refusal};
-use coalesce::{Added, Coalescer, Writer};
+use coalesce::{Added, Coalescer};
 use parking_lot::{Condvar, Mutex, MutexGuard};
-use record::Position;
-use sinks::{Entry, ScopeIndex};
+use sinks::Entry;
 
 use super::aggregate::{Merging, Partial};
+use super::counts::{Drained, MergerLoad, MergerStats};
 use super::lease::MergedLease;
 use super::plan::Plans;
-use super::slots::{MergeKey, Slots};
+use super::slots::MergeKey;
+use super::state::{Aside, State, earlier, wake};
 use super::{CoalesceAggregate, CoalesceError, CoalesceSpec};
 
 pub(super) type Part = coalesce::Entry<MergeKey, Partial>;
@@ -55,87 +56,10 @@ pub(super) struct Inner {
     room: Condvar,
 }
 
-struct State {
-    writer: Writer<MergeKey, Merging>,
-    slots: Slots,
-    accepted: u64,
-    refused: u64,
-    acked: u64,
-    purged: u64,
-    /// Updates that wait: in the coalescer or set aside.
-    buffered: usize,
-    leased: usize,
-    updates_max: usize,
-    /// When the oldest of those in the coalescer was accepted.
-    oldest: Option<Instant>,
-    aside: Option<Aside>,
-    is_lent: bool,
-    /// Whether somebody was refused for want of room since the last take.
-    was_refused: bool,
-    /// Pushes that wait for room.
-    waiting: usize,
-    is_closed: bool,
-    /// Those who wait until so many updates are there.
-    watchers: Vec<(Waker, usize)>,
-}
-
-/// A batch that came back and may have been written: it is leased again as it is.
-struct Aside {
-    parts: Parts,
-    oldest: Option<Instant>,
-}
-
-/// The most tasks that wait; one more wakes the one that has waited the longest.
-const WATCHERS_MAX: usize = 64;
 /// More updates than are ever added: the caps are kept here, not in the coalescer.
 const NO_CAP: u64 = 1 << 62;
 /// The longest that a push waits: longer than anybody wants, and short enough to be added to now.
 const WAIT_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-
-/// What waits in a merger.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct MergerLoad {
-    /// Updates that wait.
-    pub(crate) updates: usize,
-    /// Keys that they belong to: about as many rows they would be.
-    pub(crate) keys: usize,
-    /// When the oldest of them was accepted.
-    pub(crate) oldest: Option<Instant>,
-}
-
-/// The counts of a merger, of one moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct MergerStats {
-    /// Updates ever offered.
-    pub(crate) offered: u64,
-    /// Updates ever accepted.
-    pub(crate) accepted: u64,
-    /// Updates ever refused.
-    pub(crate) refused: u64,
-    /// Updates that were delivered.
-    pub(crate) acked: u64,
-    /// Updates that were thrown away by [`Merger::drain`].
-    pub(crate) purged: u64,
-    /// Updates that wait.
-    pub(crate) buffered_updates: usize,
-    /// Updates on their way to the sink.
-    pub(crate) leased_updates: usize,
-    /// Keys of both.
-    pub(crate) keys: usize,
-    /// The most keys that there may be.
-    pub(crate) keys_max: usize,
-    /// The most updates that there may be.
-    pub(crate) updates_max: usize,
-}
-
-/// What was thrown away.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Drained {
-    /// How many updates.
-    pub(crate) updates: u64,
-    /// Those of them whose outcome somebody waits for.
-    pub(crate) tracked: Vec<(ScopeIndex, Position)>,
-}
 
 impl Merger {
     /// An empty store.
@@ -149,24 +73,7 @@ impl Merger {
             .flush_at(None)
             .build()
             .expect("the settings are constant and good");
-        let state = State {
-            writer: coalescer.writer(),
-            slots: Slots::new(spec.keys_max),
-            accepted: 0,
-            refused: 0,
-            acked: 0,
-            purged: 0,
-            buffered: 0,
-            leased: 0,
-            updates_max: spec.updates_max,
-            oldest: None,
-            aside: None,
-            is_lent: false,
-            was_refused: false,
-            waiting: 0,
-            is_closed: false,
-            watchers: Vec::new(),
-        };
+        let state = State::new(coalescer.writer(), spec.keys_max, spec.updates_max);
         Ok(Self {
             inner: Arc::new(Inner {
                 spec: spec.clone(),
@@ -282,19 +189,7 @@ impl Merger {
 
     /// All counts, of one moment.
     pub(crate) fn stats(&self) -> MergerStats {
-        let state = self.inner.state.lock();
-        MergerStats {
-            offered: state.accepted + state.refused,
-            accepted: state.accepted,
-            refused: state.refused,
-            acked: state.acked,
-            purged: state.purged,
-            buffered_updates: state.buffered,
-            leased_updates: state.leased,
-            keys: state.slots.live(),
-            keys_max: self.inner.spec.keys_max,
-            updates_max: self.inner.spec.updates_max,
-        }
+        self.inner.state.lock().stats()
     }
 
     /// Ready when so many updates wait, when some do and there was no room for others, and always
@@ -309,17 +204,10 @@ impl Merger {
         if state.meets(updates) {
             return Poll::Ready(());
         }
-        let is_own = |(known, _): &(Waker, usize)| known.will_wake(&waker);
-        let own = state.watchers.iter().position(is_own);
-        let surplus = own.map(|own| state.watchers.remove(own));
-        let updates = surplus
-            .as_ref()
-            .map_or(updates, |(_, before)| updates.min(*before));
-        state.watchers.push((waker, updates));
-        let oldest = (state.watchers.len() > WATCHERS_MAX).then(|| state.watchers.remove(0));
+        let (own, oldest) = state.watch(waker, updates);
         drop(state);
-        drop(surplus);
-        wake(oldest.into_iter().map(|(waker, _)| waker).collect());
+        drop(own);
+        wake(oldest.into_iter().collect());
         Poll::Pending
     }
 
@@ -493,71 +381,5 @@ impl Inner {
         let woken = state.met();
         drop(state);
         wake(woken);
-    }
-}
-
-impl State {
-    fn refuse(&mut self, updates: usize, refusal: Option<Refusal>) {
-        self.refused += updates as u64;
-        self.was_refused |= updates > 0 && refusal != Some(Refusal::Closed);
-    }
-
-    /// What waited is on loan; says how many updates that is.
-    fn lend(&mut self, parts: &Parts) -> u64 {
-        let mut updates = 0;
-        for part in parts {
-            self.slots.lend(part.key.slot, part.updates);
-            updates += part.updates;
-        }
-        self.buffered -= updates as usize;
-        self.leased += updates as usize;
-        updates
-    }
-
-    /// What was on loan is gone: so many updates.
-    fn settle(&mut self, parts: &Parts, updates: u64) {
-        for part in parts {
-            self.slots.settle(part.key.slot, part.updates);
-        }
-        self.leased -= updates as usize;
-    }
-
-    /// When the oldest of what waits was accepted.
-    fn oldest(&self) -> Option<Instant> {
-        let aside = self.aside.as_ref().and_then(|aside| aside.oldest);
-        earlier(self.oldest, aside)
-    }
-
-    fn is_full(&self) -> bool {
-        self.buffered + self.leased >= self.updates_max
-    }
-
-    /// Whether so much waits that a task that waits for it is to be woken.
-    fn meets(&self, updates: usize) -> bool {
-        let wants_room = self.was_refused || self.waiting > 0 || self.is_full();
-        self.is_closed || self.buffered >= updates.max(1) || (self.buffered > 0 && wants_room)
-    }
-
-    /// Those whose demand is met, to be woken after unlocking.
-    fn met(&mut self) -> Vec<Waker> {
-        if self.watchers.is_empty() {
-            return Vec::new();
-        }
-        let watchers = std::mem::take(&mut self.watchers);
-        let (met, left): (Vec<_>, Vec<_>) = watchers
-            .into_iter()
-            .partition(|(_, updates)| self.meets(*updates));
-        self.watchers = left;
-        met.into_iter().map(|(waker, _)| waker).collect()
-    }
-}
-
-fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
-    a.into_iter().chain(b).min()
-}
-
-fn wake(wakers: Vec<Waker>) {
-    for waker in wakers {
-        waker.wake();
     }
 }
