@@ -360,6 +360,15 @@ fn assert_close(a: &Entry, b: &Entry) {
     }
 }
 
+/// Ends the waiting of those who push, also when the test fails.
+struct ClosedAtTheEnd(Merger);
+
+impl Drop for ClosedAtTheEnd {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
 /// Two scopes push at the same time while batches are taken, some of which fail.
 #[test]
 fn nothing_is_lost_or_doubled_while_threads_push_and_batches_fail() {
@@ -387,6 +396,7 @@ fn nothing_is_lost_or_doubled_while_threads_push_and_batches_fail() {
                 }
             })
         });
+        let _closed = ClosedAtTheEnd(merger.clone());
         let is_done = &is_done;
         scope.spawn(move || {
             for pushing in pushing {
