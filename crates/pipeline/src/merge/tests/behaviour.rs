@@ -337,6 +337,26 @@ fn a_waiting_task_is_woken_when_enough_waits_when_it_is_full_and_at_the_end() {
 }
 
 #[test]
+fn a_push_that_waits_for_room_wakes_whoever_can_make_some() {
+    let counter = Arc::new(Counter::default());
+    let waker = Waker::from(Arc::clone(&counter));
+    let mut context = Context::from_waker(&waker);
+    let merger = capped(1, 100);
+    push(&merger, rows(1, &["a"]));
+    assert_eq!(merger.poll_queued(&mut context, 50), Poll::Pending);
+    let mut offered = rows(2, &["b"]);
+    let policy = MergePolicy::Block(Duration::from_secs(10));
+    std::thread::scope(|scope| {
+        let pushing = scope.spawn(|| merger.push_many(&mut offered, policy, &|_| false));
+        while counter.0.load(Ordering::SeqCst) == 0 && !pushing.is_finished() {
+            std::thread::yield_now();
+        }
+        merger.lease().unwrap().ack();
+        assert_eq!(pushing.join().unwrap().refusal, None, "nobody was woken");
+    });
+}
+
+#[test]
 fn at_most_64_tasks_wait_and_the_one_too_many_asks_again() {
     let merger = merger(CoalesceAggregate::Sum);
     let counters: Vec<Arc<Counter>> = (0..65).map(|_| Arc::default()).collect();
@@ -376,10 +396,17 @@ fn a_purge_throws_away_what_waits_and_says_who_waited_for_it() {
     let stats = merger.stats();
     assert_eq!((stats.purged, stats.leased_updates, stats.keys), (3, 4, 2));
     assert_eq!(merger.load().oldest, None);
+    // What came back and was merged still says who waits.
+    drop(lease);
+    assert_eq!(pushed(&mut rows(8, &["a", "a"])).accepted, 2);
+    let lease = merger.lease().unwrap();
+    let mut tracked = lease.tracked(1).to_vec();
+    tracked.sort_unstable();
+    assert_eq!(tracked, [1, 3, 9].map(Position::new));
     // What was sent and came back goes, too.
     lease.mark_sent();
     drop(lease);
-    assert_eq!(merger.drain().updates, 4);
+    assert_eq!(merger.drain().updates, 6);
     is_balanced(&merger);
     assert!(merger.is_empty());
     assert_eq!(merger.drain().updates, 0);
