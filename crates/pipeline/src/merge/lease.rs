@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use record::Position;
-use sinks::Entry;
+use sinks::{Entry, ScopeIndex};
 
 use super::row::row;
 use super::store::{Inner, Part, Parts};
@@ -90,6 +90,26 @@ impl MergedLease {
         part.map_or(&[], |part| &part.partial.tracked)
     }
 
+    /// The same of all rows: the row that each became a part of, and where it stood itself.
+    pub(crate) fn tracked_in(&self) -> Vec<(usize, ScopeIndex, Position)> {
+        let of_row = |(row, part): (usize, &Part)| {
+            let scope = part.partial.meta.scope;
+            let tracked = part.partial.tracked.iter();
+            tracked
+                .map(|position| (row, scope, *position))
+                .collect::<Vec<_>>()
+        };
+        let mut tracked: Vec<_> = self
+            .cell
+            .parts
+            .iter()
+            .enumerate()
+            .flat_map(of_row)
+            .collect();
+        tracked.sort_unstable();
+        tracked
+    }
+
     /// When the oldest update was accepted.
     pub(crate) fn oldest(&self) -> Option<Instant> {
         self.cell.rows.iter().map(|row| row.arrival).min()
@@ -131,6 +151,14 @@ impl Drop for Leased {
             let is_sent = *self.is_sent.get_mut();
             self.inner.restore(parts, self.updates, is_sent);
         }
+    }
+}
+
+impl Deref for MergedLease {
+    type Target = [Entry];
+
+    fn deref(&self) -> &[Entry] {
+        &self.cell.rows
     }
 }
 

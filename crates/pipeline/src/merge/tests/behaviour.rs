@@ -400,9 +400,10 @@ fn a_purge_throws_away_what_waits_and_says_who_waited_for_it() {
     drop(lease);
     assert_eq!(pushed(&mut rows(8, &["a", "a"])).accepted, 2);
     let lease = merger.lease().unwrap();
-    let mut tracked = lease.tracked(1).to_vec();
-    tracked.sort_unstable();
-    assert_eq!(tracked, [1, 3, 9].map(Position::new));
+    assert_eq!(lease.tracked(1).len(), 3);
+    let place = |number| (1, ScopeIndex(0), Position::new(number));
+    assert_eq!(lease.tracked_in(), [1, 3, 9].map(place));
+    assert_eq!(lease.to_vec(), lease.rows().to_vec());
     // What was sent and came back goes, too.
     lease.mark_sent();
     drop(lease);
