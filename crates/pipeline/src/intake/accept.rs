@@ -187,6 +187,10 @@ impl Staged {
         content: Content,
     ) {
         let goal = &mut targets[target];
+        if position.is_some_and(|position| goal.has(position)) {
+            // A source that is read again, since another lane needs it.
+            return;
+        }
         let part = match self.parts[..self.used]
             .iter()
             .position(|part| part.target == target)
@@ -311,6 +315,9 @@ impl Staged {
                 Mode::AllOrNone => all_or_none(queue.buffer.try_push_all(&mut part.rows), part),
             };
             outcome.dropped += pushed.displaced + pushed.dropped;
+            if let Some((taken, _)) = part.places[..pushed.accepted].last() {
+                target.taken = target.taken.max(*taken);
+            }
             let refused = pushed.refused_of(&part.rows);
             if let Some(first) = refused.first() {
                 // Refused rows never were: their positions are given again.

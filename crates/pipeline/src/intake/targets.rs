@@ -31,6 +31,17 @@ pub(super) struct Target {
     pub(super) watermark: Watermark,
     /// The highest position ever handed to the buffer.
     pub(super) last: Position,
+    /// The highest position that the buffer took of a source that names them.
+    pub(super) taken: Position,
+}
+
+impl Target {
+    /// Whether the lane has what stands at this position of a source that names them: it was taken
+    /// before, or the sink had it when the scope was opened.
+    pub(super) fn has(&self, position: Position) -> bool {
+        let settled = self.watermark.position().unwrap_or(Position::START);
+        position <= self.taken.max(settled)
+    }
 }
 
 impl Targets {
@@ -75,6 +86,7 @@ impl Targets {
                     scope: opening.index,
                     watermark: opening.watermark.clone(),
                     last: opening.watermark.base(),
+                    taken: Position::START,
                 });
                 announced.push(opening);
             }
