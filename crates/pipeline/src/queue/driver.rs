@@ -153,8 +153,10 @@ impl Driver {
                 Decision::Wait if closed => Reason::Shutdown,
                 Decision::Wait => {
                     self.held = None;
-                    self.wait().await;
-                    continue;
+                    match self.wait().await {
+                        Woken::Look => continue,
+                        Woken::Full => Reason::Size,
+                    }
                 }
             };
             match self.flush(reason).await {
@@ -192,7 +194,7 @@ impl Driver {
     }
 
     /// Waits until a look may find something new: enough arrived, a deadline, a request, the end.
-    async fn wait(&mut self) {
+    async fn wait(&mut self) -> Woken {
         let due = self
             .moving
             .policy
@@ -209,7 +211,12 @@ impl Driver {
         let arrived = std::future::poll_fn(|context| buffer.poll_queued(context, demand));
         let deadline = self.moving.policy.next_deadline();
         tokio::select! {
-            () = arrived => {}
+            () = arrived => {
+                let fill = self.queue.buffer.fill();
+                if fill.queued > 0 && told(&fill) == self.told && !self.queue.buffer.is_closed() {
+                    return Woken::Full;
+                }
+            }
             () = until(deadline) => {}
             // The loop looks at both.
             _ = self.lost.changed() => {}
@@ -219,6 +226,7 @@ impl Driver {
                 None => self.queue.buffer.close(),
             },
         }
+        Woken::Look
     }
 
     async fn obey(&mut self, request: FlushRequest) {
@@ -455,6 +463,15 @@ impl Driver {
     fn is_too_late(&self) -> bool {
         self.stop.borrow().is_some_and(|deadline| now() >= deadline)
     }
+}
+
+/// Why a wait is over.
+enum Woken {
+    /// A look may find something new.
+    Look,
+    /// Nothing more can come before something is taken, however much the policy would wait for:
+    /// an adaptive size may be more than the buffer holds, which lends memory to other lanes.
+    Full,
 }
 
 const NOTHING: Demand = Demand { items: 0, bytes: 0 };
