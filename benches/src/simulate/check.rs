@@ -15,11 +15,15 @@ use crate::shape::Shape;
 pub(crate) fn account(stats: &Stats, shape: &Shape, lanes: &[Vec<LaneKnown>]) -> Result<()> {
     balance(&totals_of(stats)).context("in all")?;
     ensure!(
-        stats.routes.len() == shape.routes.len(),
+        stats.routes.len() >= shape.routes.len(),
         "{} routes run, {} are planned",
         stats.routes.len(),
         shape.routes.len()
     );
+    for ending in &stats.routes[shape.routes.len()..] {
+        let name = ending.route.as_deref().unwrap_or("default");
+        balance(&ending.totals).with_context(|| format!("ending route {name}"))?;
+    }
     for ((route, plan), known) in stats.routes.iter().zip(&shape.routes).zip(lanes) {
         let name = route.route.as_deref().unwrap_or("default");
         let context = || format!("route {name} into {}", route.sink);

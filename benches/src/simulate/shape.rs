@@ -35,7 +35,7 @@ pub(crate) struct SinkShape {
 /// A route into a sink.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct RouteShape {
-    name: Option<String>,
+    pub(crate) name: Option<String>,
     pub(crate) sink: usize,
     sources: String,
     tags: String,
