@@ -286,6 +286,11 @@ impl Driver {
     /// Delivers one batch and says how many updates it settled. After an error they are back in
     /// the buffer.
     async fn flush(&mut self, reason: Reason) -> Result<u64, WriteError> {
+        if !self.is_too_late() {
+            // It was given up for whoever asked for a flush, and is tried again now.
+            let abandoned = self.queue.abandoned.lock().take();
+            drop(abandoned);
+        }
         if self.queue.buffer.fill().lent > 0 {
             self.held = None;
             self.until_nothing_is_held().await?;
@@ -413,8 +418,7 @@ impl Driver {
                     drop(permit.take());
                     let error = no_answer();
                     queue.account.fail(now(), reason, error.to_string());
-                    queue.account.give_up();
-                    *queue.abandoned.lock() = Some((loan, batch));
+                    queue.abandon(loan, batch);
                     return Err(error);
                 }
             };
@@ -423,7 +427,7 @@ impl Driver {
             let delay = match retry.on_failure(now(), &error) {
                 RetryDecision::After(delay) if !self.is_too_late() => delay,
                 _ => {
-                    queue.account.give_up();
+                    queue.abandon(loan, batch);
                     return Err(error);
                 }
             };
@@ -439,7 +443,7 @@ impl Driver {
                 false => None,
             };
             if permit.is_none() {
-                queue.account.give_up();
+                queue.abandon(loan, batch);
                 return Err(queue.sink.lost().unwrap_or(error));
             }
         }

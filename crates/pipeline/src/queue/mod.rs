@@ -60,7 +60,7 @@ pub(crate) struct Queue {
     requests: mpsc::Sender<FlushRequest>,
     stop: watch::Sender<Option<Instant>>,
     ended: watch::Receiver<Option<Ended>>,
-    /// The batch whose write was not waited for to the end.
+    /// The batch that was given up, of which the sink may have more than it said.
     abandoned: Mutex<Option<(Loan, Batch)>>,
 }
 
@@ -225,45 +225,59 @@ impl Queue {
         }
     }
 
+    /// The batch will not be tried again before the end.
+    fn abandon(&self, loan: Loan, batch: Batch) {
+        self.account.give_up();
+        *self.abandoned.lock() = Some((loan, batch));
+    }
+
     /// After the end: settles the batch that was abandoned, and hands over what is left.
     pub(crate) async fn leftovers(&self) -> Vec<Entry> {
         let abandoned = self.abandoned.lock().take();
-        let mut left = Vec::new();
-        if let Some((loan, batch)) = abandoned {
-            // A write that was cut off may have gone through since.
-            let rows = batch.rows().to_vec();
-            let settling = self.settle_abandoned(loan, batch);
-            if tokio::time::timeout(CLOSE_WITHIN, settling).await.is_err() {
-                tracing::error!("the sink does not say whether it wrote the last batch");
+        let rows = abandoned.as_ref().map(|(_, batch)| batch.rows().to_vec());
+        let settling = async {
+            if let Some((loan, batch)) = abandoned {
+                self.settle_abandoned(loan, batch).await;
             }
-            if self.buffer.fill().lent > 0 {
-                // The sink still holds on to them, so they have not come back to the buffer.
-                left = rows;
+            // A sink that works in order lets go of the rows before long.
+            while self.buffer.fill().lent > 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
             }
+        };
+        if tokio::time::timeout(CLOSE_WITHIN, settling).await.is_err() {
+            tracing::error!("the sink does not say whether it wrote the last batch");
         }
+        let mut left = match self.buffer.fill().lent {
+            0 => Vec::new(),
+            // The sink still holds on to them, so they have not come back to the buffer.
+            _ => rows.unwrap_or_default(),
+        };
         left.extend(self.openings.place(&self.buffer.waiting()));
         self.tracking.abandon();
         left
     }
 
-    /// Offers the abandoned batch once more, behind the write that was not waited for: a sink knows
+    /// Offers the abandoned batch again, behind whatever the sink still does with it: a sink knows
     /// again what it has, so nothing is both in the sink and handed back. Without a receipt the
     /// rows are back in the buffer afterwards.
     async fn settle_abandoned(&self, loan: Loan, batch: Batch) {
-        let began = now();
-        let written = self.sink.writer.write(&batch).await;
-        drop(batch);
-        match written {
-            Ok(receipt) => {
-                let ended = now();
-                self.settle(loan, &receipt, Reason::Shutdown, Times { began, ended });
+        for pause in ASK_AGAIN_AFTER {
+            // Who is shut out of a scope, or knows that nothing will work, need not ask.
+            if self.sink.lost().is_some() {
+                return;
             }
-            Err(_) => {
-                drop(loan);
-                // A sink that works in order lets go of the rows before long.
-                while self.buffer.fill().lent > 0 {
-                    tokio::time::sleep(Duration::from_millis(1)).await;
+            let began = now();
+            match self.sink.writer.write(&batch).await {
+                Ok(receipt) => {
+                    drop(batch);
+                    let ended = now();
+                    let times = Times { began, ended };
+                    return self.settle(loan, &receipt, Reason::Shutdown, times);
                 }
+                Err(error) if error.kind() == ErrorKind::Transient => {
+                    tokio::time::sleep(pause).await;
+                }
+                Err(_) => return,
             }
         }
     }
@@ -299,5 +313,11 @@ const EVERYTHING: Demand = Demand {
     bytes: usize::MAX,
 };
 
+/// The pauses after each attempt to learn what the sink has of the last batch.
+const ASK_AGAIN_AFTER: [Duration; 3] = [
+    Duration::from_millis(50),
+    Duration::from_millis(200),
+    Duration::ZERO,
+];
 /// How long the last answer of a sink, and closing it, may take.
 pub(crate) const CLOSE_WITHIN: Duration = Duration::from_secs(5);
