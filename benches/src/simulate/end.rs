@@ -22,11 +22,17 @@ type HandedBack = Vec<HashSet<Id>>;
 
 impl Life {
     /// The process is killed here and now: what the model can say of it then.
-    pub(crate) fn kill(&self, world: &mut World) -> Result<()> {
+    pub(crate) async fn kill(&mut self, world: &mut World) -> Result<()> {
+        if self
+            .change
+            .as_ref()
+            .is_some_and(|change| change.done.is_finished())
+        {
+            self.join_change(world).await?;
+        }
         world.trace.note(format_args!("kill"));
         world.trace.count(|tally| tally.kills += 1);
         let stats = self.check(world)?;
-        let nothing = HashSet::new();
         let mut sum = Places::default();
         let ended = self.change.iter().flat_map(|change| &change.ended);
         for lane in self
@@ -36,12 +42,17 @@ impl Life {
             .chain(&self.retired)
             .chain(ended)
         {
-            sum.add(&lane.places(world, &nothing)?);
+            sum.add(&lane.places(world)?);
         }
-        sum.check_killed(&totals_of(&stats), self.kept)?;
+        sum.check_killed(&totals_of(&stats), self.kept())?;
         self.count_lost(world, &stats);
         world.lost_at_most += stats.pending;
         Ok(())
+    }
+
+    /// Updates that changes of routes handed back.
+    fn kept(&self) -> u64 {
+        self.retired.iter().map(|lane| lane.back.len() as u64).sum()
     }
 
     /// Shuts down in order, and accounts for every record.
@@ -57,32 +68,44 @@ impl Life {
             report.undelivered.len(),
             report.error.as_ref().map(ToString::to_string)
         ));
-        let lanes: Vec<&LaneKnown> = self.lanes.iter().flatten().collect();
-        let back = handed_back(world, &report.undelivered, &report.sinks, &lanes)?;
-        let nothing = HashSet::new();
+        let lanes = self.lanes.iter_mut().flatten();
+        let back = handed_back(world, &report.undelivered, &report.sinks, lanes)?;
         let mut sum = Places::default();
         let routes = report.stats.routes.iter().flat_map(|route| &route.lanes);
-        for (lane, stats) in lanes.iter().zip(routes) {
-            let places = lane.places(world, &back[lane.sink])?;
-            places.check_ended(&stats.totals, 0).with_context(|| {
-                let sink = &world.shape.sinks[lane.sink].name;
-                format!("{} into {sink}", stats.lane.as_str())
-            })?;
+        for (lane, stats) in self.lanes.iter().flatten().zip(routes) {
+            let places = lane.places(world)?;
+            let unknown = self.unknown_max(world, lane.sink);
+            places
+                .check_ended(&stats.totals, unknown)
+                .with_context(|| {
+                    let sink = &world.shape.sinks[lane.sink].name;
+                    format!("{} into {sink}", stats.lane.as_str())
+                })?;
             sum.add(&places);
         }
         for lane in &self.retired {
-            let places = lane.places(world, &nothing)?;
-            // What was handed back with its route is with whoever asked for the change.
+            // What was handed back with its route counts as quarantined.
+            let mut places = lane.places(world)?;
+            places.quarantined += std::mem::take(&mut places.handed_back);
+            places.missing_sound = 0;
             sum.add(&places);
         }
-        sum.missing -= self.kept;
-        sum.missing_sound = 0;
-        sum.check_ended(&totals_of(&report.stats), self.kept)
+        let unknown = (0..world.sinks.len())
+            .map(|sink| self.unknown_max(world, sink))
+            .sum();
+        sum.check_ended(&totals_of(&report.stats), unknown)
             .context("in all")?;
         self.outcomes(world, &back)?;
         self.count_lost(world, &report.stats);
         replay(world, &back);
         Ok(())
+    }
+
+    /// Rows of a sink that may be there though nobody knows: a writer that panics says nothing.
+    fn unknown_max(&self, world: &World, sink: usize) -> u64 {
+        let panics = world.sinks[sink].sky.lock().panics - self.panics_before[sink];
+        let batch_max = 60;
+        panics * batch_max
     }
 
     /// Waits for the change of routes that is under way.
@@ -100,9 +123,8 @@ impl Life {
             done.ended,
             done.undelivered.len()
         ));
-        let lanes: Vec<&LaneKnown> = change.ended.iter().collect();
-        let back = handed_back(world, &done.undelivered, &done.sinks, &lanes)?;
-        self.kept += done.undelivered.len() as u64;
+        let lanes = change.ended.iter_mut();
+        let back = handed_back(world, &done.undelivered, &done.sinks, lanes)?;
         replay(world, &back);
         self.retired.append(&mut change.ended);
         self.check(world)?;
@@ -148,12 +170,13 @@ impl Life {
 
 /// What was handed back: nothing that the store has, but for batches whose outcome nobody could
 /// learn, because the sink did not answer any more.
-fn handed_back(
+fn handed_back<'a>(
     world: &World,
     undelivered: &[Entry],
     reports: &[SinkReport],
-    lanes: &[&LaneKnown],
+    lanes: impl Iterator<Item = &'a mut LaneKnown>,
 ) -> Result<HandedBack> {
+    let mut lanes: Vec<&mut LaneKnown> = lanes.collect();
     let mut back: HandedBack = world.sinks.iter().map(|_| HashSet::new()).collect();
     let mut count = 0;
     for report in reports {
@@ -170,7 +193,7 @@ fn handed_back(
             count += 1;
             let id = Id::of(entry).context("a strange row was handed back")?;
             let source = world.records.of(id).source;
-            let mut lanes = lanes.iter().filter(|lane| lane.sink == index);
+            let mut lanes = lanes.iter_mut().filter(|lane| lane.sink == index);
             let lane = lanes.find(|lane| lane.accepted.contains(&id));
             let lane = lane.with_context(|| {
                 format!(
@@ -184,6 +207,7 @@ fn handed_back(
                 id.0,
                 sink.name
             );
+            lane.back.insert(id);
             let place = contents.place_in(&lane.scope(world, source), id);
             ensure!(
                 !is_clear || place == Place::Nowhere,

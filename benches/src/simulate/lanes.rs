@@ -20,6 +20,8 @@ pub(crate) struct LaneKnown {
     pub(crate) accepted: Vec<Id>,
     /// Those that its scope may have had before it was opened, so that nobody could tell.
     maybe_before: u64,
+    /// Those that were handed back when it ended.
+    pub(crate) back: HashSet<Id>,
     /// The highest position accepted, by source.
     taken: Vec<Position>,
 }
@@ -75,15 +77,15 @@ impl LaneKnown {
         }
     }
 
-    /// Where its records are, but for those in `back`, which are handed back.
-    pub(crate) fn places(&self, world: &World, back: &HashSet<Id>) -> Result<Places> {
+    /// Where its records are.
+    pub(crate) fn places(&self, world: &World) -> Result<Places> {
         let contents = world.sinks[self.sink].contents.lock();
         let mut places = Places {
             maybe_before: self.maybe_before,
             ..Places::default()
         };
         for id in &self.accepted {
-            if back.contains(id) {
+            if self.back.contains(id) {
                 places.handed_back += 1;
                 continue;
             }
@@ -112,20 +114,20 @@ impl Places {
         self.maybe_before += other.maybe_before;
     }
 
-    /// What the account says of lanes that have ended, `kept` of whose updates count as
-    /// quarantined since they were handed back before.
+    /// What the account says of lanes that have ended. Of up to `unknown` rows it may not know
+    /// that they are in the sink, since a panic was all that was heard of their write.
     ///
     /// # Errors
     /// When the records are elsewhere.
-    pub(crate) fn check_ended(&self, totals: &Totals, kept: u64) -> Result<()> {
+    pub(crate) fn check_ended(&self, totals: &Totals, unknown: u64) -> Result<()> {
         let dropped = totals.dropped.total();
-        let maybe = self.maybe_before;
+        let unknown = unknown + self.maybe_before;
         let holds = totals.delivered + totals.quarantined + dropped
-            == self.delivered + self.quarantined + self.missing + kept
+            == self.delivered + self.quarantined + self.missing
             && totals.delivered <= self.delivered
-            && totals.delivered + maybe >= self.delivered
-            && totals.quarantined <= self.quarantined + kept
-            && totals.quarantined + maybe >= self.quarantined + kept
+            && totals.delivered + unknown >= self.delivered
+            && totals.quarantined <= self.quarantined
+            && totals.quarantined + unknown >= self.quarantined
             && totals.pending == self.handed_back;
         ensure!(
             holds,
@@ -144,14 +146,16 @@ impl Places {
         Ok(())
     }
 
-    /// The same of a life that was cut off.
+    /// What the account says of a life that was cut off; `kept` updates were handed back before
+    /// and count as quarantined.
     ///
     /// # Errors
     /// When more is said to be in the sink than is, or more is missing than can be.
     pub(crate) fn check_killed(&self, totals: &Totals, kept: u64) -> Result<()> {
         ensure!(
             totals.delivered <= self.delivered && totals.quarantined <= self.quarantined + kept,
-            "law 1: {} were said to be delivered, {} quarantined; of these records, {self:?}",
+            "law 1: {} were said to be delivered, {} quarantined, {kept} handed back; of these \
+             records, {self:?}",
             totals.delivered,
             totals.quarantined
         );

@@ -34,8 +34,8 @@ pub(crate) struct Life {
     pub(crate) lanes: Vec<Vec<LaneKnown>>,
     /// The same of lanes that a change of routes has ended.
     pub(crate) retired: Vec<LaneKnown>,
-    /// Updates that a change of routes handed back.
-    pub(crate) kept: u64,
+    /// How often each sink had panicked before.
+    pub(crate) panics_before: Vec<u64>,
     pub(crate) change: Option<Change>,
     pub(crate) tracked: Vec<(Id, Tracked)>,
     /// Since when nothing has gone wrong that could delay a delivery, sink by sink.
@@ -70,7 +70,11 @@ impl Life {
             doors: world.sources.iter().map(|_| None).collect(),
             lanes: lanes_of(world),
             retired: Vec::new(),
-            kept: 0,
+            panics_before: world
+                .sinks
+                .iter()
+                .map(|sink| sink.sky.lock().panics)
+                .collect(),
             change: None,
             tracked: Vec::new(),
             well_since: vec![Instant::now(); world.sinks.len()],

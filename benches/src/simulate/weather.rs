@@ -65,6 +65,8 @@ pub(crate) struct Sky {
     /// Batches that are with the store though their callers may be gone.
     ghosts: Vec<(u64, FaultWriter<Witness>, Batch)>,
     ghosts_made: u64,
+    /// How often a write panicked.
+    pub(crate) panics: u64,
 }
 
 impl Sky {
@@ -75,6 +77,7 @@ impl Sky {
             write_max,
             ghosts: Vec::new(),
             ghosts_made: 0,
+            panics: 0,
         }
     }
 
@@ -235,6 +238,7 @@ impl BatchWriter for Outdoors {
             Fate::Ghost(after) => self.haunt(after, batch).await,
             Fate::Panic(takes) => {
                 tokio::time::sleep(takes).await;
+                self.sky.lock().panics += 1;
                 self.trace.note(format_args!("injects a panic"));
                 self.trace.count(|tally| tally.panics += 1);
                 panic!("injected: the writer panics");

@@ -139,7 +139,7 @@ impl World {
                 82..85 => life.flush(self).await?,
                 85..87 => life.purge(self),
                 87..89 => {
-                    life.kill(self)?;
+                    life.kill(self).await?;
                     return Ok((Next::Again, Some(life)));
                 }
                 89..91 => {
