@@ -5,7 +5,7 @@
 //! once each. Between the pulses nothing runs.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use buffer_core::Direction;
@@ -21,8 +21,9 @@ const PULSE: Duration = Duration::from_secs(1);
 
 pub(crate) struct Monitor {
     core: Arc<Core>,
-    /// What was reported last of each queue, by the place of the queue in memory.
-    reported: HashMap<usize, Reported>,
+    /// What was reported last of each queue, by the place of the queue in memory, which no other
+    /// gets while somebody points there.
+    reported: HashMap<usize, (Weak<Queue>, Reported)>,
 }
 
 /// What was reported last.
@@ -72,7 +73,9 @@ impl Monitor {
                 true => String::new(),
                 false => format!(" (lane {})", queue.shown()),
             };
-            let reported = self.reported.entry(id).or_default();
+            let known = self.reported.entry(id);
+            let (_, reported) =
+                known.or_insert_with(|| (Arc::downgrade(queue), Reported::default()));
             look_at(queue, &place, reported, &mut news);
         }
         self.reported.retain(|id, _| seen.contains(id));
