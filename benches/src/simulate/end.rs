@@ -17,8 +17,21 @@ use crate::weather::Weather;
 use crate::witness::{Id, Place};
 use crate::world::World;
 
+/// How a life ends in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shut {
+    /// Nobody else writes.
+    Down,
+    /// Another pipeline has taken over its scopes, so it cannot ask what it has written.
+    Out,
+}
+
 /// What was handed back, sink by sink.
-type HandedBack = Vec<HashSet<Id>>;
+struct HandedBack {
+    ids: Vec<HashSet<Id>>,
+    /// Whether the sink had answered, so that none of them can be there or come there.
+    is_clear: Vec<bool>,
+}
 
 impl Life {
     /// The process is killed here and now: what the model can say of it then.
@@ -56,7 +69,12 @@ impl Life {
     }
 
     /// Shuts down in order, and accounts for every record.
-    pub(crate) async fn stop(mut self, world: &mut World, within: Option<Duration>) -> Result<()> {
+    pub(crate) async fn stop(
+        mut self,
+        world: &mut World,
+        within: Option<Duration>,
+        shut: Shut,
+    ) -> Result<()> {
         self.join_change(world).await?;
         world.trace.note(format_args!("shutdown within {within:?}"));
         world.trace.count(|tally| tally.shutdowns += 1);
@@ -69,7 +87,7 @@ impl Life {
             report.error.as_ref().map(ToString::to_string)
         ));
         let lanes = self.lanes.iter_mut().flatten();
-        let back = handed_back(world, &report.undelivered, &report.sinks, lanes)?;
+        let back = handed_back(world, &report.undelivered, &report.sinks, lanes, shut)?;
         let mut sum = Places::default();
         let routes = report.stats.routes.iter().flat_map(|route| &route.lanes);
         for (lane, stats) in self.lanes.iter().flatten().zip(routes) {
@@ -124,7 +142,7 @@ impl Life {
             done.undelivered.len()
         ));
         let lanes = change.ended.iter_mut();
-        let back = handed_back(world, &done.undelivered, &done.sinks, lanes)?;
+        let back = handed_back(world, &done.undelivered, &done.sinks, lanes, Shut::Down)?;
         replay(world, &back);
         self.retired.append(&mut change.ended);
         self.check(world)?;
@@ -154,7 +172,7 @@ impl Life {
                     Outcome::Delivered => place == Place::Delivered,
                     Outcome::Rejected(_) => world.is_bad(sink, *id),
                     Outcome::Dropped(_) => place == Place::Nowhere,
-                    Outcome::Undelivered => back[sink].contains(id) || place == Place::Replayed,
+                    Outcome::Undelivered => back.ids[sink].contains(id) || place == Place::Replayed,
                     _ => false,
                 };
                 ensure!(
@@ -175,9 +193,13 @@ fn handed_back<'a>(
     undelivered: &[Entry],
     reports: &[SinkReport],
     lanes: impl Iterator<Item = &'a mut LaneKnown>,
+    shut: Shut,
 ) -> Result<HandedBack> {
     let mut lanes: Vec<&mut LaneKnown> = lanes.collect();
-    let mut back: HandedBack = world.sinks.iter().map(|_| HashSet::new()).collect();
+    let mut back = HandedBack {
+        ids: world.sinks.iter().map(|_| HashSet::new()).collect(),
+        is_clear: vec![true; world.sinks.len()],
+    };
     let mut count = 0;
     for report in reports {
         let found = world
@@ -188,7 +210,8 @@ fn handed_back<'a>(
         let sink = &world.sinks[index];
         let contents = sink.contents.lock();
         let answers = matches!(sink.weather(), Weather::Fair | Weather::Dead);
-        let is_clear = answers && report.error.is_none();
+        let is_clear = answers && report.error.is_none() && shut == Shut::Down;
+        back.is_clear[index] = is_clear;
         for entry in &undelivered[report.undelivered.clone()] {
             count += 1;
             let id = Id::of(entry).context("a strange row was handed back")?;
@@ -202,7 +225,7 @@ fn handed_back<'a>(
                 )
             })?;
             ensure!(
-                back[index].insert(id),
+                back.ids[index].insert(id),
                 "law 1: row {} was handed back twice from {}",
                 id.0,
                 sink.name
@@ -229,14 +252,15 @@ fn handed_back<'a>(
 /// What came from sources that cannot be read again is written from the fallback file.
 fn replay(world: &mut World, back: &HandedBack) {
     let mut elsewhere = 0;
-    for (sink, back) in world.sinks.iter().zip(back) {
+    for (index, sink) in world.sinks.iter().enumerate() {
         let mut contents = sink.contents.lock();
-        for id in back {
-            if !id.is_positioned() && contents.place(*id) == Place::Nowhere {
+        for id in &back.ids[index] {
+            let is_absent = back.is_clear[index] && contents.place(*id) == Place::Nowhere;
+            if !id.is_positioned() && is_absent {
                 contents.put(*id, Place::Replayed);
             }
-            // The others are read again, and may be led elsewhere then.
-            elsewhere += u64::from(id.is_positioned() && contents.was_rerouted);
+            // The others are read again, or come to the sink after all.
+            elsewhere += u64::from(!is_absent);
         }
     }
     world.lost_at_most += elsewhere;

@@ -18,7 +18,7 @@ pub(crate) struct LaneKnown {
     suffix: String,
     pub(crate) offered: u64,
     pub(crate) accepted: Vec<Id>,
-    /// Those that its scope may have had before it was opened, so that nobody could tell.
+    /// Those below what its scope had before it was opened, so that nobody could tell.
     maybe_before: u64,
     /// Those that were handed back when it ended.
     pub(crate) back: HashSet<Id>,
@@ -36,7 +36,7 @@ pub(crate) struct Places {
     pub(crate) missing: u64,
     /// Of the missing, those with which nothing is wrong.
     pub(crate) missing_sound: u64,
-    /// Some of the delivered may have been dropped in this life and written in an earlier one.
+    /// Some of them a watermark covers that came about on other routes.
     maybe_before: u64,
 }
 
@@ -56,24 +56,20 @@ impl LaneKnown {
         format!("{}{}", world.sources[source].scope(), self.suffix)
     }
 
-    /// Whether it took the record, or had it when its scope was opened at `opened`.
-    pub(crate) fn has(&self, world: &World, id: Id, opened: Option<Position>) -> bool {
+    /// Whether it took the record.
+    pub(crate) fn has(&self, world: &World, id: Id) -> bool {
         let made = world.records.of(id);
-        let taken = self.taken[made.source].max(opened.unwrap_or(Position::START));
-        id.is_positioned() && made.position <= taken
+        id.is_positioned() && made.position <= self.taken[made.source]
     }
 
-    /// It accepted the record.
-    pub(crate) fn accept(&mut self, world: &World, id: Id, opened: Option<Position>) {
+    /// It accepted the record, which may lie below what its scope had before it was opened.
+    pub(crate) fn accept(&mut self, world: &World, id: Id, is_below: bool) {
         let made = world.records.of(id);
         let taken = &mut self.taken[made.source];
         *taken = made.position.max(*taken);
         self.accepted.push(id);
-        if id.is_positioned() && opened.is_none() {
-            let scope = self.scope(world, made.source);
-            let contents = world.sinks[self.sink].contents.lock();
-            let is_before = contents.place_in(&scope, id) != Place::Nowhere;
-            self.maybe_before += u64::from(is_before);
+        if id.is_positioned() && is_below {
+            self.maybe_before += 1;
         }
     }
 
@@ -124,9 +120,9 @@ impl Places {
         let unknown = unknown + self.maybe_before;
         let holds = totals.delivered + totals.quarantined + dropped
             == self.delivered + self.quarantined + self.missing
-            && totals.delivered <= self.delivered
+            && totals.delivered <= self.delivered + self.maybe_before
             && totals.delivered + unknown >= self.delivered
-            && totals.quarantined <= self.quarantined
+            && totals.quarantined <= self.quarantined + self.maybe_before
             && totals.quarantined + unknown >= self.quarantined
             && totals.pending == self.handed_back;
         ensure!(
@@ -138,7 +134,7 @@ impl Places {
             totals.pending
         );
         ensure!(
-            self.missing_sound <= dropped - totals.dropped.rejected,
+            self.missing_sound <= dropped - totals.dropped.rejected + self.maybe_before,
             "law 9: {} sound rows are missing, {dropped} were dropped, {} of them rejected",
             self.missing_sound,
             totals.dropped.rejected
@@ -160,7 +156,7 @@ impl Places {
             totals.quarantined
         );
         ensure!(
-            self.missing <= totals.dropped.total() + totals.pending,
+            self.missing <= totals.dropped.total() + totals.pending + self.maybe_before,
             "law 1: {} are missing, {} were dropped and {} pending",
             self.missing,
             totals.dropped.total(),

@@ -139,7 +139,9 @@ impl Life {
             Ok(Ok(settled)) => {
                 world.trace.note(format_args!("a flush settled {settled}"));
                 let stats = self.pipeline.stats();
-                let mut lanes = stats.routes.iter().flat_map(|route| &route.lanes);
+                // Those that are ending are none of its affair.
+                let routes = stats.routes.iter().take(world.shape.routes.len());
+                let mut lanes = routes.flat_map(|route| &route.lanes);
                 let left = lanes.find(|lane| lane.totals.pending > 0);
                 ensure!(
                     left.is_none(),
@@ -212,15 +214,15 @@ impl Life {
         let within = Duration::from_millis(world.random.u64(0..5_000));
         let pipeline = self.pipeline.clone();
         // The change is made on a thread of its own. All that is to happen at this moment happens
-        // before it, so that a seed takes the same course every time.
-        for _ in 0..YIELDS {
-            tokio::task::yield_now().await;
-        }
+        // before it or after it, so that a seed takes the same course every time.
+        others_first().await;
         let done = tokio::spawn(async move { pipeline.reconfigure(plan, within).await });
         let is_led = || is_shape_of(&self.pipeline.stats(), &world.shape);
         while !is_led() && !done.is_finished() {
             tokio::task::yield_now().await;
         }
+        threads_end().await;
+        others_first().await;
         for sink in &world.sinks {
             sink.contents.lock().was_rerouted = true;
         }
@@ -362,6 +364,26 @@ impl Life {
     }
 }
 
+/// All others get their turns until they have nothing more to do at this moment.
+async fn others_first() {
+    for _ in 0..YIELDS {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Waits until no thread works for the runtime.
+async fn threads_end() {
+    #[cfg(tokio_unstable)]
+    loop {
+        let metrics = tokio::runtime::Handle::current().metrics();
+        let is_idle = metrics.num_idle_blocking_threads() == metrics.num_blocking_threads();
+        if is_idle && metrics.blocking_queue_depth() == 0 {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
 /// Whether these are the routes that run.
 fn is_shape_of(stats: &Stats, shape: &Shape) -> bool {
     let route = |route: &RouteStats, planned: &RouteShape| {
@@ -403,7 +425,7 @@ fn spec_of(world: &World, index: usize, kept: &SinkSpec, link: &Link) -> SinkSpe
     }
 }
 
-/// How often the others get a turn before routes change.
+/// How often the others get a turn at one moment.
 const YIELDS: usize = 200;
 /// How long the model waits for an answer that need not come.
 const PATIENCE: Duration = Duration::from_secs(5);

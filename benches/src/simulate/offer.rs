@@ -13,8 +13,8 @@ use crate::shape::{SourceKind, Way};
 use crate::witness::Id;
 use crate::world::World;
 
-/// What of an offer goes to one lane.
-type Parts = BTreeMap<Way, Vec<(Id, Option<Position>)>>;
+/// What of an offer goes to one lane, and whether its scope had each when it was opened.
+type Parts = BTreeMap<Way, Vec<(Id, bool)>>;
 
 impl Life {
     /// Offers the next records of a source.
@@ -58,9 +58,12 @@ impl Life {
             for way in world.shape.ways(made) {
                 let lane = &self.lanes[way.route][way.lane];
                 let scope = lane.scope(world, made.source);
-                let opened = self.links[lane.sink].opened(&scope);
-                if !lane.has(world, *id, opened) {
-                    parts.entry(way).or_default().push((*id, opened));
+                if !lane.has(world, *id) {
+                    let opened = self.links[lane.sink]
+                        .opened(&scope)
+                        .unwrap_or(Position::START);
+                    let is_below = id.is_positioned() && made.position <= opened;
+                    parts.entry(way).or_default().push((*id, is_below));
                 }
             }
         }
@@ -126,6 +129,14 @@ impl Life {
             let at = |stats: &Stats| stats.routes[way.route].lanes[way.lane].totals;
             let (before, after) = (at(before), at(after));
             let offered = after.offered - before.offered;
+            let mut part = part.clone();
+            let fresh = part.iter().filter(|(_, is_below)| !is_below).count();
+            let lane = &self.lanes[way.route][way.lane];
+            let was_rerouted = world.sinks[lane.sink].contents.lock().was_rerouted;
+            // After a change of routes a scope may have been open before, and not be so again yet.
+            if offered == fresh as u64 || !was_rerouted {
+                part.retain(|(_, is_below)| !is_below);
+            }
             ensure!(
                 offered == part.len() as u64,
                 "law 1: {offered} of {} records were offered to {way:?}",
@@ -138,8 +149,8 @@ impl Life {
             );
             let mut lane = std::mem::take(&mut self.lanes[way.route][way.lane]);
             lane.offered += offered;
-            for (id, opened) in &part[..accepted] {
-                lane.accept(world, *id, *opened);
+            for (id, is_below) in &part[..accepted] {
+                lane.accept(world, *id, *is_below);
                 world.accepted.insert((lane.sink, *id));
             }
             self.lanes[way.route][way.lane] = lane;

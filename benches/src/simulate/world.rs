@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use tokio::time::Instant;
 
+use crate::end::Shut;
 use crate::life::Life;
 use crate::shape::Shape;
 use crate::sink::{Link, Sink, is_poison};
@@ -159,7 +160,7 @@ impl World {
         life.connect(self).await;
         life.rest(self).await?;
         let life = self.read_on(life).await?;
-        life.stop(self, None).await?;
+        life.stop(self, None, Shut::Down).await?;
         Ok((Next::Over, None))
     }
 
@@ -228,7 +229,7 @@ impl World {
 
     /// Ends a life in order and begins another.
     async fn again(&mut self, life: Life, within: Option<Duration>) -> Result<Life> {
-        life.stop(self, within).await?;
+        life.stop(self, within, Shut::Down).await?;
         for sink in &self.sinks {
             // Somebody repairs what would fail for ever.
             let mut sky = sink.sky.lock();
@@ -249,7 +250,8 @@ impl World {
         self.trace.count(|tally| tally.takeovers += 1);
         let mut next = Life::start(self)?;
         next.connect(self).await;
-        life.stop(self, Some(Duration::from_secs(1))).await?;
+        life.stop(self, Some(Duration::from_secs(1)), Shut::Out)
+            .await?;
         Ok(next)
     }
 
@@ -258,9 +260,12 @@ impl World {
         let (mut missing, mut for_good) = (0, 0);
         for (sink, id) in self.accepted.iter().copied() {
             let contents = self.sinks[sink].contents.lock();
-            if contents.place(id) == Place::Nowhere && !self.is_bad(sink, id) {
+            // After a change of routes, a source that is read again comes to other scopes, and its
+            // records may lie below their watermarks.
+            let is_known = !(id.is_positioned() && contents.was_rerouted);
+            if is_known && contents.place(id) == Place::Nowhere && !self.is_bad(sink, id) {
                 missing += 1;
-                for_good += u64::from(id.is_positioned() && !contents.was_rerouted);
+                for_good += u64::from(id.is_positioned());
             }
         }
         ensure!(
