@@ -24,6 +24,8 @@ pub(crate) enum Shut {
     Down,
     /// Another pipeline has taken over its scopes, so it cannot ask what it has written.
     Out,
+    /// Others went on; what a sink did then is not known.
+    Meanwhile,
 }
 
 /// What was handed back, sink by sink.
@@ -87,7 +89,14 @@ impl Life {
             report.error.as_ref().map(ToString::to_string)
         ));
         let lanes = self.lanes.iter_mut().flatten();
-        let back = handed_back(world, &report.undelivered, &report.sinks, lanes, shut)?;
+        let back = handed_back(
+            world,
+            &report.undelivered,
+            &report.sinks,
+            lanes,
+            &self.panics_before,
+            shut,
+        )?;
         let mut sum = Places::default();
         let routes = report.stats.routes.iter().flat_map(|route| &route.lanes);
         for (lane, stats) in self.lanes.iter().flatten().zip(routes) {
@@ -142,7 +151,14 @@ impl Life {
             done.undelivered.len()
         ));
         let lanes = change.ended.iter_mut();
-        let back = handed_back(world, &done.undelivered, &done.sinks, lanes, Shut::Down)?;
+        let back = handed_back(
+            world,
+            &done.undelivered,
+            &done.sinks,
+            lanes,
+            &self.panics_before,
+            Shut::Meanwhile,
+        )?;
         replay(world, &back);
         self.retired.append(&mut change.ended);
         self.check(world)?;
@@ -193,6 +209,7 @@ fn handed_back<'a>(
     undelivered: &[Entry],
     reports: &[SinkReport],
     lanes: impl Iterator<Item = &'a mut LaneKnown>,
+    panics_before: &[u64],
     shut: Shut,
 ) -> Result<HandedBack> {
     let mut lanes: Vec<&mut LaneKnown> = lanes.collect();
@@ -210,7 +227,9 @@ fn handed_back<'a>(
         let sink = &world.sinks[index];
         let contents = sink.contents.lock();
         let answers = matches!(sink.weather(), Weather::Fair | Weather::Dead);
-        let is_clear = answers && report.error.is_none() && shut == Shut::Down;
+        // Behind a panic nobody knows what was written.
+        let is_calm = sink.sky.lock().panics == panics_before[index];
+        let is_clear = is_calm && answers && report.error.is_none() && shut == Shut::Down;
         back.is_clear[index] = is_clear;
         for entry in &undelivered[report.undelivered.clone()] {
             count += 1;

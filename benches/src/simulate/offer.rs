@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, ensure};
 use pipeline::source::Item;
 use pipeline::{Accepted, Stats};
-use record::Position;
+use sinks::ScopeName;
 use tokio::time::Instant;
 
 use crate::life::Life;
@@ -59,9 +59,10 @@ impl Life {
                 let lane = &self.lanes[way.route][way.lane];
                 let scope = lane.scope(world, made.source);
                 if !lane.has(world, *id) {
-                    let opened = self.links[lane.sink]
-                        .opened(&scope)
-                        .unwrap_or(Position::START);
+                    let sink = &world.sinks[lane.sink];
+                    let mark = || sink.contents.lock().mark(&ScopeName::new(&scope));
+                    let opened = self.links[lane.sink].opened(&scope);
+                    let opened = opened.unwrap_or_else(mark);
                     let is_below = id.is_positioned() && made.position <= opened;
                     parts.entry(way).or_default().push((*id, is_below));
                 }

@@ -116,6 +116,7 @@ pub(crate) fn run_all(seeds: Range<u64>, keep_going: bool) -> Done {
                         done.seeds += 1;
                         done.tally.add(&outcome.tally);
                         if let Err(why) = outcome.result {
+                            eprintln!("\rsimulate: seed {seed} FAILED: {why:#}");
                             done.failed.insert(seed, format!("{why:#}"));
                         }
                         if !keep_going && !done.failed.is_empty() {
