@@ -174,7 +174,10 @@ impl Life {
 
     /// What senders were told of their records is so.
     fn outcomes(&mut self, world: &World, back: &HandedBack) -> Result<()> {
-        for (id, tracked) in &mut self.tracked {
+        let Self {
+            tracked, retired, ..
+        } = self;
+        for (id, tracked) in tracked {
             let mut context = TaskContext::from_waker(Waker::noop());
             let mut told = tokio::task::unconstrained(tracked);
             let Poll::Ready(outcomes) = Pin::new(&mut told).poll(&mut context) else {
@@ -188,7 +191,13 @@ impl Life {
                     Outcome::Delivered => place == Place::Delivered,
                     Outcome::Rejected(_) => world.is_bad(sink, *id),
                     Outcome::Dropped(_) => place == Place::Nowhere,
-                    Outcome::Undelivered => back.ids[sink].contains(id) || place == Place::Replayed,
+                    Outcome::Undelivered => {
+                        let is_back =
+                            |lane: &LaneKnown| lane.sink == sink && lane.back.contains(id);
+                        !back.is_clear[sink]
+                            || back.ids[sink].contains(id)
+                            || retired.iter().any(is_back)
+                    }
                     _ => false,
                 };
                 ensure!(
