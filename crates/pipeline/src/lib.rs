@@ -27,6 +27,7 @@ mod poller;
 pub mod source;
 mod spec;
 mod stats;
+mod telemetry;
 
 pub use buffer_core::{Refusal, Watermark};
 pub use error::{IntakeError, PipelineError};
@@ -44,6 +45,8 @@ pub use poller::{Poller, PollerOptions};
 pub use spec::{BufferOptions, InvalidPlan, LaneSpec, Plan, RouteSpec, SinkSpec, WhenFull};
 pub use stats::{BufferStats, DroppedStats, LaneState, LaneStats, LatencyStats, RecentStats};
 pub use stats::{RouteStats, SinkState, SinkStats, SizeStats, Stats, Totals};
+pub use telemetry::{Attachment, LaneMetrics, MetricDescription, MetricKind, Publisher};
+pub use telemetry::{SharedRecorder, Telemetry, described};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

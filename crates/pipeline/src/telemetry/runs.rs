@@ -1,0 +1,109 @@
+//! Equal latencies next to each other, taken together.
+//!
+//! The records of a batch lie in the order of their arrival, so neighbours waited for nearly as
+//! long. Latencies whose seven leading bits agree are recorded as one, under their mean: a batch of
+//! 500 becomes a handful of entries, none off by more than one part in 64, and the sum is exact.
+
+use std::time::Duration;
+
+/// Leading bits that tell latencies apart.
+const BITS: u32 = 7;
+
+/// So many records that waited for about as long.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Run {
+    pub(super) count: usize,
+    sum_s: f64,
+    bin: (u32, u64),
+}
+
+impl Run {
+    fn of(latency: Duration, count: usize) -> Self {
+        Self {
+            count,
+            sum_s: latency.as_secs_f64() * count as f64,
+            bin: bin(latency),
+        }
+    }
+
+    /// What they waited for on the average, in seconds.
+    pub(super) fn mean_s(&self) -> f64 {
+        self.sum_s / self.count as f64
+    }
+}
+
+/// Hands each run to `act`.
+pub(super) fn each_run(
+    latencies: impl IntoIterator<Item = (Duration, usize)>,
+    mut act: impl FnMut(Run),
+) {
+    let mut open: Option<Run> = None;
+    for (latency, count) in latencies.into_iter().filter(|(_, count)| *count > 0) {
+        let next = Run::of(latency, count);
+        match &mut open {
+            Some(run) if run.bin == next.bin => {
+                run.count += next.count;
+                run.sum_s += next.sum_s;
+            }
+            _ => {
+                if let Some(run) = open.replace(next) {
+                    act(run);
+                }
+            }
+        }
+    }
+    if let Some(run) = open {
+        act(run);
+    }
+}
+
+fn bin(latency: Duration) -> (u32, u64) {
+    let us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
+    let shift = (u64::BITS - us.leading_zeros()).saturating_sub(BITS);
+    (shift, us >> shift)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(latencies_us: &[(u64, usize)], runs: usize) {
+        let latencies = latencies_us
+            .iter()
+            .map(|(us, count)| (Duration::from_micros(*us), *count));
+        let (mut found, mut count, mut sum) = (0, 0, 0.0);
+        each_run(latencies.clone(), |run| {
+            found += 1;
+            count += run.count;
+            sum += run.mean_s() * run.count as f64;
+        });
+        assert_eq!(found, runs, "{latencies_us:?}");
+        assert_eq!(count, latencies_us.iter().map(|(_, count)| count).sum());
+        let exact: f64 = latencies.map(|(of, n)| of.as_secs_f64() * n as f64).sum();
+        assert!((sum - exact).abs() <= exact * 1e-9, "{sum} and {exact}");
+    }
+
+    #[test]
+    fn neighbours_that_waited_for_about_as_long_are_one_run() {
+        check(&[], 0);
+        check(&[(5, 0)], 0);
+        check(&[(5, 1)], 1);
+        check(&[(0, 3), (1, 2)], 2);
+        check(&[(50_000, 3), (50_010, 4), (50_100, 1)], 1);
+        check(&[(50_000, 3), (51_000, 4), (50_000, 1)], 3);
+        check(&[(u64::MAX, 1), (u64::MAX - 1, 1)], 1);
+    }
+
+    #[test]
+    fn no_value_is_off_by_more_than_one_part_in_64() {
+        for us in (1..100_000_u64).step_by(7) {
+            let (shift, head) = bin(Duration::from_micros(us));
+            let (low, high) = (head << shift, ((head + 1) << shift) - 1);
+            assert!((low..=high).contains(&us));
+            assert!(
+                (high - low) as f64 <= us as f64 / 63.0,
+                "{us}: {low} to {high}"
+            );
+        }
+    }
+}
