@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use metrics::{Counter, Gauge, Histogram, HistogramFn};
+use metrics::{Counter, CounterFn, Gauge, Histogram, HistogramFn};
 use metrics::{Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use parking_lot::Mutex;
 use pipeline::MetricKind;
@@ -72,11 +72,14 @@ type Labels = Vec<(String, String)>;
 
 #[derive(Clone)]
 enum Value {
-    Counter(Arc<AtomicU64>),
+    Counter(Arc<Count>),
     /// The bits of an `f64`.
     Gauge(Arc<AtomicU64>),
     Summary(Arc<Summary>),
 }
+
+#[derive(Default)]
+struct Count(AtomicU64);
 
 /// A distribution that several threads record into.
 struct Summary(Mutex<Window>);
@@ -106,7 +109,7 @@ impl Exporter {
             for (labels, value) in &family.series {
                 match value {
                     Value::Counter(count) => {
-                        text.count(name, "", labels, count.load(Ordering::Acquire));
+                        text.count(name, "", labels, count.0.load(Ordering::Acquire));
                     }
                     Value::Gauge(bits) => {
                         let value = f64::from_bits(bits.load(Ordering::Acquire));
@@ -239,6 +242,18 @@ impl Recorder for Exporter {
             Some(Value::Summary(summary)) => Histogram::from_arc(summary),
             _ => Histogram::noop(),
         }
+    }
+}
+
+impl CounterFn for Count {
+    fn increment(&self, value: u64) {
+        self.0.fetch_add(value, Ordering::AcqRel);
+    }
+
+    /// What is set is what is shown, also if it is less: whoever sets it has one account that knows
+    /// better, and a lane that was made anew begins at 0, as Prometheus expects of a restart.
+    fn absolute(&self, value: u64) {
+        self.0.store(value, Ordering::Release);
     }
 }
 

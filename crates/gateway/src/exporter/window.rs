@@ -122,7 +122,10 @@ mod tests {
             window.record(at(*second), *value, *count);
         }
         let seen = window.look(at(at_s), &[0.5, 1.0]);
-        assert_eq!(seen.count, events.iter().map(|(_, _, n)| *n as u64).sum());
+        assert_eq!(
+            seen.count,
+            events.iter().map(|(_, _, n)| *n as u64).sum::<u64>()
+        );
         match expected {
             None => assert!(seen.quantiles.iter().all(|q| q.is_nan()), "{events:?}"),
             Some((median, max)) => {
