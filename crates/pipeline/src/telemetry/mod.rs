@@ -1,8 +1,8 @@
 //! What a pipeline counts and measures, handed to the facade `metrics`.
 //!
 //! - [`described`]: every metric with its kind, unit, labels and meaning; one table for all.
-//! - [`Publisher`]: writes an account, [`Stats`](crate::Stats), into a recorder as absolute counters
-//!   and gauges.
+//! - [`Publisher`]: writes an account, [`Stats`](crate::Stats), into a recorder as absolute
+//!   counters and gauges.
 //! - [`Telemetry`] and [`LaneMetrics`]: what an account cannot say afterwards, the distributions of
 //!   every batch: its rows, how long it took to write, how long its records waited.
 //!

@@ -13,9 +13,9 @@ use crate::{Health, Stats};
 ///
 /// Whoever calls [`publish`](Self::publish) decides how often: once per second for a recorder that
 /// is asked at any time, at each question for one that is asked here. A series is looked up when
-/// its lane or sink is first seen. When one is gone, its gauges are set to 0 and its counters stay.
-/// A lane that was made anew counts from 0; recorders that keep the greatest value of a counter show
-/// the old one until it is passed.
+/// its lane or sink is first seen. When one is gone, its gauges are set to 0 and its counters
+/// stay. A lane that was made anew counts from 0; recorders that keep the greatest value of a
+/// counter show the old one until it is passed.
 pub struct Publisher {
     outlet: Outlet,
     summary: Series,

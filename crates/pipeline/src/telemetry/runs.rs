@@ -13,22 +13,24 @@ const BITS: u32 = 7;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Run {
     pub(super) count: usize,
-    sum_s: f64,
+    sum_ns: u64,
     bin: (u32, u64),
 }
 
 impl Run {
     fn of(latency: Duration, count: usize) -> Self {
+        // 584 years are enough.
+        let ns = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
         Self {
             count,
-            sum_s: latency.as_secs_f64() * count as f64,
-            bin: bin(latency),
+            sum_ns: ns.saturating_mul(count as u64),
+            bin: bin(ns),
         }
     }
 
     /// What they waited for on the average, in seconds.
     pub(super) fn mean_s(&self) -> f64 {
-        self.sum_s / self.count as f64
+        self.sum_ns as f64 / (self.count as f64 * 1e9)
     }
 }
 
@@ -43,7 +45,7 @@ pub(super) fn each_run(
         match &mut open {
             Some(run) if run.bin == next.bin => {
                 run.count += next.count;
-                run.sum_s += next.sum_s;
+                run.sum_ns = run.sum_ns.saturating_add(next.sum_ns);
             }
             _ => {
                 if let Some(run) = open.replace(next) {
@@ -57,10 +59,10 @@ pub(super) fn each_run(
     }
 }
 
-fn bin(latency: Duration) -> (u32, u64) {
-    let us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
-    let shift = (u64::BITS - us.leading_zeros()).saturating_sub(BITS);
-    (shift, us >> shift)
+/// The leading bits, and how many follow them.
+fn bin(ns: u64) -> (u32, u64) {
+    let shift = (u64::BITS - ns.leading_zeros()).saturating_sub(BITS);
+    (shift, ns >> shift)
 }
 
 #[cfg(test)]
@@ -89,20 +91,20 @@ mod tests {
         check(&[(5, 0)], 0);
         check(&[(5, 1)], 1);
         check(&[(0, 3), (1, 2)], 2);
+        check(&[(1_000_000_000_000, 3), (1_000_000_000_001, 2)], 1);
         check(&[(50_000, 3), (50_010, 4), (50_100, 1)], 1);
         check(&[(50_000, 3), (51_000, 4), (50_000, 1)], 3);
-        check(&[(u64::MAX, 1), (u64::MAX - 1, 1)], 1);
     }
 
     #[test]
     fn no_value_is_off_by_more_than_one_part_in_64() {
-        for us in (1..100_000_u64).step_by(7) {
-            let (shift, head) = bin(Duration::from_micros(us));
-            let (low, high) = (head << shift, ((head + 1) << shift) - 1);
-            assert!((low..=high).contains(&us));
+        for ns in (1..100_000_u64).step_by(7).chain([u64::MAX]) {
+            let (shift, head) = bin(ns);
+            let (low, width) = (head << shift, 1_u64 << shift);
+            assert!((low..=low + (width - 1)).contains(&ns));
             assert!(
-                (high - low) as f64 <= us as f64 / 63.0,
-                "{us}: {low} to {high}"
+                (width - 1) as f64 <= ns as f64 / 64.0,
+                "{ns}: {width} from {low}"
             );
         }
     }

@@ -67,6 +67,9 @@ pub(super) fn batches() -> impl Iterator<Item = MetricDescription> {
 /// Labels of one series beside those of its lane or sink.
 pub(super) type Labels<'a> = &'a [(&'static str, &'static str)];
 
+/// Takes one series and its value.
+pub(super) type Emit<'a, V> = &'a mut dyn FnMut(Labels<'_>, V);
+
 /// A metric that is read from a `T`.
 pub(super) struct Row<T: 'static> {
     pub(super) name: &'static str,
@@ -80,8 +83,8 @@ pub(super) struct Row<T: 'static> {
 pub(super) enum Read<T: 'static> {
     Count(fn(&T) -> u64),
     Level(fn(&T) -> f64),
-    Counts(fn(&T, &mut dyn FnMut(Labels<'_>, u64))),
-    Levels(fn(&T, &mut dyn FnMut(Labels<'_>, f64))),
+    Counts(fn(&T, Emit<'_, u64>)),
+    Levels(fn(&T, Emit<'_, f64>)),
 }
 
 impl<T> Row<T> {
@@ -304,14 +307,14 @@ fn one_of<T: PartialEq>(
     states: &[(T, &'static str)],
     is: &T,
     label: &'static str,
-    out: &mut dyn FnMut(Labels<'_>, f64),
+    out: Emit<'_, f64>,
 ) {
     for (state, name) in states {
         out(&[(label, name)], f64::from(u8::from(state == is)));
     }
 }
 
-fn dropped(lane: &LaneStats, out: &mut dyn FnMut(Labels<'_>, u64)) {
+fn dropped(lane: &LaneStats, out: Emit<'_, u64>) {
     let dropped = &lane.totals.dropped;
     for (policy, count) in [
         ("drop_oldest", dropped.drop_oldest),
@@ -326,7 +329,7 @@ fn dropped(lane: &LaneStats, out: &mut dyn FnMut(Labels<'_>, u64)) {
     }
 }
 
-fn flushes(lane: &LaneStats, out: &mut dyn FnMut(Labels<'_>, u64)) {
+fn flushes(lane: &LaneStats, out: Emit<'_, u64>) {
     for (reason, counts) in lane.flushes.iter() {
         let reason = ("reason", reason.as_str());
         out(&[reason, ("outcome", "delivered")], counts.delivered);
