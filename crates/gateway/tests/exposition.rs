@@ -58,7 +58,7 @@ async fn law_1_every_answer_for_prometheus_balances_per_lane_also_under_load() {
             let record = record::Record::new("PLC01", "D1", number.into(), Default::default());
             let bad = Err(record::Malformed::new("bad", b"x"));
             let contents = vec![Ok(record.unwrap()), bad];
-            intake.push(std::time::Instant::now(), contents).unwrap();
+            let _ = intake.push(std::time::Instant::now(), contents).unwrap();
         }
     });
     for _ in 0..30 {

@@ -80,7 +80,10 @@ mod tests {
             sum += run.mean_s() * run.count as f64;
         });
         assert_eq!(found, runs, "{latencies_us:?}");
-        assert_eq!(count, latencies_us.iter().map(|(_, count)| count).sum());
+        assert_eq!(
+            count,
+            latencies_us.iter().map(|(_, count)| count).sum::<usize>()
+        );
         let exact: f64 = latencies.map(|(of, n)| of.as_secs_f64() * n as f64).sum();
         assert!((sum - exact).abs() <= exact * 1e-9, "{sum} and {exact}");
     }
