@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::{get, post};
-use pipeline::{Intake, LiveData, Pipeline, Telemetry};
+use pipeline::{Intake, LiveData, Pipeline};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{Semaphore, watch};
 
@@ -79,7 +79,7 @@ impl Gateway {
         let (closing, is_closing) = watch::channel(false);
         let live = pipeline.live().cloned().unwrap_or_else(LiveData::new);
         let app = App::new(Shared {
-            scrapes: Scrapes::new(&Telemetry::new()),
+            scrapes: Scrapes::new(pipeline.telemetry()),
             guard: Guard::new(local, &options.allowed_origins),
             options,
             pipeline,

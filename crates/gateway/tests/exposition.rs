@@ -92,6 +92,20 @@ async fn law_1_every_answer_for_prometheus_balances_per_lane_also_under_load() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_record_that_was_delivered_is_in_the_latencies_of_its_lane() {
+    let server = Server::start().await;
+    server.put_many("D1", 70);
+    server.send("POST", "/api/flush", "", &[]).await;
+    let read = Exposition::read(&server.get("/metrics").await.text);
+    assert_eq!(read.sum("forebay_latency_seconds_count", &[]), 70.0);
+    assert_eq!(read.sum("forebay_batch_rows_sum", &[]), 70.0);
+    let batches = read.sum("forebay_batches_total", &[]);
+    assert_eq!(read.sum("forebay_write_seconds_count", &[]), batches);
+    assert!(read.sum("forebay_latency_seconds", &[("quantile", "1")]) > 0.0);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn law_10_gateways_in_one_process_do_not_mix_beside_an_application_with_its_own_recorder() {
     let _ = metrics::set_global_recorder(metrics::NoopRecorder);
     let (one, other) = (Server::start().await, Server::start().await);
