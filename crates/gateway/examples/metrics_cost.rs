@@ -30,7 +30,7 @@ fn main() {
         .map(|route| heard.lane(Some(&format!("route{route}")), "sink", Priority::Normal))
         .collect();
     for lane in &lanes {
-        batch(lane, 500, 1);
+        batch(lane, &latencies(500, 1));
     }
     let (text, took) = best(|| exporter.render());
     let lines = text.lines().count();
@@ -46,9 +46,10 @@ fn measure(name: &str, lane: &LaneMetrics) {
         ("a hundred arrived together", 100),
         ("all arrived together", 500),
     ] {
+        let latencies = latencies(500, together);
         let ((), took) = best(|| {
             for _ in 0..BATCHES {
-                batch(black_box(lane), 500, together);
+                batch(black_box(lane), black_box(&latencies));
             }
         });
         let per_batch = took.as_secs_f64() * 1e9 / BATCHES as f64;
@@ -60,15 +61,18 @@ fn measure(name: &str, lane: &LaneMetrics) {
     }
 }
 
-/// A batch of so many rows that came over 20 ms, the newest of them 5 ms ago.
-fn batch(lane: &LaneMetrics, rows: usize, together: usize) {
+/// A batch whose records came over 20 ms, the newest of them 5 ms ago.
+fn latencies(rows: usize, together: usize) -> Vec<(Duration, usize)> {
     let runs = rows / together;
-    let step = Duration::from_millis(20) / u32::try_from(runs).unwrap_or(1);
-    let latencies = (0..runs).map(|run| {
-        let later = step * u32::try_from(runs - run).unwrap_or(1);
-        (Duration::from_millis(5) + later, together)
-    });
-    lane.batch(rows, Duration::from_millis(3), black_box(latencies));
+    let step_us = 20_000 / runs;
+    let later = (0..runs).map(|run| (runs - run) * step_us);
+    later
+        .map(|us| (Duration::from_micros(5_000 + us as u64), together))
+        .collect()
+}
+
+fn batch(lane: &LaneMetrics, latencies: &[(Duration, usize)]) {
+    lane.batch(500, Duration::from_millis(3), latencies.iter().copied());
 }
 
 fn best<T>(mut run: impl FnMut() -> T) -> (T, Duration) {

@@ -20,7 +20,8 @@ pub(super) struct Run {
 impl Run {
     fn of(latency: Duration, count: usize) -> Self {
         // 584 years are enough.
-        let ns = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
+        let whole = latency.as_secs().saturating_mul(1_000_000_000);
+        let ns = whole.saturating_add(u64::from(latency.subsec_nanos()));
         Self {
             count,
             sum_ns: ns.saturating_mul(count as u64),
