@@ -24,6 +24,7 @@ use crate::opening::Openings;
 use crate::sink::Sink;
 use crate::spec::{LaneSpec, WhenFull};
 use crate::stats::LaneState;
+use crate::telemetry::LaneMetrics;
 use crate::tracked::{DropReason, Outcome, Tracking};
 use crate::{CoalesceSpec, PipelineError};
 
@@ -50,6 +51,7 @@ pub(crate) struct Queue {
     pub(crate) account: Account,
     pub(crate) openings: Openings,
     pub(crate) tracking: Tracking,
+    metrics: LaneMetrics,
     /// The newest crossing of the watermark; the ring's listener only leaves it here, since it
     /// runs on the threads of the sources.
     crossing: Arc<LastCrossing>,
@@ -90,6 +92,7 @@ impl Queue {
         route: Option<&str>,
         coalesce: Option<&CoalesceSpec>,
         sink: &Arc<Sink>,
+        metrics: LaneMetrics,
         seed: u64,
     ) -> Result<Arc<Self>, PipelineError> {
         let mut spec = lane.clone();
@@ -112,6 +115,7 @@ impl Queue {
             account: Account::new(now()),
             openings: Openings::new(),
             tracking: Tracking::default(),
+            metrics,
             crossing,
             state: AtomicU8::new(LaneState::Running as u8),
             requests,
@@ -282,10 +286,20 @@ impl Queue {
         }
     }
 
+    /// Hands on what the batch was like; recorders are foreign code, so under no lock.
+    fn measure(&self, rows: &[Entry], times: Times) {
+        let write = times.ended.saturating_duration_since(times.began);
+        let runs = rows.chunk_by(|a, b| a.arrival == b.arrival);
+        let waited = |run: &[Entry]| times.ended.saturating_duration_since(run[0].arrival);
+        let latencies = runs.map(|run| (waited(run), run.len()));
+        self.metrics.batch(rows.len(), write, latencies);
+    }
+
     /// The sink has the batch.
     pub(crate) fn settle(&self, loan: Loan, receipt: &Receipt, reason: Reason, times: Times) {
         let (lent, tracked) = (loan.share(), loan.tracked());
         self.account.settle(loan, receipt, reason, times);
+        self.measure(lent.as_ref(), times);
         self.tracking.settled(lent.as_ref(), receipt);
         self.tracking.settled_at(&tracked, receipt);
     }
