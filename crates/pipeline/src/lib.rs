@@ -9,6 +9,8 @@
 //! stored and shown, or refused: never one without the other.
 
 mod account;
+#[cfg(feature = "alerts")]
+mod alert;
 mod driver;
 mod error;
 mod feeder;
@@ -28,11 +30,14 @@ pub mod source;
 mod spec;
 mod stats;
 
+#[cfg(feature = "alerts")]
+pub use alert::{AlertSpec, AlertStats, AlertTarget, Alerts, InvalidAlert};
 pub use buffer_core::{Refusal, Watermark};
 pub use error::{IntakeError, PipelineError};
 pub use feeder::{FeedError, FeedProgress, FeedReport, feed};
 pub use glob::{GLOB_BYTES_MAX, Glob, InvalidGlob};
-pub use health::{Health, HealthReason, HealthStatus};
+pub use health::{DEDUCTIONS, Deduction, HEALTH_HOLD, HEALTH_MARGIN, Health, HealthChange};
+pub use health::{HealthReason, HealthStatus, HealthTracker, StatusTracker};
 pub use intake::{Accepted, Content, Intake};
 pub use live::{LiveData, Reading};
 pub use merge::CoalesceSpec;
