@@ -82,7 +82,8 @@ pub struct Alerts {
 
 struct Alert {
     shared: Arc<Shared>,
-    task: Mutex<Option<JoinHandle<()>>>,
+    /// Held by whoever waits for its end.
+    task: tokio::sync::Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What the task of an alert shares with those who ask for something.
@@ -133,7 +134,11 @@ impl Alerts {
             made.push((shared, target, spec));
         }
         let alerts = made.into_iter().map(|(shared, target, spec)| Alert {
-            task: Mutex::new(Some(tokio::spawn(run(Arc::clone(&shared), target, spec)))),
+            task: tokio::sync::Mutex::new(Some(tokio::spawn(run(
+                Arc::clone(&shared),
+                target,
+                spec,
+            )))),
             shared,
         });
         Ok(Self {
@@ -179,19 +184,14 @@ impl Alerts {
         }
         let deadline = tokio::time::Instant::from_std(deadline);
         for alert in &self.alerts {
-            let task = alert.task.lock().take();
-            let Some(task) = task else { continue };
-            let mut held = Held {
-                alert,
-                task: Some(task),
-            };
-            if let Some(task) = &mut held.task {
-                let _ = tokio::time::timeout_at(deadline, task).await;
-            }
-            if let Some(task) = held.task.take() {
-                task.abort();
-                // Its command is killed when it is dropped, which is over when this returns.
-                let _ = task.await;
+            let mut running = alert.task.lock().await;
+            if let Some(task) = running.as_mut() {
+                if tokio::time::timeout_at(deadline, &mut *task).await.is_err() {
+                    task.abort();
+                    // Its command is killed when it is dropped, which is over when this returns.
+                    let _ = task.await;
+                }
+                *running = None;
             }
             alert.shared.outbox.lock().abandon();
         }
@@ -217,20 +217,6 @@ impl Alerts {
             status: change.to,
             score: change.score,
             body: serde_json::to_string(&payload).expect("texts and numbers are JSON"),
-        }
-    }
-}
-
-/// A task that is waited for, and goes back where it was when nobody waits any more.
-struct Held<'a> {
-    alert: &'a Alert,
-    task: Option<JoinHandle<()>>,
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        if let Some(task) = self.task.take() {
-            *self.alert.task.lock() = Some(task);
         }
     }
 }

@@ -246,3 +246,6 @@ impl Outbox {
         Step::Until(due)
     }
 }
+
+#[cfg(test)]
+mod tests;
