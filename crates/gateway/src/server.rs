@@ -37,7 +37,7 @@ const KEYS_EVERY: Duration = Duration::from_millis(200);
 ///
 /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
 /// # runtime.block_on(async {
-/// let pipeline = Pipeline::builder(BoxWriter::new(MemoryWriter::new()))
+/// let pipeline = Pipeline::to(BoxWriter::new(MemoryWriter::new()))
 ///     .live(LiveData::new())
 ///     .start()?;
 /// let ingest = pipeline.intake(&ScopeName::new("http/normal")).await?;

@@ -1,7 +1,8 @@
 //! Source to data service and ring to flush policy to sink, on tokio.
 //!
-//! - [`Pipeline`]: one buffer, one flush policy and one sink, with the task that drives them.
-//! - [`Intake`]: where a source hands over its records; one per scope.
+//! - [`Pipeline`]: sinks with their lanes, routes into them, and the tasks that drive them; built
+//!   from [`SinkSpec`], [`LaneSpec`] and [`RouteSpec`].
+//! - [`Intake`]: where a source hands over its records; [`Sender`]: a channel for this program.
 //! - [`source`]: NDJSON and CSV readers, and this machine's own metrics.
 //! - [`Stats`]: one consistent account; [`Health`]: a score with reasons.
 //!
@@ -11,9 +12,11 @@
 mod account;
 #[cfg(feature = "alerts")]
 mod alert;
-mod driver;
+mod budget;
+mod buffer;
 mod error;
 mod feeder;
+mod gate;
 mod glob;
 mod health;
 mod intake;
@@ -26,9 +29,20 @@ mod options;
 mod pipeline;
 #[cfg(feature = "host")]
 mod poller;
+mod queue;
+mod rates;
+mod reading;
+mod reconfigure;
+mod route;
+mod sender;
+mod setting;
+mod shape;
+mod sink;
 pub mod source;
+mod sources;
 mod spec;
 mod stats;
+mod tracked;
 
 #[cfg(feature = "alerts")]
 pub use alert::{AlertSpec, AlertStats, AlertTarget, Alerts, InvalidAlert};
@@ -42,13 +56,17 @@ pub use intake::{Accepted, Content, Intake};
 pub use live::{LiveData, Reading};
 pub use merge::CoalesceSpec;
 pub use notification::{Level, Notification};
-pub use options::PipelineBuilder;
-pub use pipeline::{Pipeline, Report};
+pub use options::{PipelineBuilder, ShortBuilder};
+pub use pipeline::{Pipeline, Report, SinkReport};
 #[cfg(feature = "host")]
 pub use poller::{Poller, PollerOptions};
+pub use reconfigure::Reconfigured;
+pub use sender::{SendError, Sender};
+pub use setting::SettingError;
 pub use spec::{BufferOptions, InvalidPlan, LaneSpec, Plan, RouteSpec, SinkSpec, WhenFull};
 pub use stats::{BufferStats, DroppedStats, LaneState, LaneStats, LatencyStats, RecentStats};
 pub use stats::{RouteStats, SinkState, SinkStats, SizeStats, Stats, Totals};
+pub use tracked::{DropReason, Outcome, Tracked};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

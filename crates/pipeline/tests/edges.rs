@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use common::{assert_balanced, builder, intake, now, numbers, push, record, records};
-use pipeline::{BufferOptions, Content, LiveData, OverflowPolicy, Pipeline, Refusal};
+use pipeline::{BufferOptions, Content, LiveData, Pipeline, Refusal, WhenFull};
 use record::{Position, Record, Timestamp, Value};
 use sinks::{
     Batch, BatchWriter, BoxWriter, ErrorKind, MemoryWriter, OpenScope, Receipt, RetryPolicy,
@@ -74,7 +74,7 @@ async fn law_10_after_a_panic_of_the_sink_pushes_are_refused_and_nothing_is_lost
     let writer = scripted(&MemoryWriter::new(), |_| {
         Box::pin(async { panic!("the sink fails") })
     });
-    let pipeline = Pipeline::builder(writer).flush(1, AGE).start().unwrap();
+    let pipeline = Pipeline::to(writer).flush(1, AGE).start().unwrap();
     let intake = intake(&pipeline).await;
     push(&intake, records(0..1));
     pipeline.wait_stopped().await;
@@ -99,7 +99,7 @@ async fn law_1_what_a_sink_never_answered_for_is_handed_back() {
             Err(down())
         })
     });
-    let pipeline = Pipeline::builder(writer).flush(10, AGE).start().unwrap();
+    let pipeline = Pipeline::to(writer).flush(10, AGE).start().unwrap();
     let intake = intake(&pipeline).await;
     push(&intake, records(0..13));
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -131,7 +131,7 @@ async fn law_8_a_batch_that_a_failed_sink_still_holds_is_not_overtaken() {
         })
     });
     let no_retry = RetryPolicy::new(Duration::from_millis(1), Duration::from_millis(1), Some(0));
-    let pipeline = Pipeline::builder(writer)
+    let pipeline = Pipeline::to(writer)
         .flush(100, Duration::from_secs(1))
         .retry(no_retry)
         .start()
@@ -153,7 +153,7 @@ async fn law_8_a_batch_that_a_failed_sink_still_holds_is_not_overtaken() {
 async fn no_further_batch_begins_after_the_deadline_and_a_second_shutdown_may_shorten_it() {
     let memory = MemoryWriter::new();
     let writer = scripted(&memory, |_| Box::pin(std::future::pending()));
-    let pipeline = Pipeline::builder(writer).flush(1, AGE).start().unwrap();
+    let pipeline = Pipeline::to(writer).flush(1, AGE).start().unwrap();
     let intake = intake(&pipeline).await;
     push(&intake, records(0..1));
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -185,10 +185,10 @@ async fn a_flush_on_request_is_heard_while_flushes_follow_each_other() {
     });
     let options = BufferOptions {
         max_size: 200,
-        policy: OverflowPolicy::Block(Duration::from_secs(30)),
+        policy: WhenFull::Block(Duration::from_secs(30)),
         ..BufferOptions::default()
     };
-    let pipeline = Pipeline::builder(writer)
+    let pipeline = Pipeline::to(writer)
         .buffer(options)
         .flush(10, AGE)
         .start()
@@ -235,7 +235,7 @@ async fn law_5_a_flush_size_beyond_the_buffer_flushes_when_the_buffer_is_full() 
     let memory = MemoryWriter::new();
     let options = BufferOptions {
         max_size: 100,
-        policy: OverflowPolicy::Reject,
+        policy: WhenFull::Reject,
         ..BufferOptions::default()
     };
     let pipeline = builder(&memory)
@@ -252,7 +252,7 @@ async fn law_5_a_flush_size_beyond_the_buffer_flushes_when_the_buffer_is_full() 
 #[tokio::test(start_paused = true)]
 async fn a_pipeline_with_defaults_outlives_a_sink_that_is_down_for_an_hour() {
     let memory = MemoryWriter::new();
-    let pipeline = Pipeline::builder(BoxWriter::new(memory.clone()))
+    let pipeline = Pipeline::to(BoxWriter::new(memory.clone()))
         .start()
         .unwrap();
     let intake = intake(&pipeline).await;

@@ -16,9 +16,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use buffer_core::{OverflowPolicy, Watermark};
+use buffer_core::Watermark;
 use clap::ValueEnum;
 use flush_policy::Preset;
+use pipeline::WhenFull;
 
 use super::logs::{LogFormat, LogLevel};
 use super::storage::{DATA_DIRECTORY, Patience, SinkUrl};
@@ -289,12 +290,12 @@ impl Config {
 
 impl BufferConfig {
     /// What happens to a record for which there is no room.
-    pub(crate) fn overflow_policy(&self) -> OverflowPolicy {
+    pub(crate) fn overflow_policy(&self) -> WhenFull {
         match self.policy {
-            "drop-newest" => OverflowPolicy::DropNewest,
-            "reject" => OverflowPolicy::Reject,
-            "block" => OverflowPolicy::Block(self.block_timeout),
-            _ => OverflowPolicy::DropOldest,
+            "drop-newest" => WhenFull::DropNewest,
+            "reject" => WhenFull::Reject,
+            "block" => WhenFull::Block(self.block_timeout),
+            _ => WhenFull::DropOldest,
         }
     }
 

@@ -71,7 +71,7 @@ fn every_setting_can_be_set_and_is_printed() {
     let config = build(text, &[]).unwrap();
     assert_eq!(
         config.buffer.overflow_policy(),
-        OverflowPolicy::Block(Duration::from_secs(2))
+        WhenFull::Block(Duration::from_secs(2))
     );
     assert_eq!((config.flush_size(), config.flush.age), (5, None));
     assert_eq!(config.history.memory_bytes_max(), 64 << 20);

@@ -15,9 +15,9 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use buffer_core::{OverflowPolicy, Watermark};
+use buffer_core::Watermark;
 use pipeline::source::Reader;
-use pipeline::{BufferOptions, Intake, Pipeline};
+use pipeline::{BufferOptions, Intake, Pipeline, WhenFull};
 use record::Position;
 use sinks::{BatchWriter, BoxWriter, RetryPolicy};
 use tokio::time::MissedTickBehavior;
@@ -117,11 +117,11 @@ impl Load {
         let (writer, place) = storage::open(&arguments.data, url.as_ref(), &patience)?;
         let retry = RetryPolicy::new(RETRY_DELAY, RETRY_DELAY_MAX, Some(arguments.retries));
         let batch = arguments.batch_size as usize;
-        let pipeline = Pipeline::builder(writer.clone())
+        let pipeline = Pipeline::to(writer.clone())
             .buffer(BufferOptions {
                 max_size: batch * BATCHES_BUFFERED,
                 max_bytes: BUFFER_BYTES_MAX,
-                policy: OverflowPolicy::Block(ROOM_WITHIN),
+                policy: WhenFull::Block(ROOM_WITHIN),
                 watermark: Watermark::default(),
             })
             .flush(batch, AGE_MAX)

@@ -125,7 +125,7 @@ fn start_pipeline(config: &Config, writer: sinks::BoxWriter) -> Result<Pipeline>
         .idle_after(history.idle_after())
         .build()?;
     let retry = RetryPolicy::new(config.retry.base, config.retry.max, None);
-    let pipeline = Pipeline::builder(writer)
+    let pipeline = Pipeline::to(writer)
         .live(live)
         .buffer(BufferOptions {
             max_size: config.buffer.max_size,
