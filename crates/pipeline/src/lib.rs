@@ -21,6 +21,10 @@ mod glob;
 mod health;
 mod intake;
 mod live;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the lanes of a route take it in")
+)]
 mod merge;
 mod monitor;
 mod notification;
@@ -54,7 +58,7 @@ pub use health::{DEDUCTIONS, Deduction, HEALTH_HOLD, HEALTH_MARGIN, Health, Heal
 pub use health::{HealthReason, HealthStatus, HealthTracker, StatusTracker};
 pub use intake::{Accepted, Content, Intake};
 pub use live::{LiveData, Reading};
-pub use merge::CoalesceSpec;
+pub use merge::{APPENDED_VALUES_MAX, CoalesceAggregate, CoalesceError, CoalesceSpec, KeyTemplate};
 pub use notification::{Level, Notification};
 pub use options::{PipelineBuilder, ShortBuilder};
 pub use pipeline::{Pipeline, Report, SinkReport};

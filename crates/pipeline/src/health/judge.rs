@@ -177,7 +177,7 @@ fn judge_fill_of(lane: &Lane<'_>, blame: &mut Blame) {
     }
 }
 
-/// `lane normal of the route `alarms` into `archive``.
+/// Such as: lane normal of the route `alarms` into `archive`.
 fn named(route: &RouteStats, lane: &LaneStats) -> String {
     let (lane, sink) = (lane.lane.as_str(), &route.sink);
     match &route.route {
