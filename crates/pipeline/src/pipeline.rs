@@ -455,9 +455,8 @@ impl Core {
         let shape = self.shape.load();
         let mut why = None;
         for queue in shape.queues() {
-            match queue.ended()? {
-                Err(error) => why = why.or(Some(error.to_string())),
-                Ok(()) => {}
+            if let Err(error) = queue.ended()? {
+                why.get_or_insert(error.to_string());
             }
         }
         Some(why.unwrap_or_else(|| "the pipeline was shut down".to_owned()))

@@ -103,7 +103,8 @@ impl Route {
         if queue.spec.buffer.policy == WhenFull::DropLowestPriority {
             self.make_room(queue, rows.len());
         }
-        let pushed = queue.buffer.push_many(rows);
+        let tracks = |row: &Entry| queue.tracking.tracks(row.scope, row.position);
+        let pushed = queue.buffer.push_many(rows, &tracks);
         queue
             .tracking
             .dropped(pushed.displaced_of(rows), DropReason::DropOldest);
@@ -116,7 +117,10 @@ impl Route {
     /// The same without waiting for room.
     pub(crate) fn push_at_once(&self, queue: &Queue, rows: &mut Vec<Entry>) -> PushedMany {
         match queue.spec.buffer.policy {
-            WhenFull::Block(_) => queue.buffer.try_push_many(rows),
+            WhenFull::Block(_) => {
+                let tracks = |row: &Entry| queue.tracking.tracks(row.scope, row.position);
+                queue.buffer.try_push_many(rows, &tracks)
+            }
             _ => self.push(queue, rows),
         }
     }

@@ -308,7 +308,11 @@ impl Staged {
             let pushed = match mode {
                 Mode::ByPolicy => target.route.push(queue, &mut part.rows),
                 Mode::NoWait => target.route.push_at_once(queue, &mut part.rows),
-                Mode::AllOrNone => all_or_none(queue.buffer.try_push_all(&mut part.rows), part),
+                Mode::AllOrNone => {
+                    let tracks = |row: &Entry| queue.tracking.tracks(row.scope, row.position);
+                    let outcome = queue.buffer.try_push_all(&mut part.rows, &tracks);
+                    all_or_none(outcome, part)
+                }
             };
             outcome.dropped += pushed.displaced + pushed.dropped;
             let refused = pushed.refused_of(&part.rows);
