@@ -302,7 +302,7 @@ impl Life {
                 let waits = plan.sink != dead && route.totals.pending > 0;
                 ensure!(
                     !waits || self.is_lost(plan.sink),
-                    "law 10: {} are pending for {} {bound:?} after they arrived, beside a dead sink",
+                    "law 10: {} are pending for {} {bound:?} after they arrived, beside a dead one",
                     route.totals.pending,
                     route.sink
                 );
