@@ -6,12 +6,14 @@
 mod driver;
 mod supervise;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use buffer_core::{Crossing, Demand, Direction, Ring};
 use flush_policy::Reason;
+use futures_util::FutureExt;
 use parking_lot::Mutex;
 use record::Priority;
 use sinks::{Batch, BatchWriter, Entry, ErrorKind, Receipt, WriteError};
@@ -290,17 +292,17 @@ impl Queue {
                 return;
             }
             let began = now();
-            match self.sink.writer.write(&batch).await {
-                Ok(receipt) => {
+            // A writer that panics takes neither the shutdown nor these rows with it.
+            let written = AssertUnwindSafe(self.sink.writer.write(&batch));
+            match written.catch_unwind().await {
+                Ok(Ok(receipt)) => {
                     drop(batch);
                     let ended = now();
                     let times = Times { began, ended };
                     return self.settle(loan, &receipt, Reason::Shutdown, times);
                 }
-                Err(error) if error.kind() == ErrorKind::Transient => {
-                    tokio::time::sleep(pause).await;
-                }
-                Err(_) => return,
+                Ok(Err(error)) if error.kind() != ErrorKind::Transient => return,
+                Ok(Err(_)) | Err(_) => tokio::time::sleep(pause).await,
             }
         }
     }
