@@ -165,3 +165,28 @@ fn watch(
         eprintln!();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_seeds_hold_every_law_and_do_something() {
+        hush_injected_panics();
+        let done = run_all(1..9, true);
+        assert_eq!(done.failed, BTreeMap::new());
+        assert_eq!(done.seeds, 8);
+        let tally = done.tally;
+        assert!(
+            tally.written > 0 && tally.failures > 0 && tally.kills > 0,
+            "{tally}"
+        );
+    }
+
+    #[test]
+    #[cfg(tokio_unstable)]
+    fn a_seed_takes_the_same_course_every_time() {
+        hush_injected_panics();
+        assert_eq!(check_that_seeds_replay(1), Ok(()));
+    }
+}
