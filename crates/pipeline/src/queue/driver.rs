@@ -88,6 +88,8 @@ pub(crate) struct Driver {
     told: Demand,
     /// The permit of the last write, until it is known whether there is more to write.
     held: Option<Permit>,
+    /// Whether nothing more could come into the buffer when it was last looked at.
+    is_stuffed: bool,
 }
 
 impl Driver {
@@ -108,6 +110,7 @@ impl Driver {
             next_batch: fastrand::u64(..),
             told: NOTHING,
             held: None,
+            is_stuffed: false,
         }
     }
 
@@ -122,6 +125,7 @@ impl Driver {
         }
         self.told = NOTHING;
         self.held = None;
+        self.is_stuffed = false;
     }
 
     /// A pause that the deadline of a shutdown ends early.
@@ -148,9 +152,12 @@ impl Driver {
             if closed && (self.queue.buffer.is_empty() || self.is_too_late()) {
                 return Ok(());
             }
+            let is_stuffed = std::mem::take(&mut self.is_stuffed);
             let reason = match self.look() {
                 Decision::Flush(reason) => reason,
                 Decision::Wait if closed => Reason::Shutdown,
+                // Less than the policy waits for, and more cannot come.
+                Decision::Wait if is_stuffed => Reason::Size,
                 Decision::Wait => {
                     self.held = None;
                     self.wait().await;
@@ -209,7 +216,10 @@ impl Driver {
         let arrived = std::future::poll_fn(|context| buffer.poll_queued(context, demand));
         let deadline = self.moving.policy.next_deadline();
         tokio::select! {
-            () = arrived => {}
+            () = arrived => {
+                let fill = self.queue.buffer.fill();
+                self.is_stuffed = fill.queued < demand.items && fill.queued_bytes < demand.bytes;
+            }
             () = until(deadline) => {}
             // The loop looks at both.
             _ = self.lost.changed() => {}
