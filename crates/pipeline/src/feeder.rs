@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use buffer_core::Refusal;
 use record::{FutureLimit, Timestamp};
 
 use crate::IntakeError;
@@ -78,7 +79,10 @@ pub fn feed(
                 Ok(accepted) => {
                     progress.items += accepted.accepted as u64;
                     passed_over += accepted.skipped as u64;
-                    if let Some(refusal) = accepted.refusal {
+                    // What one sink alone does not take any more the others still do.
+                    let is_partly = accepted.refused_partly == accepted.refused.len();
+                    let is_lost = accepted.refusal == Some(Refusal::Closed) && is_partly;
+                    if let Some(refusal) = accepted.refusal.filter(|_| !is_lost) {
                         break Some(FeedError::Intake(refusal.into()));
                     }
                 }

@@ -49,7 +49,7 @@ async fn the_first_route_of_each_sink_that_matches_gets_a_record() {
         sender.send(of(tag, value, None)).unwrap();
     }
     let mut other = of("D1", 5, None);
-    other.source = record::Name::new("HOST").unwrap();
+    other.source = record::Name::new("source", "HOST").unwrap();
     sender.send(other).unwrap();
     let report = pipeline.shutdown(None).await;
     assert_conserved(&report.stats);
@@ -57,15 +57,24 @@ async fn the_first_route_of_each_sink_that_matches_gets_a_record() {
     let of_scope = |probe: &Probe, scope: &str| {
         let rows = probe.memory.delivered().into_iter();
         let rows = rows.filter(|(name, _, _)| name.as_str() == scope);
-        rows.map(|(_, _, record)| number(&record)).collect::<Vec<_>>()
+        rows.map(|(_, _, record)| number(&record))
+            .collect::<Vec<_>>()
     };
     assert_eq!(of_scope(&archive, "channel/temperatures"), [1]);
     assert_eq!(of_scope(&archive, "channel/plcs"), [2, 3, 4]);
     assert_eq!(of_scope(&archive, "channel"), [5]);
     assert_eq!(of_scope(&alarms, "channel"), [3]);
     assert_eq!((report.stats.delivered, report.stats.unrouted), (6, 0));
-    let shown: Vec<_> = report.stats.routes.iter().map(|route| route.route.clone()).collect();
-    assert_eq!(shown, [Some("temperatures".into()), Some("plcs".into()), None, None]);
+    let shown: Vec<_> = report
+        .stats
+        .routes
+        .iter()
+        .map(|route| route.route.clone())
+        .collect();
+    assert_eq!(
+        shown,
+        [Some("temperatures".into()), Some("plcs".into()), None, None]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -74,11 +83,18 @@ async fn scopes_are_named_by_source_route_and_lane() {
     let pipeline = Pipeline::builder()
         .sink(probe.spec("sink"))
         .route(route("sink", "alarm.*").name("alarms"))
-        .route(RouteSpec::to("sink").name("rest").lanes([at_once(Priority::Low)]))
+        .route(
+            RouteSpec::to("sink")
+                .name("rest")
+                .lanes([at_once(Priority::Low)]),
+        )
         .start()
         .unwrap();
     let intake = pipeline.intake(&ScopeName::new("plc01")).await.unwrap();
-    let rows = vec![Ok(of("alarm.fire", 1, Priority::Critical)), Ok(of("D1", 2, None))];
+    let rows = vec![
+        Ok(of("alarm.fire", 1, Priority::Critical)),
+        Ok(of("D1", 2, None)),
+    ];
     assert_eq!(intake.push(now(), rows).unwrap().accepted, 2);
     pipeline.shutdown(None).await;
     let delivered = probe.memory.delivered();
@@ -100,7 +116,10 @@ async fn a_plan_that_is_impossible_is_refused_with_the_name_the_value_and_the_li
     let of_normal = "of the lane `normal` of the sink `db`";
     let table = [
         (Plan::new(), "there is no sink".to_owned()),
-        (Plan::new().sink(sink("db")).sink(sink("db")), "two sinks have the name `db`".to_owned()),
+        (
+            Plan::new().sink(sink("db")).sink(sink("db")),
+            "two sinks have the name `db`".to_owned(),
+        ),
         (
             Plan::new().sink(sink("d b")),
             "the name `d b` of a sink is not allowed, \
@@ -108,20 +127,27 @@ async fn a_plan_that_is_impossible_is_refused_with_the_name_the_value_and_the_li
                 .to_owned(),
         ),
         (
-            Plan::new().sink(sink("db")).sink(sink("file")).route(route("bd", "*").name("all")),
+            Plan::new()
+                .sink(sink("db"))
+                .sink(sink("file"))
+                .route(route("bd", "*").name("all")),
             "the route `all` into `bd` has no sink of that name; the sinks are `db`, `file`"
                 .to_owned(),
         ),
         (
-            Plan::new().sink(sink("db")).route(route("db", "a*").name("a")).route(
-                route("db", "ab?").name("b"),
-            ),
+            Plan::new()
+                .sink(sink("db"))
+                .route(route("db", "a*").name("a"))
+                .route(route("db", "ab?").name("b")),
             "the route `b` into `db` gets nothing: `a` into `db` before it takes all that it \
              matches"
                 .to_owned(),
         ),
         (
-            Plan::new().sink(sink("db")).route(route("db", "a")).route(route("db", "b")),
+            Plan::new()
+                .sink(sink("db"))
+                .route(route("db", "a"))
+                .route(route("db", "b")),
             "two routes into `db` have the name ``".to_owned(),
         ),
         (
@@ -163,7 +189,11 @@ async fn a_plan_that_is_impossible_is_refused_with_the_name_the_value_and_the_li
         ),
     ];
     for (plan, expected) in table {
-        let refused = Pipeline::builder().plan(plan).start().map(|_| ()).unwrap_err();
+        let refused = Pipeline::builder()
+            .plan(plan)
+            .start()
+            .map(|_| ())
+            .unwrap_err();
         assert!(matches!(refused, PipelineError::Plan(_)), "{refused:?}");
         assert_eq!(refused.to_string(), expected);
     }
@@ -178,7 +208,10 @@ async fn routes_that_overlap_are_told_and_the_first_gets_what_both_match() {
         .route(route("db", "*.fire").name("fires"))
         .route(route("db", "D*").name("data"));
     assert_eq!(plan.check(), Ok::<(), InvalidPlan>(()));
-    assert_eq!(plan.overlaps(), [("`alarms` into `db`".into(), "`fires` into `db`".into())]);
+    assert_eq!(
+        plan.overlaps(),
+        [("`alarms` into `db`".into(), "`fires` into `db`".into())]
+    );
     let pipeline = Pipeline::builder().plan(plan).start().unwrap();
     pipeline.sender().send(of("alarm.fire", 1, None)).unwrap();
     pipeline.shutdown(None).await;
@@ -201,7 +234,11 @@ async fn what_no_route_matches_is_shown_and_counted_and_what_is_no_record_is_qua
     let malformed = Err(Malformed::new("line 3: rubbish", b"rubbish"));
     let rows = vec![Ok(of("ab", 1, None)), Ok(of("zz", 2, None)), malformed];
     let accepted = intake.push(now(), rows).unwrap();
-    assert_eq!((accepted.accepted, accepted.refusal), (3, None), "nobody refused anything");
+    assert_eq!(
+        (accepted.accepted, accepted.refusal),
+        (3, None),
+        "nobody refused anything"
+    );
     assert_eq!(live.keys_len(), 2, "the one that has no route is shown");
     let report = pipeline.shutdown(None).await;
     assert_conserved(&report.stats);
@@ -216,7 +253,9 @@ async fn law_6_a_sender_serves_threads_and_tasks_and_keeps_the_order_of_each() {
     let probe = Probe::new();
     let flush = FlushSpec::new().size(50).age(ms(5));
     let lane = LaneSpec::new(Priority::Normal).flush(flush).batch_max(50);
-    let lane = lane.size(200).when_full(WhenFull::Block(Duration::from_secs(60)));
+    let lane = lane
+        .size(200)
+        .when_full(WhenFull::Block(Duration::from_secs(60)));
     let pipeline = Pipeline::builder().sink(probe.spec("sink").lanes([lane]));
     let pipeline = pipeline.start().unwrap();
     let sender = pipeline.sender();
@@ -225,7 +264,9 @@ async fn law_6_a_sender_serves_threads_and_tasks_and_keeps_the_order_of_each() {
             let sender = sender.clone();
             std::thread::spawn(move || {
                 for value in 0..500 {
-                    sender.send(of(&format!("thread{thread}"), value, None)).unwrap();
+                    sender
+                        .send(of(&format!("thread{thread}"), value, None))
+                        .unwrap();
                 }
             })
         })
@@ -235,7 +276,10 @@ async fn law_6_a_sender_serves_threads_and_tasks_and_keeps_the_order_of_each() {
             let sender = sender.clone();
             tokio::spawn(async move {
                 for value in 0..500 {
-                    sender.send_async(of(&format!("task{task}"), value, None)).await.unwrap();
+                    sender
+                        .send_async(of(&format!("task{task}"), value, None))
+                        .await
+                        .unwrap();
                 }
             })
         })
@@ -244,27 +288,39 @@ async fn law_6_a_sender_serves_threads_and_tasks_and_keeps_the_order_of_each() {
         task.await.unwrap();
     }
     for thread in threads {
-        tokio::task::spawn_blocking(|| thread.join().unwrap()).await.unwrap();
+        tokio::task::spawn_blocking(|| thread.join().unwrap())
+            .await
+            .unwrap();
     }
     let report = pipeline.shutdown(Duration::from_secs(60)).await;
     assert_conserved(&report.stats);
     assert_eq!((report.stats.delivered, report.stats.refused), (3_000, 0));
     for who in ["thread0", "thread1", "thread2", "task0", "task1", "task2"] {
-        let rows = probe.memory.delivered().into_iter().map(|(_, _, record)| record);
-        let own: Vec<i64> = rows.filter(|r| r.tag.as_str() == who).map(|r| number(&r)).collect();
+        let rows = probe
+            .memory
+            .delivered()
+            .into_iter()
+            .map(|(_, _, record)| record);
+        let own: Vec<i64> = rows
+            .filter(|r| r.tag.as_str() == who)
+            .map(|r| number(&r))
+            .collect();
         assert_eq!(own, (0..500).collect::<Vec<_>>(), "{who}");
     }
 }
 
 fn blocking(timeout: Duration) -> LaneSpec {
     let lane = LaneSpec::new(Priority::Normal).size(3);
-    lane.when_full(WhenFull::Block(timeout)).flush(FlushSpec::new().size(1))
+    lane.when_full(WhenFull::Block(timeout))
+        .flush(FlushSpec::new().size(1))
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_task_waits_for_room_without_holding_up_its_thread_and_no_longer_than_its_policy() {
     let probe = Probe::new();
-    let sink = probe.spec("sink").lanes([blocking(Duration::from_secs(10))]);
+    let sink = probe
+        .spec("sink")
+        .lanes([blocking(Duration::from_secs(10))]);
     let pipeline = Pipeline::builder().sink(sink).start().unwrap();
     let sender = pipeline.sender();
     probe.memory.go_down();
@@ -275,7 +331,10 @@ async fn a_task_waits_for_room_without_holding_up_its_thread_and_no_longer_than_
     let refused: SendError = sender.send_async(of("D1", 3, None)).await.unwrap_err();
     assert_eq!(refused.error, Refusal::Full.into());
     let waited = began.elapsed();
-    assert!(waited >= Duration::from_secs(10) && waited < Duration::from_secs(11), "{waited:?}");
+    assert!(
+        waited >= Duration::from_secs(10) && waited < Duration::from_secs(11),
+        "{waited:?}"
+    );
     let (waits, value) = (sender.clone(), of("D1", 4, None));
     let waiting = tokio::spawn(async move { waits.send_async(value).await });
     sleep_ms(1_000).await;
@@ -291,10 +350,15 @@ async fn a_task_waits_for_room_without_holding_up_its_thread_and_no_longer_than_
 /// A thread waits for room in a pipeline whose only thread must not wait for that thread.
 #[test]
 fn a_task_that_sends_while_a_thread_waits_for_room_does_not_stop_the_runtime() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     runtime.block_on(async {
         let probe = Probe::new();
-        let sink = probe.spec("sink").lanes([blocking(Duration::from_secs(300))]);
+        let sink = probe
+            .spec("sink")
+            .lanes([blocking(Duration::from_secs(300))]);
         let pipeline = Pipeline::builder().sink(sink).start().unwrap();
         let sender = pipeline.sender();
         probe.memory.go_down();
@@ -351,12 +415,18 @@ async fn a_tracked_row_says_that_it_is_delivered_or_rejected_and_by_which_sink()
     };
     let delivered = ("all".to_owned(), Outcome::Delivered);
     let picky = |outcome| ("picky".to_owned(), outcome);
-    assert_eq!(sorted(good.await), [delivered.clone(), picky(Outcome::Delivered)]);
+    assert_eq!(
+        sorted(good.await),
+        [delivered.clone(), picky(Outcome::Delivered)]
+    );
     let rejected = Outcome::Rejected("it is negative".to_owned());
     assert_eq!(sorted(bad.await), [delivered, picky(rejected)]);
     let report = pipeline.shutdown(None).await;
     assert_conserved(&report.stats);
-    assert_eq!((report.stats.delivered, report.stats.dropped.rejected), (5, 1));
+    assert_eq!(
+        (report.stats.delivered, report.stats.dropped.rejected),
+        (5, 1)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -382,9 +452,13 @@ async fn a_tracked_row_says_why_it_was_dropped() {
         account(&pipeline);
     }
     let probe = Probe::new();
-    let old = LaneSpec::new(Priority::Low).expires_after(Duration::from_secs(5)).size(2);
+    let old = LaneSpec::new(Priority::Low)
+        .expires_after(Duration::from_secs(5))
+        .size(2);
     let old = old.flush(FlushSpec::new().size(10).age(Duration::from_secs(10)));
-    let urgent = at_once(Priority::Critical).size(1).when_full(WhenFull::DropLowestPriority);
+    let urgent = at_once(Priority::Critical)
+        .size(1)
+        .when_full(WhenFull::DropLowestPriority);
     let sink = probe.spec("sink").lanes([old.size_min(1), urgent]);
     let pipeline = Pipeline::builder().sink(sink).start().unwrap();
     let sender = pipeline.sender();
@@ -400,18 +474,26 @@ async fn a_tracked_row_says_why_it_was_dropped() {
     for value in 5..7 {
         sender.send(of("D1", value, Priority::Critical)).unwrap();
     }
-    assert_eq!(only(lower).await, Outcome::Dropped(DropReason::LowerPriority));
+    assert_eq!(
+        only(lower).await,
+        Outcome::Dropped(DropReason::LowerPriority)
+    );
     let report = pipeline.shutdown(Duration::from_secs(1)).await;
     assert_eq!(only(kept).await, Outcome::Undelivered);
     assert_conserved(&report.stats);
     let dropped = report.stats.dropped;
-    assert_eq!((dropped.purged, dropped.expired, dropped.lower_priority), (1, 1, 1));
+    assert_eq!(
+        (dropped.purged, dropped.expired, dropped.lower_priority),
+        (1, 1, 1)
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_row_that_is_refused_leaves_its_position_to_the_next_and_no_trace() {
     let probe = Probe::new();
-    let lane = LaneSpec::new(Priority::Normal).size(2).when_full(WhenFull::Reject);
+    let lane = LaneSpec::new(Priority::Normal)
+        .size(2)
+        .when_full(WhenFull::Reject);
     let lane = lane.flush(FlushSpec::new().size(1));
     let pipeline = Pipeline::builder().sink(probe.spec("sink").lanes([lane]));
     let pipeline = pipeline.start().unwrap();
@@ -422,7 +504,10 @@ async fn a_row_that_is_refused_leaves_its_position_to_the_next_and_no_trace() {
         .collect();
     for value in 2..10 {
         let refused = sender.send_tracked(of("D1", value, None)).unwrap_err();
-        assert_eq!((refused.error, refused.is_taken_partly), (Refusal::Full.into(), false));
+        assert_eq!(
+            (refused.error, refused.is_taken_partly),
+            (Refusal::Full.into(), false)
+        );
     }
     probe.memory.recover();
     sleep_ms(60_000).await;
@@ -430,7 +515,11 @@ async fn a_row_that_is_refused_leaves_its_position_to_the_next_and_no_trace() {
         assert_eq!(only(outcome).await, Outcome::Delivered);
     }
     let next = sender.send_tracked(of("D1", 10, None)).unwrap();
-    assert_eq!(only(next).await, Outcome::Delivered, "and not what the refused ones would be");
+    assert_eq!(
+        only(next).await,
+        Outcome::Delivered,
+        "and not what the refused ones would be"
+    );
     let report = pipeline.shutdown(None).await;
     assert_conserved(&report.stats);
     assert_eq!((report.stats.refused, report.stats.delivered), (8, 3));
@@ -443,7 +532,9 @@ async fn a_row_that_is_refused_leaves_its_position_to_the_next_and_no_trace() {
 async fn what_one_of_two_routes_refuses_is_said_by_index_and_shown_all_the_same() {
     let (full, roomy) = (Probe::new(), Probe::new());
     full.memory.go_down();
-    let small = LaneSpec::new(Priority::Normal).size(2).when_full(WhenFull::Reject);
+    let small = LaneSpec::new(Priority::Normal)
+        .size(2)
+        .when_full(WhenFull::Reject);
     let live = LiveData::new();
     let pipeline = Pipeline::builder()
         .sink(full.spec("full").lanes([small]))
@@ -455,9 +546,15 @@ async fn what_one_of_two_routes_refuses_is_said_by_index_and_shown_all_the_same(
         .unwrap();
     let intake = pipeline.intake(&ScopeName::new("plc")).await.unwrap();
     let tags = ["b", "a1", "a2", "a3", "b", "a4"];
-    let rows = tags.iter().zip(0..).map(|(tag, value)| Ok(of(tag, value, None)));
+    let rows = tags
+        .iter()
+        .zip(0..)
+        .map(|(tag, value)| Ok(of(tag, value, None)));
     let accepted = intake.push(now(), rows.collect()).unwrap();
-    assert_eq!((accepted.accepted, accepted.refused, accepted.refused_partly), (4, vec![3, 5], 2));
+    assert_eq!(
+        (accepted.accepted, accepted.refused, accepted.refused_partly),
+        (4, vec![3, 5], 2)
+    );
     assert_eq!(live.keys_len(), 5, "one of the sinks has them");
     let record: Record = of("a5", 6, None);
     let refused = pipeline.sender().send(record).unwrap_err();
@@ -489,14 +586,27 @@ async fn law_10_a_dead_sink_does_not_delay_another() {
         sleep_ms(100).await;
     }
     let stats = account(&pipeline);
-    let totals: Vec<_> = stats.routes.iter().map(|route| route.totals.delivered).collect();
+    let totals: Vec<_> = stats
+        .routes
+        .iter()
+        .map(|route| route.totals.delivered)
+        .collect();
     assert_eq!(totals, [0, 400, 0]);
     let lanes = &stats.routes[1].lanes;
-    assert!(lanes.iter().all(|lane| lane.latency_ms.p99 <= lane.latency_target_ms), "{lanes:?}");
+    assert!(
+        lanes
+            .iter()
+            .all(|lane| lane.latency_ms.p99 <= lane.latency_target_ms),
+        "{lanes:?}"
+    );
     dead.memory.recover();
     let report = pipeline.shutdown(Duration::from_secs(30)).await;
     assert_conserved(&report.stats);
     assert_eq!(dead.numbers("").len(), 400);
-    let left: Vec<_> = report.sinks.iter().map(|sink| sink.undelivered.len()).collect();
+    let left: Vec<_> = report
+        .sinks
+        .iter()
+        .map(|sink| sink.undelivered.len())
+        .collect();
     assert_eq!(left, [0, 0, 400]);
 }

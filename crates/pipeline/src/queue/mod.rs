@@ -30,6 +30,8 @@ use crate::{CoalesceSpec, PipelineError};
 
 pub(crate) use driver::FlushRequest;
 use driver::{Driver, Moving};
+#[cfg(feature = "host")]
+pub(crate) use supervise::{message_of, panics_in_a_row, pause_after};
 
 /// The pipeline's clock: tokio's, so that a test can stop and turn it.
 pub(crate) fn now() -> Instant {
