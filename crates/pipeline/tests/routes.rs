@@ -206,7 +206,7 @@ async fn routes_that_overlap_are_told_and_the_first_gets_what_both_match() {
         .sink(plain(&probe, "db"))
         .route(route("db", "alarm.*").name("alarms"))
         .route(route("db", "*.fire").name("fires"))
-        .route(route("db", "D*").name("data"));
+        .route(route("db", "D?").name("data"));
     assert_eq!(plan.check(), Ok::<(), InvalidPlan>(()));
     assert_eq!(
         plan.overlaps(),

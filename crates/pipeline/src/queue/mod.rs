@@ -116,7 +116,11 @@ impl Queue {
             sink: Arc::clone(sink),
             priority: spec.priority,
             batch_size: AtomicUsize::new(moving.batch_items()),
-            age_max: spec.flush.age_max(),
+            age_max: match spec.flush.items_min() {
+                // Each record goes at once.
+                Some(1) => Some(Duration::ZERO),
+                _ => spec.flush.age_max(),
+            },
             spec,
             buffer,
             account: Account::new(now()),
