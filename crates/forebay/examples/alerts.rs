@@ -93,7 +93,7 @@ async fn trickle(alerts: &mut Alerts, hook: &Hook, pipeline: &Pipeline) -> Resul
     println!("one post has all four, {waited:.1?} after the first of them");
     assert!(waited >= AGE, "they waited for more");
     assert_eq!(sizes(&hook.posts()), [4]);
-    let normal = lane(&pipeline.stats(), Priority::Normal);
+    let normal = lane(&settled(pipeline, 4).await?, Priority::Normal);
     assert_eq!(normal.flushes.of(Reason::Age).delivered, 1);
     Ok(())
 }
@@ -109,7 +109,7 @@ async fn burst(alerts: &mut Alerts, hook: &Hook, pipeline: &Pipeline) -> Result<
     hook.wait_for(4 + 25).await?;
     println!("the other five within {:.1?}", began.elapsed());
     assert_eq!(sizes(&hook.posts()[before..]), [10, 10, 5]);
-    let normal = lane(&pipeline.stats(), Priority::Normal);
+    let normal = lane(&settled(pipeline, 4 + 25).await?, Priority::Normal);
     assert_eq!(normal.flushes.of(Reason::Size).delivered, 2, "two by size");
     assert_eq!(
         normal.flushes.of(Reason::Age).delivered,
@@ -197,6 +197,12 @@ fn lane(stats: &Stats, priority: Priority) -> LaneStats {
     let mut lanes = stats.routes[0].lanes.iter();
     let lane = lanes.find(|lane| lane.lane == priority);
     lane.expect("the sink has this lane").clone()
+}
+
+/// The account once so many are delivered: the receiver has them a moment before its answer is here.
+async fn settled(pipeline: &Pipeline, rows: u64) -> Result<Stats, Failure> {
+    wait(|| pipeline.stats().delivered >= rows, "the answer is here").await?;
+    Ok(pipeline.stats())
 }
 
 fn sizes(posts: &[Vec<i64>]) -> Vec<usize> {

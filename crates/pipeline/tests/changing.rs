@@ -4,14 +4,12 @@
 
 mod probe;
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use flush_policy::FlushSpec;
-use pipeline::{Intake, LaneSpec, Pipeline, PipelineError, Plan, RouteSpec, SinkSpec, WhenFull};
-use probe::{Probe, account, assert_conserved, at_once, ms, numbers_of, of, sleep_ms};
+use pipeline::{LaneSpec, Pipeline, PipelineError, Plan, RouteSpec, SinkSpec};
+use probe::{Probe, account, assert_conserved, at_once, ms, numbers_of, of, push, sleep_ms};
 use record::Priority::{Low, Normal};
 use sinks::ScopeName;
 use tokio::time::Instant;
@@ -27,14 +25,6 @@ fn aged(age: Duration) -> LaneSpec {
 fn route(sink: &str, tags: &str) -> RouteSpec {
     let route = RouteSpec::to(sink).tags(tags.parse().unwrap());
     route.lanes([at_once(Normal)])
-}
-
-fn push(intake: &Intake, tag: &str, numbers: std::ops::Range<i64>) -> usize {
-    let rows = numbers.map(|number| Ok(of(tag, number, None))).collect();
-    intake
-        .push(Instant::now().into_std(), rows)
-        .unwrap()
-        .accepted
 }
 
 #[tokio::test(start_paused = true)]
@@ -84,112 +74,6 @@ async fn a_route_that_stays_goes_on_with_the_batch_that_it_was_filling() {
     );
 }
 
-/// Threads push without a pause, each with keys of its own, while the pipeline is changed again
-/// and again; says how many rows each of them handed over.
-async fn change_under_load(
-    pipeline: &Pipeline,
-    plans: impl Fn(usize) -> Plan,
-    tags: [&'static str; 3],
-) -> BTreeMap<&'static str, i64> {
-    let done = Arc::new(AtomicBool::new(false));
-    let mut threads = Vec::new();
-    for (number, tag) in tags.into_iter().enumerate() {
-        let name = ScopeName::new(format!("plc{number}"));
-        let intake = pipeline.intake(&name).await.unwrap();
-        let done = Arc::clone(&done);
-        threads.push(std::thread::spawn(move || {
-            let mut next = 0;
-            while !done.load(Ordering::Relaxed) {
-                let accepted = push(&intake, tag, next..next + 5);
-                next += i64::try_from(accepted).unwrap();
-            }
-            (tag, next)
-        }));
-    }
-    for change in 0..9 {
-        tokio::time::sleep(ms(20)).await;
-        let changed = pipeline.reconfigure(plans(change), MINUTE).await.unwrap();
-        assert_eq!(changed.undelivered.len(), 0);
-        assert_conserved(&pipeline.stats());
-    }
-    done.store(true, Ordering::Relaxed);
-    let join = move || {
-        threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap())
-            .collect()
-    };
-    tokio::task::spawn_blocking(join).await.unwrap()
-}
-
-/// The values of a key, in the order of their delivery.
-fn of_tag(probe: &Probe, tag: &str) -> Vec<i64> {
-    let rows = probe
-        .memory
-        .delivered()
-        .into_iter()
-        .map(|(_, _, record)| record);
-    let rows = rows.filter(|record| record.tag.as_str() == tag);
-    rows.map(|record| probe::number(&record)).collect()
-}
-
-fn patient(lane: LaneSpec) -> LaneSpec {
-    lane.size(200)
-        .when_full(WhenFull::Block(MINUTE))
-        .batch_max(50)
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn law_6_the_order_of_each_key_holds_across_changes_under_constant_pushing() {
-    let probe = Probe::new();
-    let lanes = |number: usize| [patient(at_once(Normal)).weight(1 + (number as u32 % 2))];
-    let pipeline = Pipeline::builder()
-        .sink(probe.spec("sink"))
-        .route(RouteSpec::to("sink").lanes(lanes(1)))
-        .start()
-        .unwrap();
-    let plans = |number: usize| {
-        let route = RouteSpec::to("sink").lanes(lanes(number));
-        Plan::new().sink(SinkSpec::kept("sink")).route(route)
-    };
-    let pushed = change_under_load(&pipeline, plans, ["a", "b", "c"]).await;
-    let report = pipeline.shutdown(MINUTE).await;
-    assert_conserved(&report.stats);
-    for (tag, count) in pushed {
-        assert!(
-            of_tag(&probe, tag).into_iter().eq(0..count),
-            "{tag}: each once, in order"
-        );
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn law_6_keys_that_move_between_routes_keep_their_order_though_a_route_stays_as_it_is() {
-    let probe = Probe::new();
-    let rest = || RouteSpec::to("sink").lanes([patient(at_once(Normal))]);
-    let own = |tags: &str| rest().name("own").tags(tags.parse().unwrap());
-    let pipeline = Pipeline::builder().sink(probe.spec("sink")).route(rest());
-    let pipeline = pipeline.start().unwrap();
-    let plans = |number: usize| {
-        let plan = Plan::new().sink(SinkSpec::kept("sink"));
-        match number % 3 {
-            0 => plan.route(own("a*")).route(rest()),
-            1 => plan.route(own("b*")).route(rest()),
-            _ => plan.route(rest()),
-        }
-    };
-    let pushed = change_under_load(&pipeline, plans, ["a1", "b1", "c1"]).await;
-    let report = pipeline.shutdown(MINUTE).await;
-    assert_conserved(&report.stats);
-    for (tag, count) in pushed {
-        let delivered = of_tag(&probe, tag);
-        assert!(
-            delivered.into_iter().eq(0..count),
-            "{tag}: each once, in order"
-        );
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_route_in_front_takes_its_keys_only_once_the_one_behind_has_delivered_them() {
     let probe = Probe::new();
@@ -214,7 +98,7 @@ async fn a_route_in_front_takes_its_keys_only_once_the_one_behind_has_delivered_
     );
     push(&intake, "a1", 5..10);
     sleep_ms(1_000).await;
-    assert_eq!(of_tag(&probe, "a1"), (0..10).collect::<Vec<_>>());
+    assert_eq!(probe.of_tag("a1"), (0..10).collect::<Vec<_>>());
     // And back: the route that stays in the plan gets its keys again.
     probe.takes(Duration::from_secs(2), Duration::ZERO);
     push(&intake, "a1", 10..15);
@@ -225,7 +109,7 @@ async fn a_route_in_front_takes_its_keys_only_once_the_one_behind_has_delivered_
     pipeline.reconfigure(plan, MINUTE).await.unwrap();
     push(&intake, "a1", 15..20);
     pipeline.shutdown(HOUR).await;
-    assert_eq!(of_tag(&probe, "a1"), (0..20).collect::<Vec<_>>());
+    assert_eq!(probe.of_tag("a1"), (0..20).collect::<Vec<_>>());
 }
 
 #[tokio::test(start_paused = true)]
@@ -342,8 +226,8 @@ async fn a_change_that_two_scopes_of_one_name_forbid_changes_nothing() {
     let report = pipeline.shutdown(MINUTE).await;
     assert_conserved(&report.stats);
     assert!(report.error.is_none(), "{:?}", report.error);
-    assert_eq!(of_tag(&probe, "D1"), [0, 1, 2, 3, 4, 5, 5, 5, 6, 7, 8, 9]);
-    assert_eq!(of_tag(&probe, "D2"), (0..10).collect::<Vec<_>>());
+    assert_eq!(probe.of_tag("D1"), [0, 1, 2, 3, 4, 5, 5, 5, 6, 7, 8, 9]);
+    assert_eq!(probe.of_tag("D2"), (0..10).collect::<Vec<_>>());
 }
 
 #[tokio::test(start_paused = true)]

@@ -56,17 +56,7 @@ struct Shown {
 }
 
 impl Inner {
-    pub(super) fn accept(
-        &self,
-        now: Instant,
-        contents: impl Iterator<Item = (Option<Position>, Content)>,
-        mode: Mode,
-        tracked: Option<&mut Tracked>,
-    ) -> Result<Accepted, IntakeError> {
-        self.accept_with(self.state.lock(), now, contents, mode, tracked)
-    }
-
-    /// The same under the lock that is given, which is released before anything is dropped.
+    /// Takes records under the lock that is given, which is released before anything is dropped.
     pub(super) fn accept_with(
         &self,
         mut guard: MutexGuard<'_, State>,

@@ -243,6 +243,16 @@ impl State {
 }
 
 impl Inner {
+    fn accept(
+        &self,
+        now: Instant,
+        contents: impl Iterator<Item = (Option<Position>, Content)>,
+        mode: Mode,
+        tracked: Option<&mut Tracked>,
+    ) -> Result<Accepted, IntakeError> {
+        self.accept_with(self.state.lock(), now, contents, mode, tracked)
+    }
+
     /// Takes a record from a task, which must not be held up: hands it back while its lane is full
     /// and would make it wait for longer than it has, or while a thread holds the intake because
     /// it waits for room itself.

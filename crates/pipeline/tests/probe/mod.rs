@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use pipeline::{LaneSpec, LaneStats, Pipeline, SinkSpec, Stats, Totals};
+use pipeline::{Intake, LaneSpec, LaneStats, Pipeline, SinkSpec, Stats, Totals};
 use record::{Position, Priority, Record, Timestamp, Value};
 use sinks::{
     Batch, BatchWriter, BoxWriter, Entry, MemoryWriter, OpenScope, Receipt, ScopeIndex, ScopeName,
@@ -101,6 +101,13 @@ impl Probe {
         rows.map(|(_, _, record)| number(&record)).collect()
     }
 
+    /// What is delivered of a tag, in order.
+    pub(crate) fn of_tag(&self, tag: &str) -> Vec<i64> {
+        let rows = self.memory.delivered().into_iter();
+        let rows = rows.filter(|(_, _, record)| record.tag.as_str() == tag);
+        rows.map(|(_, _, record)| number(&record)).collect()
+    }
+
     fn begin(&self, batch: &Batch) -> (Flying, Duration, bool) {
         let mut state = self.state.lock().unwrap();
         let scope = state.names[&batch.rows()[0].scope].clone();
@@ -177,6 +184,13 @@ pub(crate) fn of(tag: &str, value: i64, priority: impl Into<Option<Priority>>) -
     let mut record = Record::new("PLC01", tag, Value::I64(value), Timestamp::default()).unwrap();
     record.priority = priority.into();
     record
+}
+
+/// Hands over records with a tag and these numbers, and says how many were accepted.
+pub(crate) fn push(intake: &Intake, tag: &str, numbers: std::ops::Range<i64>) -> usize {
+    let rows = numbers.map(|number| Ok(of(tag, number, None))).collect();
+    let accepted = intake.push(Instant::now().into_std(), rows);
+    accepted.unwrap().accepted
 }
 
 /// A lane that flushes each record at once.
