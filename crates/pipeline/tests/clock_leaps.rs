@@ -11,7 +11,6 @@ use pipeline::{LaneSpec, Pipeline};
 use probe::{Probe, account, at_once, lane, ms, of, sleep_ms};
 use record::Priority::{Critical, Low, Normal};
 use record::{Record, Timestamp, Value};
-use tokio::time::Instant;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
