@@ -1,7 +1,6 @@
 //! Routes: which records go where, what plans are refused, and the channel into all of them.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod probe;
 
