@@ -1,8 +1,8 @@
 //! Alerts to a web hook: ten at a time or when the oldest is old enough, urgent ones at once.
 //!
-//! Run it with `cargo run --release -p forebay --example alerts`; it ends by itself. The receiver is
-//! a small HTTP server in this program, which fails for a while. A batch waits for its oldest alert
-//! for two seconds here, so that the example is short; five minutes would be usual.
+//! Run it with `cargo run --release -p forebay --example alerts`; it ends by itself. The receiver
+//! is a small HTTP server in this program, which fails for a while. A batch waits for its oldest
+//! alert for two seconds here, so that the example is short; five minutes would be usual.
 
 use std::collections::{BTreeSet, HashSet};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -199,7 +199,7 @@ fn lane(stats: &Stats, priority: Priority) -> LaneStats {
     lane.expect("the sink has this lane").clone()
 }
 
-/// The account once so many are delivered: the receiver has them a moment before its answer is here.
+/// The account once so many are delivered: the receiver has them before its answer is here.
 async fn settled(pipeline: &Pipeline, rows: u64) -> Result<Stats, Failure> {
     wait(|| pipeline.stats().delivered >= rows, "the answer is here").await?;
     Ok(pipeline.stats())

@@ -49,8 +49,9 @@ pub enum FeedError {
 }
 
 /// Reads to the end and hands everything over; waits while a buffer is past its high mark, or
-/// full if its policy is to block. `future_max` is how far ahead of the clock a timestamp may be. `observe` is called after
-/// each chunk and may stop the feed by returning [`std::ops::ControlFlow::Break`].
+/// full if its policy is to block. `future_max` is how far ahead of the clock a timestamp may be.
+/// `observe` is called after each chunk and may stop the feed by returning
+/// [`std::ops::ControlFlow::Break`].
 pub fn feed(
     reader: &mut dyn Reader,
     intake: &Intake,
