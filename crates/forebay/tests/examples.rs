@@ -52,6 +52,17 @@ fn evidence_is_merged_and_brought_back_when_its_sink_is_down() {
 }
 
 #[test]
+fn alerts_outlive_a_receiver_that_fails() {
+    let output = run("alerts", &[]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    let ends = "65 accepted = 65 delivered + 0 dropped + 0 quarantined + 0 pending\n";
+    assert!(
+        said.ends_with(ends) && said.contains("the breaker is open"),
+        "{said}"
+    );
+}
+
+#[test]
 fn predictions_are_merged_into_the_tracker() {
     run("trust", &[]);
 }

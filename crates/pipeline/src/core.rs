@@ -109,16 +109,21 @@ impl Core {
             let intakes = self.intakes.lock();
             intakes.iter().filter_map(Weak::upgrade).collect()
         };
-        let mut openings = Vec::new();
+        let (mut openings, mut led) = (Vec::new(), Vec::new());
         for intake in intakes {
-            match intake.reshape(shape) {
-                Ok(more) => openings.extend(more),
+            match intake.announce(shape) {
+                Ok((targets, more)) => {
+                    openings.extend(more);
+                    led.push((intake, targets));
+                }
                 Err(error) => {
                     openings.into_iter().for_each(Opening::withdraw);
                     return Err(error);
                 }
             }
         }
+        led.into_iter()
+            .for_each(|(intake, targets)| intake.follow(targets));
         Ok(openings)
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use buffer_core::Refusal;
 use record::{FutureLimit, Timestamp};
 
 use crate::IntakeError;
@@ -48,8 +49,9 @@ pub enum FeedError {
 }
 
 /// Reads to the end and hands everything over; waits while a buffer is past its high mark, or
-/// full if its policy is to block. `future_max` is how far ahead of the clock a timestamp may be. `observe` is called after
-/// each chunk and may stop the feed by returning [`std::ops::ControlFlow::Break`].
+/// full if its policy is to block. `future_max` is how far ahead of the clock a timestamp may be.
+/// `observe` is called after each chunk and may stop the feed by returning
+/// [`std::ops::ControlFlow::Break`].
 pub fn feed(
     reader: &mut dyn Reader,
     intake: &Intake,
@@ -78,7 +80,10 @@ pub fn feed(
                 Ok(accepted) => {
                     progress.items += accepted.accepted as u64;
                     passed_over += accepted.skipped as u64;
-                    if let Some(refusal) = accepted.refusal {
+                    // What one sink alone does not take any more the others still do.
+                    let is_partly = accepted.refused_partly == accepted.refused.len();
+                    let is_lost = accepted.refusal == Some(Refusal::Closed) && is_partly;
+                    if let Some(refusal) = accepted.refusal.filter(|_| !is_lost) {
                         break Some(FeedError::Intake(refusal.into()));
                     }
                 }

@@ -180,7 +180,7 @@ impl Opening {
         match &opened {
             // Only this sets it.
             Ok(opened) => drop(self.watermark.0.set(*opened)),
-            Err(_) => self.queue.sink.give_up_scope(self.index),
+            Err(_) => drop(self.queue.sink.give_up_scope(self.index)),
         }
         self.release();
         opened

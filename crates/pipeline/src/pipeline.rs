@@ -31,8 +31,10 @@ use crate::{Health, Intake, LiveData, Notification, PipelineError, Sender, Stats
 const NOTIFICATIONS_MAX: usize = 64;
 /// How long a shutdown takes at most when nobody says.
 const DRAIN_WITHIN: Duration = Duration::from_secs(10);
-/// The source that senders are, unless they are given another name.
+/// The source that senders are.
 const CHANNEL: &str = "channel";
+/// How many names are tried for it.
+const CHANNELS_MAX: usize = 16;
 
 /// A running pipeline: sources, routes with their lanes, and sinks. A clone is another handle.
 ///
@@ -201,10 +203,11 @@ impl Pipeline {
     }
 
     /// A channel into the pipeline, for threads and tasks of this program. All of them are one
-    /// source, `channel`. Nothing is waited for: its scopes are opened in the background.
+    /// source, `channel`, or `channel-2` and so on where another source has taken that name.
+    /// Nothing is waited for: its scopes are opened in the background.
     ///
     /// # Panics
-    /// Outside a tokio runtime, the first time.
+    /// Outside a tokio runtime, and when a sink has no scope left, the first time.
     #[must_use]
     pub fn sender(&self) -> Sender {
         let core = &self.inner.core;
@@ -214,9 +217,16 @@ impl Pipeline {
         }
         let _leading = core.leading.lock();
         let shape = core.shape.load_full();
-        let source = ScopeName::new(CHANNEL);
-        let announced = Targets::announce(&shape, &source, None, Hold::UntilOpen);
-        let (targets, openings) = announced.expect("nobody else has the name, which is short");
+        let names = (1..=CHANNELS_MAX).map(|number| match number {
+            1 => ScopeName::new(CHANNEL),
+            _ => ScopeName::new(format!("{CHANNEL}-{number}")),
+        });
+        let announced = names.map(|source| {
+            let announced = Targets::announce(&shape, &source, None, Hold::UntilOpen);
+            announced.map(|(targets, openings)| (source, targets, openings))
+        });
+        let announced = announced.filter_map(Result::ok).next();
+        let (source, targets, openings) = announced.expect("a sink has a scope for the channel");
         drop(open_soon(openings));
         let sender = Sender::new(core.intake_of(&source, targets));
         *channel = Some(sender.clone());

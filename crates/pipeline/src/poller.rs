@@ -1,16 +1,20 @@
 //! The thread that polls this host at a steady rate.
 //!
 //! Polls keep to a grid of the interval: one that takes too long leaves polls out, it does not
-//! shift or bunch up those that follow. Each poll is one transaction.
+//! shift or bunch up those that follow. Each poll is one transaction. One that panics is reported
+//! and polling starts again, with pauses that grow.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use record::Timestamp;
 
-use crate::intake::Intake;
+use crate::intake::{Accepted, Intake};
+use crate::queue::{message_of, panics_in_a_row, pause_after};
 use crate::source::{HostConfig, HostSource};
+use crate::{IntakeError, Refusal};
 
 /// How often this host is polled.
 #[derive(Clone, Debug)]
@@ -48,13 +52,7 @@ impl Poller {
         let thread = std::thread::Builder::new()
             .name("host-poller".into())
             .spawn(move || {
-                let mut ending = Ending {
-                    intake,
-                    reason: Some("it has panicked".to_owned()),
-                };
-                ending.reason = poll(options, &ending.intake, &stopped)
-                    .err()
-                    .map(|e| e.to_string());
+                keep_polling(&intake, &stopped, || poll(&options, &intake, &stopped));
             })?;
         Ok(Self {
             stop: Some(stop),
@@ -85,27 +83,48 @@ impl Drop for Poller {
 /// Polls closer together than this would only measure the polling.
 const INTERVAL_MIN: Duration = Duration::from_millis(1);
 
-/// Says why the thread ended, also when it panics.
-struct Ending {
-    intake: Intake,
-    reason: Option<String>,
-}
-
-impl Drop for Ending {
-    fn drop(&mut self) {
-        if let Some(reason) = &self.reason {
-            tracing::error!(%reason, "polling this host has ended");
-            self.intake.source_stopped(reason);
+/// Polls until it is told to stop or an error ends it. What panics starts again after a pause, and
+/// is a source that has stopped meanwhile.
+fn keep_polling(
+    intake: &Intake,
+    stopped: &mpsc::Receiver<()>,
+    mut poll: impl FnMut() -> Result<(), IntakeError>,
+) {
+    let mut panics = 0;
+    loop {
+        let began = Instant::now();
+        let reason = match catch_unwind(AssertUnwindSafe(&mut poll)) {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => {
+                tracing::error!(%error, "polling this host has ended");
+                return intake.source_stopped(&error.to_string());
+            }
+            Err(panic) => format!("it has panicked: {}", message_of(panic.as_ref())),
+        };
+        panics = panics_in_a_row(panics, began.elapsed());
+        let pause = pause_after(panics);
+        tracing::error!(reason, ?pause, "polling this host starts again");
+        intake.source_stopped(&reason);
+        match stopped.recv_timeout(pause) {
+            Err(RecvTimeoutError::Timeout) => intake.source_resumed(),
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
         }
     }
 }
 
+/// Whether nobody takes anything any more. Records that another of their routes took are good.
+fn is_over(accepted: &Accepted) -> bool {
+    accepted.refusal == Some(Refusal::Closed)
+        && accepted.accepted == 0
+        && accepted.refused_partly == 0
+}
+
 fn poll(
-    options: PollerOptions,
+    options: &PollerOptions,
     intake: &Intake,
     stopped: &mpsc::Receiver<()>,
-) -> Result<(), crate::IntakeError> {
-    let mut host = HostSource::new(options.host);
+) -> Result<(), IntakeError> {
+    let mut host = HostSource::new(options.host.clone());
     let mut due = Instant::now();
     let mut warned = false;
     loop {
@@ -121,7 +140,7 @@ fn poll(
         }
         let accepted = intake.push(now, records.into_iter().map(Ok).collect())?;
         // A refusal for want of room is counted and shown; only a closed buffer ends the poll.
-        if accepted.refusal == Some(buffer_core::Refusal::Closed) {
+        if is_over(&accepted) {
             return Ok(());
         }
         due = next_on_grid(due, options.interval.max(INTERVAL_MIN), Instant::now());
@@ -146,6 +165,44 @@ fn next_on_grid(due: Instant, interval: Duration, now: Instant) -> Instant {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_poll_that_panics_is_reported_and_starts_again_and_an_error_ends_it() {
+        let writer = sinks::BoxWriter::new(sinks::MemoryWriter::new());
+        let pipeline = crate::Pipeline::to(writer).start().expect("valid");
+        let name = sinks::ScopeName::new("host/normal");
+        let intake = pipeline.intake(&name).await.expect("opens");
+        let (_stop, stopped) = mpsc::channel();
+        let mut seen = Vec::new();
+        keep_polling(&intake, &stopped, || {
+            seen.push(pipeline.stats().stopped_sources);
+            match seen.len() {
+                1 | 2 => panic!("no such sensor"),
+                3 => Ok(()),
+                _ => unreachable!("it was told to end"),
+            }
+        });
+        assert_eq!(
+            seen, [[""; 0]; 3],
+            "each time it goes on, nothing is said to have stopped"
+        );
+        let (stop, stopped) = mpsc::channel();
+        let mut calls = 0;
+        keep_polling(&intake, &stopped, || {
+            calls += 1;
+            stop.send(()).expect("it is there");
+            panic!("no such sensor");
+        });
+        let said = ["host/normal: it has panicked: no such sensor"];
+        assert_eq!(
+            (calls, &pipeline.stats().stopped_sources[..]),
+            (1, &said.map(String::from)[..])
+        );
+        intake.source_resumed();
+        keep_polling(&intake, &stopped, || Err(Refusal::Full.into()));
+        let said = &pipeline.stats().stopped_sources;
+        assert_eq!(said.len(), 1, "{said:?}");
+    }
 
     #[test]
     fn a_slow_poll_leaves_polls_out_and_keeps_the_grid() {

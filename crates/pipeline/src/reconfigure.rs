@@ -74,13 +74,22 @@ impl Pipeline {
             .cloned()
             .collect();
         // Their names may be used again: the new scopes are opened only once these are done.
-        ended.iter().for_each(|route| route.give_up_scopes());
+        let given_up = ended.iter().map(|route| route.give_up_scopes());
+        let given_up: Vec<_> = given_up.collect();
         core.ending.lock().extend(ended.iter().cloned());
         // A source that waits for room holds its intake meanwhile.
-        let (pipeline, from, to) = (self.clone(), Arc::clone(&before), Arc::clone(&after));
-        let led = tokio::task::spawn_blocking(move || pipeline.lead(&from, &to));
+        let (pipeline, to) = (self.clone(), Arc::clone(&after));
+        let led = tokio::task::spawn_blocking(move || pipeline.lead(&to));
         let openings = match led.await {
-            Ok(openings) => openings?,
+            Ok(Ok(openings)) => openings,
+            Ok(Err(error)) => {
+                // No source was led away. What was started has nothing to do and ends.
+                core.ending.lock().clear();
+                let kept = ended.iter().zip(given_up);
+                kept.for_each(|(route, scopes)| route.keep_scopes(scopes));
+                after.close_but(&before);
+                return Err(error);
+            }
             Err(failed) => std::panic::resume_unwind(failed.into_panic()),
         };
         let (undelivered, sinks) = self.drain(&ended, &before, drain_within).await;
@@ -105,24 +114,12 @@ impl Pipeline {
     }
 
     /// Leads all sources to the new shape, or leaves them where they are.
-    fn lead(&self, before: &Arc<Shape>, after: &Arc<Shape>) -> Result<Vec<Opening>, PipelineError> {
+    fn lead(&self, after: &Arc<Shape>) -> Result<Vec<Opening>, PipelineError> {
         let core = self.core();
         let _leading = core.leading.lock();
-        match core.lead_to(after) {
-            Ok(openings) => {
-                core.shape.store(Arc::clone(after));
-                Ok(openings)
-            }
-            Err(error) => {
-                // What they had is there still. What was started has nothing to do and ends.
-                core.ending.lock().clear();
-                if core.lead_to(before).is_err() {
-                    tracing::error!("a source has lost its way: start the pipeline again");
-                }
-                after.close_but(before);
-                Err(error)
-            }
-        }
+        let openings = core.lead_to(after)?;
+        core.shape.store(Arc::clone(after));
+        Ok(openings)
     }
 
     /// Empties routes that have ended, and counts them with those that are gone.

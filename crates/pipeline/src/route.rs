@@ -101,10 +101,18 @@ impl Route {
         self.scopes.lock().push(index);
     }
 
-    /// The names of its scopes may be used by another route.
-    pub(crate) fn give_up_scopes(&self) {
-        for index in self.scopes.lock().drain(..) {
-            self.sink.give_up_scope(index);
+    /// The names of its scopes, which may be used by another route.
+    pub(crate) fn give_up_scopes(&self) -> Vec<(ScopeIndex, ScopeName)> {
+        let scopes = std::mem::take(&mut *self.scopes.lock());
+        let named = |index| Some((index, self.sink.give_up_scope(index)?));
+        scopes.into_iter().filter_map(named).collect()
+    }
+
+    /// They were not used by another, and are its own again.
+    pub(crate) fn keep_scopes(&self, scopes: Vec<(ScopeIndex, ScopeName)>) {
+        for (index, name) in scopes {
+            self.sink.keep_scope(index, name);
+            self.remember_scope(index);
         }
     }
 

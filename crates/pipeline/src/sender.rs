@@ -93,15 +93,16 @@ impl Sender {
     /// A future that is dropped has handed over nothing, unless it was ready.
     pub async fn send_async(&self, record: Record) -> Result<(), SendError> {
         let began = now();
-        let mut pause = PAUSE_MIN;
-        while let Some(timeout) = self.intake.inner.blocks(&record) {
-            if now().saturating_duration_since(began) >= timeout {
-                break;
-            }
+        let (mut pause, mut record) = (PAUSE_MIN, record);
+        loop {
+            let waited = now().saturating_duration_since(began);
+            record = match self.intake.inner.try_one(now(), record, waited) {
+                Ok(accepted) => return check(accepted),
+                Err(record) => record,
+            };
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PAUSE_MAX);
         }
-        check(self.intake.push_one(now(), record, Mode::NoWait, None))
     }
 
     /// Hands over a record, and says later what became of it.

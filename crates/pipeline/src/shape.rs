@@ -6,7 +6,7 @@ use crate::PipelineError;
 use crate::queue::Queue;
 use crate::route::Route;
 use crate::sink::Sink;
-use crate::spec::{InvalidPlan, Plan};
+use crate::spec::{InvalidPlan, Plan, RouteSpec};
 use crate::telemetry::Telemetry;
 
 /// Routes and sinks in the order of the plan. It never changes; a new one takes its place.
@@ -40,18 +40,22 @@ impl Shape {
             };
             shape.sinks.push(sink);
         }
-        for spec in plan.effective_routes() {
+        let specs = plan.effective_routes();
+        for (index, spec) in specs.iter().enumerate() {
             let sink = shape
                 .sink(&spec.sink)
                 .ok_or_else(|| InvalidPlan::NotRunning {
                     name: spec.sink.clone(),
                 })?;
             let goes_on = |route: &&Arc<Route>| {
-                route.spec == spec && Arc::ptr_eq(&route.sink, &sink) && sink.lost().is_none()
+                route.spec == *spec
+                    && Arc::ptr_eq(&route.sink, &sink)
+                    && sink.lost().is_none()
+                    && running.gets_the_same(route, &specs[..index])
             };
             let route = match running.routes.iter().find(goes_on) {
                 Some(route) => Arc::clone(route),
-                None => match Route::start(&spec, &sink, telemetry, random) {
+                None => match Route::start(spec, &sink, telemetry, random) {
                     Ok(route) => route,
                     Err(error) => {
                         shape.close_but(running);
@@ -62,6 +66,18 @@ impl Shape {
             shape.routes.push(route);
         }
         Ok(shape)
+    }
+
+    /// Whether a route of this shape gets the same records behind these routes. One that would get
+    /// others does not go on: their keys would be in two lanes at once, out of order.
+    fn gets_the_same(&self, route: &Route, ahead: &[RouteSpec]) -> bool {
+        let spec = &route.spec;
+        let running = self.routes.iter().map(|other| &other.spec);
+        let running = running.take_while(|other| *other != spec);
+        let takes = |other: &&RouteSpec| other.takes_from(spec);
+        let keys = |other: &RouteSpec| (other.sources.clone(), other.tags.clone());
+        let before = running.filter(takes).map(keys);
+        before.eq(ahead.iter().filter(takes).map(keys))
     }
 
     /// Closes the queues of routes that the other has not.

@@ -65,10 +65,16 @@ impl Sink {
         Ok(index)
     }
 
-    /// The name may be taken again.
-    pub(crate) fn give_up_scope(&self, index: ScopeIndex) {
+    /// The name, which may be taken again.
+    pub(crate) fn give_up_scope(&self, index: ScopeIndex) -> Option<ScopeName> {
+        let mut scopes = self.scopes.lock();
+        scopes.get_mut(usize::from(index.0)).and_then(Option::take)
+    }
+
+    /// A name that was given up and that nobody has taken belongs to its scope again.
+    pub(crate) fn keep_scope(&self, index: ScopeIndex, name: ScopeName) {
         if let Some(scope) = self.scopes.lock().get_mut(usize::from(index.0)) {
-            *scope = None;
+            *scope = Some(name);
         }
     }
 

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use buffer_core::{PushedMany, Refusal};
 use dataservice::{KeyId, Transaction};
+use parking_lot::MutexGuard;
 use record::{Position, Record};
 use sinks::Entry;
 
@@ -55,14 +56,15 @@ struct Shown {
 }
 
 impl Inner {
-    pub(super) fn accept(
+    /// Takes records under the lock that is given, which is released before anything is dropped.
+    pub(super) fn accept_with(
         &self,
+        mut guard: MutexGuard<'_, State>,
         now: Instant,
         contents: impl Iterator<Item = (Option<Position>, Content)>,
         mode: Mode,
         tracked: Option<&mut Tracked>,
     ) -> Result<Accepted, IntakeError> {
-        let mut guard = self.state.lock();
         let state = &mut *guard;
         let mut staged = std::mem::take(&mut state.staged);
         staged.stage(state, now, contents);

@@ -224,11 +224,10 @@ impl std::fmt::Debug for Intake {
     }
 }
 
-impl Inner {
+impl State {
     /// For how long a push of this record would block at most, if it would block now.
-    pub(crate) fn blocks(&self, record: &Record) -> Option<Duration> {
-        let mut state = self.state.lock();
-        let State { targets, keys, .. } = &mut *state;
+    fn blocks(&mut self, record: &Record) -> Option<Duration> {
+        let Self { targets, keys, .. } = self;
         let shape = Arc::clone(&targets.shape);
         let routes = keys.routes(&shape, record);
         let queues = routes.iter().map(|route| {
@@ -241,15 +240,56 @@ impl Inner {
         });
         waits.max()
     }
+}
 
-    /// Leads its records to another shape from now on. The scopes that are new have to be opened.
-    pub(crate) fn reshape(&self, shape: &Arc<Shape>) -> Result<Vec<Opening>, PipelineError> {
+impl Inner {
+    fn accept(
+        &self,
+        now: Instant,
+        contents: impl Iterator<Item = (Option<Position>, Content)>,
+        mode: Mode,
+        tracked: Option<&mut Tracked>,
+    ) -> Result<Accepted, IntakeError> {
+        self.accept_with(self.state.lock(), now, contents, mode, tracked)
+    }
+
+    /// Takes a record from a task, which must not be held up: hands it back while its lane is full
+    /// and would make it wait for longer than it has, or while a thread holds the intake because
+    /// it waits for room itself.
+    pub(crate) fn try_one(
+        &self,
+        now: Instant,
+        record: Record,
+        waited: Duration,
+    ) -> Result<Result<Accepted, IntakeError>, Record> {
+        let Some(mut state) = self.state.try_lock() else {
+            return Err(record);
+        };
+        if state
+            .blocks(&record)
+            .is_some_and(|timeout| waited < timeout)
+        {
+            return Err(record);
+        }
+        let one = std::iter::once((None, Ok(record)));
+        Ok(self.accept_with(state, now, one, Mode::NoWait, None))
+    }
+
+    /// Where its records would lead in another shape. The scopes that are new have to be opened.
+    pub(crate) fn announce(
+        &self,
+        shape: &Arc<Shape>,
+    ) -> Result<(Targets, Vec<Opening>), PipelineError> {
+        let state = self.state.lock();
+        Targets::announce(shape, &self.name, Some(&state.targets), Hold::UntilOpen)
+    }
+
+    /// Leads its records there from now on.
+    pub(crate) fn follow(&self, mut targets: Targets) {
         let mut state = self.state.lock();
-        let before = Some(&state.targets);
-        let (targets, openings) = Targets::announce(shape, &self.name, before, Hold::UntilOpen)?;
+        targets.go_on_from(&state.targets);
         state.targets = targets;
         state.keys.forget_routes();
-        Ok(openings)
     }
 }
 

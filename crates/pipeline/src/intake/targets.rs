@@ -94,6 +94,18 @@ impl Targets {
         Ok((targets, announced))
     }
 
+    /// Positions have come further in the scopes that both have.
+    pub(super) fn go_on_from(&mut self, before: &Self) {
+        for target in &mut self.all {
+            let is_same = |other: &&Target| {
+                other.scope == target.scope && Arc::ptr_eq(&other.route, &target.route)
+            };
+            if let Some(other) = before.all.iter().find(is_same) {
+                target.last = other.last;
+            }
+        }
+    }
+
     /// The names of its scopes may be used again.
     pub(crate) fn give_up(&self) {
         for target in &self.all {

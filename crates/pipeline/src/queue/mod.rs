@@ -32,6 +32,8 @@ use crate::{CoalesceSpec, PipelineError};
 
 pub(crate) use driver::FlushRequest;
 use driver::{Driver, Moving};
+#[cfg(feature = "host")]
+pub(crate) use supervise::{message_of, panics_in_a_row, pause_after};
 
 /// The pipeline's clock: tokio's, so that a test can stop and turn it.
 pub(crate) fn now() -> Instant {
@@ -116,7 +118,11 @@ impl Queue {
             sink: Arc::clone(sink),
             priority: spec.priority,
             batch_size: AtomicUsize::new(moving.batch_items()),
-            age_max: spec.flush.age_max(),
+            age_max: match spec.flush.items_min() {
+                // Each record goes at once.
+                Some(1) => Some(Duration::ZERO),
+                _ => spec.flush.age_max(),
+            },
             spec,
             buffer,
             account: Account::new(now()),

@@ -51,14 +51,16 @@ pub(super) async fn run(mut driver: Driver, end: watch::Sender<Option<Ended>>) {
     let _ = end.send(Some(outcome));
 }
 
-fn panics_in_a_row(before: u32, ran: Duration) -> u32 {
+/// How many panics there were in a row with this one, before which it ran for so long.
+pub(crate) fn panics_in_a_row(before: u32, ran: Duration) -> u32 {
     match ran >= RECOVERED_AFTER {
         true => 1,
         false => before.saturating_add(1),
     }
 }
 
-fn pause_after(panics: u32) -> Duration {
+/// How long to wait after so many.
+pub(crate) fn pause_after(panics: u32) -> Duration {
     let doublings = panics.saturating_sub(1).min(16);
     PAUSE_MIN.saturating_mul(1 << doublings).min(PAUSE_MAX)
 }

@@ -93,6 +93,13 @@ impl RouteSpec {
         self.sources.matches(source) && self.tags.matches(tag)
     }
 
+    /// Whether it takes records that the other, behind it, would get.
+    pub(crate) fn takes_from(&self, other: &Self) -> bool {
+        self.sink == other.sink
+            && self.sources.overlaps(&other.sources)
+            && self.tags.overlaps(&other.tags)
+    }
+
     /// What it is called in messages.
     pub(crate) fn shown(&self) -> String {
         let name = self.name.as_deref().unwrap_or("default");
