@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Result;
 use pipeline::{BufferOptions, Pipeline, WhenFull};
@@ -18,7 +18,7 @@ use super::counting::Counting;
 use super::rows::Rows;
 use super::{CHUNKS_TIMEOUT, HAND_WRITTEN};
 use crate::measure::case::{Against, Case, Contender, Kind, Metric};
-use crate::measure::pace::Pace;
+use crate::measure::pace::{Pace, process_time};
 use crate::report::Better;
 
 /// Records of one call, where a call takes many.
@@ -28,6 +28,7 @@ const PUBLISH: u64 = 64;
 
 pub(super) fn case(producers: usize, than_by_hand: f64) -> Case {
     let title = format!("accept, counting sink, {producers} producers");
+    let cpu = format!("{title}, processor time");
     let peer = |name, collect| {
         Contender::new(Kind::Peer, name, move |duration| {
             of_batcher(collect, producers, duration)
@@ -38,6 +39,7 @@ pub(super) fn case(producers: usize, than_by_hand: f64) -> Case {
         metrics: vec![
             Metric::new(title, "M records/s", Better::Higher)
                 .aim(than_by_hand, Against::BestOf(&[HAND_WRITTEN])),
+            Metric::new(cpu, "ns/record", Better::Lower),
         ],
         contenders: vec![
             Contender::new(Kind::Ours, "ours, send", move |duration| {
@@ -54,6 +56,7 @@ pub(super) fn case(producers: usize, than_by_hand: f64) -> Case {
 }
 
 fn of_ours(per_call: usize, producers: usize, duration: Duration) -> Result<Vec<f64>> {
+    let before = process_time();
     let runtime = super::runtime()?;
     let sink = Counting::default();
     let pipeline = {
@@ -87,10 +90,11 @@ fn of_ours(per_call: usize, producers: usize, duration: Duration) -> Result<Vec<
     let report = runtime.block_on(pipeline.shutdown(Duration::from_secs(60)));
     anyhow::ensure!(report.stats.delivered == sent.rows, "a record is not accounted for");
     sink.check(sent.rows, sent.sum)?;
-    Ok(vec![rate])
+    Ok(vec![rate, sent.ns_each(process_time() - before)])
 }
 
 fn of_batcher(collect: Collect, producers: usize, duration: Duration) -> Result<Vec<f64>> {
+    let before = process_time();
     let runtime = super::runtime()?;
     let sink = Counting::default();
     let (sender, task) = {
@@ -99,18 +103,24 @@ fn of_batcher(collect: Collect, producers: usize, duration: Duration) -> Result<
     };
     let (rate, sent) = measure(producers, duration, |_| {
         let sender = sender.clone();
-        move |rows: &mut Rows| sender.blocking_send((Instant::now(), rows.take())).is_ok()
+        move |rows: &mut Rows| sender.blocking_send(rows.take()).is_ok()
     });
     drop(sender);
     runtime.block_on(task)?;
     sink.check(sent.rows, sent.sum)?;
-    Ok(vec![rate])
+    Ok(vec![rate, sent.ns_each(process_time() - before)])
 }
 
 /// What was handed over.
 struct Sent {
     rows: u64,
     sum: u64,
+}
+
+impl Sent {
+    fn ns_each(&self, all: Duration) -> f64 {
+        all.as_secs_f64() * 1e9 / self.rows as f64
+    }
 }
 
 /// Lets threads hand over records flat out, and says how many millions per second that were.

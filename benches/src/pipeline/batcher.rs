@@ -24,9 +24,6 @@ pub(super) const INTERVAL: Duration = Duration::from_millis(25);
 /// How long a failed batch rests.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// A record, and when it was handed over.
-pub(super) type Item = (Instant, Record);
-
 /// How the rows are collected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Collect {
@@ -40,7 +37,7 @@ pub(super) enum Collect {
 pub(super) fn start(
     collect: Collect,
     writer: impl BatchWriter<Row = Record>,
-) -> (Sender<Item>, JoinHandle<()>) {
+) -> (Sender<Record>, JoinHandle<()>) {
     let (sender, receiver) = channel(CHANNEL);
     let write = Write {
         writer,
@@ -54,7 +51,7 @@ pub(super) fn start(
     (sender, task)
 }
 
-async fn by_hand(mut receiver: Receiver<Item>, mut write: Write<impl BatchWriter<Row = Record>>) {
+async fn by_hand(mut receiver: Receiver<Record>, mut write: Write<impl BatchWriter<Row = Record>>) {
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut rows = Vec::with_capacity(BATCH);
@@ -77,7 +74,7 @@ async fn by_hand(mut receiver: Receiver<Item>, mut write: Write<impl BatchWriter
 }
 
 async fn chunks_timeout(
-    receiver: Receiver<Item>,
+    receiver: Receiver<Record>,
     mut write: Write<impl BatchWriter<Row = Record>>,
 ) {
     let chunks = ReceiverStream::new(receiver).chunks_timeout(BATCH, INTERVAL);
@@ -95,9 +92,10 @@ struct Write<W> {
 }
 
 impl<W: BatchWriter<Row = Record>> Write<W> {
-    async fn all(&mut self, rows: &mut Vec<Item>) {
+    async fn all(&mut self, rows: &mut Vec<Record>) {
         let mut entries = Vec::with_capacity(rows.len());
-        for (arrival, record) in rows.drain(..) {
+        let arrival = Instant::now();
+        for record in rows.drain(..) {
             self.position += 1;
             entries.push(Entry {
                 scope: ScopeIndex(0),

@@ -37,6 +37,15 @@ pub(crate) struct Fill {
 }
 
 impl Buffer {
+    /// One row, if there is nothing else to do: room, and nobody to be told. It comes back
+    /// otherwise, and nothing has happened.
+    #[inline]
+    pub(crate) fn push_plainly(&self, row: Entry) -> Result<(), Entry> {
+        match self {
+            Self::Ring(ring) => ring.push_plainly(row),
+        }
+    }
+
     pub(crate) fn push_many(&self, rows: &mut Vec<Entry>) -> PushedMany {
         match self {
             Self::Ring(ring) => ring.push_many(rows),

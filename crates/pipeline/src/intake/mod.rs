@@ -56,6 +56,16 @@ pub struct Accepted {
     pub refused_partly: usize,
 }
 
+impl Accepted {
+    /// One record, and nothing was lost for it.
+    fn one() -> Self {
+        Self {
+            accepted: 1,
+            ..Self::default()
+        }
+    }
+}
+
 /// A source's way into a pipeline; see [`Pipeline::intake`](crate::Pipeline::intake).
 #[derive(Clone)]
 pub struct Intake {
@@ -210,6 +220,13 @@ impl Intake {
         mode: Mode,
         tracked: Option<&mut Tracked>,
     ) -> Result<Accepted, IntakeError> {
+        let record = match tracked {
+            Some(_) => record,
+            None => match self.inner.accept_plainly(now, record) {
+                Ok(()) => return Ok(Accepted::one()),
+                Err(record) => record,
+            },
+        };
         let one = std::iter::once((None, Ok(record)));
         self.inner.accept(now, one, mode, tracked)
     }
