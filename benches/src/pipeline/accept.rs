@@ -43,10 +43,10 @@ pub(super) fn case(producers: usize, than_by_hand: f64) -> Case {
         ],
         contenders: vec![
             Contender::new(Kind::Ours, "ours, send", move |duration| {
-                of_ours(1, producers, duration)
+                of_ours(1, producers, Ask::Never, duration)
             }),
             Contender::new(Kind::Variant, "ours, send_many of 100", move |duration| {
-                of_ours(MANY, producers, duration)
+                of_ours(MANY, producers, Ask::Never, duration)
             }),
             peer(HAND_WRITTEN, Collect::ByHand),
             peer(CHUNKS_TIMEOUT, Collect::ChunksTimeout),
@@ -55,7 +55,20 @@ pub(super) fn case(producers: usize, than_by_hand: f64) -> Case {
     }
 }
 
-fn of_ours(per_call: usize, producers: usize, duration: Duration) -> Result<Vec<f64>> {
+/// Whether somebody asks the pipeline for its account meanwhile.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ask {
+    Never,
+    /// Eight times in each repetition.
+    Often,
+}
+
+/// One producer, one call per record.
+pub(super) fn of_one(ask: Ask, duration: Duration) -> Result<Vec<f64>> {
+    of_ours(1, 1, ask, duration)
+}
+
+fn of_ours(per_call: usize, producers: usize, ask: Ask, duration: Duration) -> Result<Vec<f64>> {
     let before = process_time();
     let runtime = super::runtime()?;
     let sink = Counting::default();
@@ -75,7 +88,12 @@ fn of_ours(per_call: usize, producers: usize, duration: Duration) -> Result<Vec<
         let _entered = runtime.enter();
         pipeline.sender()
     };
-    let (rate, sent) = measure(producers, duration, |_| {
+    let look = || {
+        if ask == Ask::Often {
+            std::hint::black_box(pipeline.stats());
+        }
+    };
+    let (rate, sent) = measure(producers, duration, look, |_| {
         let sender = sender.clone();
         move |rows: &mut Rows| {
             if per_call == 1 {
@@ -88,7 +106,10 @@ fn of_ours(per_call: usize, producers: usize, duration: Duration) -> Result<Vec<
         }
     });
     let report = runtime.block_on(pipeline.shutdown(Duration::from_secs(60)));
-    anyhow::ensure!(report.stats.delivered == sent.rows, "a record is not accounted for");
+    anyhow::ensure!(
+        report.stats.delivered == sent.rows,
+        "a record is not accounted for"
+    );
     sink.check(sent.rows, sent.sum)?;
     Ok(vec![rate, sent.ns_each(process_time() - before)])
 }
@@ -101,10 +122,15 @@ fn of_batcher(collect: Collect, producers: usize, duration: Duration) -> Result<
         let _entered = runtime.enter();
         batcher::start(collect, sink.clone())
     };
-    let (rate, sent) = measure(producers, duration, |_| {
-        let sender = sender.clone();
-        move |rows: &mut Rows| sender.blocking_send(rows.take()).is_ok()
-    });
+    let (rate, sent) = measure(
+        producers,
+        duration,
+        || {},
+        |_| {
+            let sender = sender.clone();
+            move |rows: &mut Rows| sender.blocking_send(rows.take()).is_ok()
+        },
+    );
     drop(sender);
     runtime.block_on(task)?;
     sink.check(sent.rows, sent.sum)?;
@@ -124,7 +150,12 @@ impl Sent {
 }
 
 /// Lets threads hand over records flat out, and says how many millions per second that were.
-fn measure<F>(producers: usize, duration: Duration, way_in: impl Fn(usize) -> F) -> (f64, Sent)
+fn measure<F>(
+    producers: usize,
+    duration: Duration,
+    look: impl FnMut(),
+    way_in: impl Fn(usize) -> F,
+) -> (f64, Sent)
 where
     F: FnMut(&mut Rows) -> bool + Send + 'static,
 {
@@ -146,7 +177,7 @@ where
             })
         })
         .collect();
-    let window = pace.watch(duration, duration / 4, || {});
+    let window = pace.watch(duration, duration / 8, look);
     let mut sent = Sent { rows: 0, sum: 0 };
     for thread in threads {
         let rows = thread.join().expect("a producer does not panic");

@@ -7,7 +7,13 @@
 mod accept;
 mod batcher;
 mod counting;
+mod delivered;
+mod offer;
+mod probe;
+mod quiet;
 mod rows;
+mod slow;
+mod strain;
 
 use std::path::Path;
 
@@ -22,16 +28,28 @@ const CHUNKS_TIMEOUT: &str = "tokio-stream chunks_timeout";
 
 /// Runs the selected cases, prints tables and aims, and writes the comparison.
 pub(crate) fn run(options: &Options, results: &Path) -> Result<()> {
+    std::fs::create_dir_all(results)
+        .with_context(|| format!("cannot create {}", results.display()))?;
+    // Beside the results, not in memory: a sync has to cost what it costs.
+    let folder = tempfile::tempdir_in(results)?;
     let suite = Suite {
-        cases: cases(),
+        cases: cases(folder.path()),
         repetitions: 5,
         file: "pipeline.json",
     };
     suite.run(options, results)
 }
 
-fn cases() -> Vec<Case> {
-    vec![accept::case(1, 3.0), accept::case(4, 6.0)]
+fn cases(folder: &Path) -> Vec<Case> {
+    vec![
+        accept::case(1, 3.0),
+        accept::case(4, 6.0),
+        delivered::case(folder),
+        strain::overload(),
+        strain::outage(),
+        quiet::stats(),
+        quiet::idle(),
+    ]
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime> {
@@ -40,4 +58,26 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
         .enable_all()
         .build()
         .context("cannot start a runtime")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::laws;
+
+    #[test]
+    fn every_case_has_ours_and_a_name_of_its_own() {
+        laws::check_cases(&cases(Path::new("anywhere")), 0);
+    }
+
+    #[test]
+    fn every_aim_names_contenders_that_take_part() {
+        laws::check_aims(&cases(Path::new("anywhere")));
+    }
+
+    #[test]
+    fn every_contender_passes_its_checks() {
+        let folder = tempfile::tempdir().unwrap();
+        laws::check_contenders(&cases(folder.path()));
+    }
 }
