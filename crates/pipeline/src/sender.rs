@@ -67,8 +67,11 @@ impl Sender {
     /// # Errors
     /// When it was refused.
     pub fn send(&self, record: Record) -> Result<(), SendError> {
-        let accepted = self.intake.push_one(now(), record, Mode::ByPolicy, None);
-        check(accepted)
+        let now = now();
+        match self.intake.push_plainly(now, record) {
+            Ok(()) => Ok(()),
+            Err(record) => check(self.intake.push_one(now, record, Mode::ByPolicy, None)),
+        }
     }
 
     /// Hands over many records at once, in order, by the policies of their lanes.
@@ -93,6 +96,10 @@ impl Sender {
     /// A future that is dropped has handed over nothing, unless it was ready.
     pub async fn send_async(&self, record: Record) -> Result<(), SendError> {
         let began = now();
+        let record = match self.intake.push_plainly(began, record) {
+            Ok(()) => return Ok(()),
+            Err(record) => record,
+        };
         let mut pause = PAUSE_MIN;
         while let Some(timeout) = self.intake.inner.blocks(&record) {
             if now().saturating_duration_since(began) >= timeout {

@@ -273,7 +273,7 @@ impl<T> State<T> {
     }
 
     /// Stores an item that was admitted.
-    #[inline]
+    #[inline(always)]
     pub(super) fn store(&mut self, item: T, weight: usize) {
         self.added += 1;
         self.queue.push(item, self.weighed.then_some(weight));

@@ -56,16 +56,6 @@ pub struct Accepted {
     pub refused_partly: usize,
 }
 
-impl Accepted {
-    /// One record, and nothing was lost for it.
-    fn one() -> Self {
-        Self {
-            accepted: 1,
-            ..Self::default()
-        }
-    }
-}
-
 /// A source's way into a pipeline; see [`Pipeline::intake`](crate::Pipeline::intake).
 #[derive(Clone)]
 pub struct Intake {
@@ -212,6 +202,12 @@ impl Intake {
         self.inner.accept(now, items, Mode::ByPolicy, None)
     }
 
+    /// One record, if it can be taken by the way; it comes back otherwise, and nothing has happened.
+    #[inline]
+    pub(crate) fn push_plainly(&self, now: Instant, record: Record) -> Result<(), Record> {
+        self.inner.accept_plainly(now, record)
+    }
+
     /// One record, by the policy of its lane, whose sender may want to know what becomes of it.
     pub(crate) fn push_one(
         &self,
@@ -220,13 +216,6 @@ impl Intake {
         mode: Mode,
         tracked: Option<&mut Tracked>,
     ) -> Result<Accepted, IntakeError> {
-        let record = match tracked {
-            Some(_) => record,
-            None => match self.inner.accept_plainly(now, record) {
-                Ok(()) => return Ok(Accepted::one()),
-                Err(record) => record,
-            },
-        };
         let one = std::iter::once((None, Ok(record)));
         self.inner.accept(now, one, mode, tracked)
     }
