@@ -5,6 +5,7 @@ use dataservice::RegisterError;
 use flush_policy::PolicyError;
 use sinks::WriteError;
 
+use crate::merge::CoalesceError;
 use crate::setting::SettingError;
 use crate::spec::InvalidPlan;
 
@@ -15,6 +16,13 @@ pub enum PipelineError {
     /// The sinks, lanes and routes contradict each other.
     #[error("{0}")]
     Plan(#[from] InvalidPlan),
+    /// An alert cannot be like that.
+    #[cfg(feature = "alerts")]
+    #[error("alert: {0}")]
+    Alert(#[from] crate::alert::InvalidAlert),
+    /// Records cannot be merged like that.
+    #[error("coalesce: {0}")]
+    Coalesce(#[from] CoalesceError),
     /// A number is out of its range.
     #[error("{0}")]
     Setting(#[from] SettingError),
