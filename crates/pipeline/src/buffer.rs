@@ -46,7 +46,10 @@ pub(crate) struct Fill {
 impl Buffer {
     /// One row, if there is nothing else to do: room, and nobody to be told. It comes back
     /// otherwise, and nothing has happened.
-    #[expect(clippy::result_large_err, reason = "it is the row itself, which is kept")]
+    #[expect(
+        clippy::result_large_err,
+        reason = "it is the row itself, which is kept"
+    )]
     #[inline]
     pub(crate) fn push_plainly(&self, row: Entry) -> Result<(), Entry> {
         match self {
