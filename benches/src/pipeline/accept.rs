@@ -9,12 +9,13 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Result;
-use pipeline::{BufferOptions, Pipeline, WhenFull};
+use pipeline::{BufferOptions, Pipeline, Publisher, WhenFull};
 use record::Record;
 use sinks::BoxWriter;
 
 use super::batcher::{self, BATCH, CHANNEL, Collect, INTERVAL};
 use super::counting::Counting;
+use super::recorder::Recorder;
 use super::rows::Rows;
 use super::{CHUNKS_TIMEOUT, HAND_WRITTEN};
 use crate::measure::case::{Against, Case, Contender, Kind, Metric};
@@ -23,6 +24,8 @@ use crate::report::Better;
 
 /// Records of one call, where a call takes many.
 const MANY: usize = 100;
+/// A look comes eight times in each repetition of two seconds.
+const LOOKS_PER_PUBLISHING: u32 = 4;
 /// So seldom do producers say how far they are.
 const PUBLISH: u64 = 64;
 
@@ -43,10 +46,10 @@ pub(super) fn case(producers: usize, than_by_hand: f64) -> Case {
         ],
         contenders: vec![
             Contender::new(Kind::Ours, "ours, send", move |duration| {
-                of_ours(1, producers, Ask::Never, duration)
+                of_ours(1, producers, Metrics::Off, duration)
             }),
             Contender::new(Kind::Variant, "ours, send_many of 100", move |duration| {
-                of_ours(MANY, producers, Ask::Never, duration)
+                of_ours(MANY, producers, Metrics::Off, duration)
             }),
             peer(HAND_WRITTEN, Collect::ByHand),
             peer(CHUNKS_TIMEOUT, Collect::ChunksTimeout),
@@ -55,20 +58,24 @@ pub(super) fn case(producers: usize, than_by_hand: f64) -> Case {
     }
 }
 
-/// Whether somebody asks the pipeline for its account meanwhile.
+/// Whether a recorder is attached, and told the account once a second as the pipeline does itself.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ask {
-    Never,
-    /// Eight times in each repetition.
-    Often,
+pub(super) enum Metrics {
+    Off,
+    On,
 }
 
 /// One producer, one call per record.
-pub(super) fn of_one(ask: Ask, duration: Duration) -> Result<Vec<f64>> {
-    of_ours(1, 1, ask, duration)
+pub(super) fn of_one(metrics: Metrics, duration: Duration) -> Result<Vec<f64>> {
+    of_ours(1, 1, metrics, duration)
 }
 
-fn of_ours(per_call: usize, producers: usize, ask: Ask, duration: Duration) -> Result<Vec<f64>> {
+fn of_ours(
+    per_call: usize,
+    producers: usize,
+    metrics: Metrics,
+    duration: Duration,
+) -> Result<Vec<f64>> {
     let before = process_time();
     let runtime = super::runtime()?;
     let sink = Counting::default();
@@ -88,9 +95,17 @@ fn of_ours(per_call: usize, producers: usize, ask: Ask, duration: Duration) -> R
         let _entered = runtime.enter();
         pipeline.sender()
     };
+    let recorder = Recorder::shared();
+    let is_on = metrics == Metrics::On;
+    let attached = is_on.then(|| pipeline.telemetry().attach(recorder.clone()));
+    let mut publisher = is_on.then(|| Publisher::to(recorder));
+    let mut looks = 0;
     let look = || {
-        if ask == Ask::Often {
-            std::hint::black_box(pipeline.stats());
+        looks += 1;
+        if looks % LOOKS_PER_PUBLISHING == 0
+            && let Some(publisher) = &mut publisher
+        {
+            publisher.publish(&pipeline.stats(), &pipeline.health());
         }
     };
     let (rate, sent) = measure(producers, duration, look, |_| {
@@ -106,6 +121,7 @@ fn of_ours(per_call: usize, producers: usize, ask: Ask, duration: Duration) -> R
         }
     });
     let report = runtime.block_on(pipeline.shutdown(Duration::from_secs(60)));
+    drop(attached);
     anyhow::ensure!(
         report.stats.delivered == sent.rows,
         "a record is not accounted for"

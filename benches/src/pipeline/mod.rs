@@ -11,6 +11,7 @@ mod delivered;
 mod offer;
 mod probe;
 mod quiet;
+mod recorder;
 mod rows;
 mod slow;
 mod strain;
@@ -47,7 +48,7 @@ fn cases(folder: &Path) -> Vec<Case> {
         delivered::case(folder),
         strain::overload(),
         strain::outage(),
-        quiet::stats(),
+        quiet::metrics(),
         quiet::idle(),
     ]
 }

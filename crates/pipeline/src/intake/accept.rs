@@ -55,42 +55,6 @@ struct Shown {
 }
 
 impl Inner {
-    /// The usual case by itself: one record that goes to one lane with room, where nobody waits for
-    /// just this one. It comes back otherwise, and nothing has happened.
-    pub(super) fn accept_plainly(&self, now: Instant, record: Record) -> Result<(), Record> {
-        if self.live.is_some() {
-            return Err(record);
-        }
-        let mut guard = self.state.lock();
-        let State { targets, keys, .. } = &mut *guard;
-        let route = match targets.is_single {
-            true => 0,
-            false => match keys.only_route(&record) {
-                Some(route) => route,
-                None => return Err(record),
-            },
-        };
-        let target = targets.of(route, record.priority);
-        let target = &mut targets.all[target];
-        let position = target.watermark.place(target.last).next();
-        let row = Entry {
-            scope: target.scope,
-            position,
-            arrival: now,
-            content: Ok(record),
-        };
-        match target.queue.buffer.push_plainly(row) {
-            Ok(()) => {
-                target.last = position;
-                Ok(())
-            }
-            Err(row) => {
-                drop(guard);
-                Err(row.content.expect("it was a record"))
-            }
-        }
-    }
-
     pub(super) fn accept(
         &self,
         now: Instant,

@@ -6,11 +6,12 @@
 //! that positions reach each buffer in order; a push that blocks for room holds it. The wakers of
 //! the data service's subscribers run under it too: they must not push here.
 //!
-//! Where to read on: `accept` is the way of a record, `targets` where it leads, `keys` what is
+//! Where to read on: `accept` is the way of a record, `plain` its short cut, `targets` where it leads, `keys` what is
 //! remembered of a key.
 
 mod accept;
 mod keys;
+mod plain;
 mod targets;
 
 use std::sync::Arc;
