@@ -6,8 +6,8 @@
 //! that positions reach each buffer in order; a push that blocks for room holds it. The wakers of
 //! the data service's subscribers run under it too: they must not push here.
 //!
-//! Where to read on: `accept` is the way of a record, `plain` its short cut, `targets` where it leads, `keys` what is
-//! remembered of a key.
+//! Where to read on: `accept` is the way of a record, `plain` its short cut, `targets` where it
+//! leads, `keys` what is remembered of a key.
 
 mod accept;
 mod keys;
@@ -206,7 +206,8 @@ impl Intake {
         self.inner.accept(now, items, Mode::ByPolicy, None)
     }
 
-    /// One record, if it can be taken by the way; it comes back otherwise, and nothing has happened.
+    /// One record, if it can be taken by the way; it comes back otherwise, and nothing has
+    /// happened.
     #[inline]
     pub(crate) fn push_plainly(&self, now: Instant, record: Record) -> Result<(), Record> {
         self.inner.accept_plainly(now, record)
