@@ -9,6 +9,7 @@ mod dataservice;
 mod host;
 mod ingest;
 mod measure;
+mod pipeline;
 mod process;
 mod report;
 mod sinks;
@@ -46,6 +47,8 @@ enum Case {
     Dataservice(measure::Options),
     /// Sinks beside the bare drivers, and the tracker beside its original in Python.
     Sinks(measure::Options),
+    /// Pipelines beside a batcher by hand, under overload, through an outage, and idle.
+    Pipeline(measure::Options),
     /// The bare Rust loop; `ingest` starts it as a process of its own.
     #[command(hide = true)]
     PeerIngest {
@@ -75,6 +78,7 @@ fn main() -> Result<()> {
         Case::Core(options) => structures::run(&options, &results),
         Case::Dataservice(options) => dataservice::run(&options, &results),
         Case::Sinks(options) => sinks::run(&options, &results),
+        Case::Pipeline(options) => pipeline::run(&options, &results),
         Case::Run(options) => host::run(&options, &program, &results),
     }
 }

@@ -21,6 +21,8 @@ use crate::report::{self, Comparison};
 use case::Case;
 
 const REPETITIONS_QUICK: u32 = 3;
+/// What measures for so long runs once: its length makes up for the repetitions.
+const ONCE_FROM: Duration = Duration::from_secs(10);
 /// A quick run measures for a fraction of the time.
 const QUICK_DIVISOR: u32 = 4;
 
@@ -71,6 +73,11 @@ impl Suite {
         let watch = machine::Watch::start();
         let (mut rows, mut verdicts) = (Vec::<Comparison>::new(), Vec::new());
         for case in &cases {
+            let repetitions = if case.duration < ONCE_FROM {
+                repetitions
+            } else {
+                1
+            };
             let lanes = case.measure(repetitions, options.duration(case), |repetition| {
                 eprintln!("{}: repetition {}", case.name, repetition + 1);
             })?;
@@ -86,7 +93,7 @@ impl Suite {
             println!("## Aims\n\n{}", outcome::summary(&verdicts));
         }
         let seconds = started.elapsed().as_secs_f64();
-        println!("{repetitions} repetitions each, in turns, in {seconds:.0} s");
+        println!("{repetitions} repetitions each, one of long cases, in turns, in {seconds:.0} s");
         match watch.finish() {
             Some(quietness) => println!("{quietness}"),
             None => println!("WARNING: this system does not say how busy it was"),

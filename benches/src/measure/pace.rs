@@ -19,6 +19,12 @@ pub(crate) fn thread_time() -> Duration {
     Duration::new(time.tv_sec.cast_unsigned(), time.tv_nsec as u32)
 }
 
+/// The processor time of this process, all threads together.
+pub(crate) fn process_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec.cast_unsigned(), time.tv_nsec as u32)
+}
+
 /// A counter on cache lines of its own, so that publishing progress disturbs nobody.
 #[repr(align(128))]
 #[derive(Default)]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use flush_policy::{FlushCounts, Outcome, Reason};
 use parking_lot::{Mutex, MutexGuard};
-use sinks::{Receipt, RowOutcome};
+use sinks::{Entry, Receipt, RowOutcome};
 
 use crate::buffer::{Buffer, Fill, Loan};
 use crate::rates::Rates;
@@ -18,6 +18,9 @@ use crate::spread::Spread;
 const LATENCY_MAX_US: u64 = 3_600_000_000;
 /// Largest batch that is told apart.
 const ROWS_MAX: u64 = 1 << 27;
+
+/// Rows that arrived within this time, or less where they are young, are measured as one.
+const TOGETHER: Duration = Duration::from_micros(100);
 
 pub(crate) struct Account {
     counts: Mutex<Counts>,
@@ -178,12 +181,18 @@ impl Account {
         counts.failing_since = None;
         counts.write_us.record(times.ended, write, 1);
         counts.batch_rows.record(times.ended, rows.len() as u64, 1);
-        for run in rows.chunk_by(|a, b| a.arrival == b.arrival) {
-            let latency = micros(times.ended.saturating_duration_since(run[0].arrival));
-            let count = run.len() as u64;
+        let mut rest = rows;
+        while let Some(first) = rest.first() {
+            let latency = times.ended.saturating_duration_since(first.arrival);
+            // Closer together than the two digits that are told apart.
+            let until = first.arrival + (latency / 256).min(TOGETHER);
+            let is_close = |row: &&Entry| (first.arrival..=until).contains(&row.arrival);
+            let close = rest.iter().skip(1).take_while(is_close).count();
+            let (latency, count) = (micros(latency), 1 + close as u64);
             counts.latency_us.record(times.ended, latency, count);
             counts.latencies += count;
             counts.latency_sum_us += latency * count;
+            rest = &rest[1 + close..];
         }
         drop(counts);
     }

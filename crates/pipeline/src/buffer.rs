@@ -44,6 +44,20 @@ pub(crate) struct Fill {
 }
 
 impl Buffer {
+    /// One row, if there is nothing else to do: room, and nobody to be told. It comes back
+    /// otherwise, and nothing has happened.
+    #[expect(
+        clippy::result_large_err,
+        reason = "it is the row itself, which is kept"
+    )]
+    #[inline]
+    pub(crate) fn push_plainly(&self, row: Entry) -> Result<(), Entry> {
+        match self {
+            Self::Ring(ring) => ring.push_plainly(row),
+            Self::Merged(..) => Err(row),
+        }
+    }
+
     /// By the policy of the buffer; `tracks` says of which rows somebody wants to know what
     /// becomes of them.
     pub(crate) fn push_many(&self, rows: &mut Vec<Entry>, tracks: Tracks<'_>) -> PushedMany {

@@ -67,8 +67,11 @@ impl Sender {
     /// # Errors
     /// When it was refused.
     pub fn send(&self, record: Record) -> Result<(), SendError> {
-        let accepted = self.intake.push_one(now(), record, Mode::ByPolicy, None);
-        check(accepted)
+        let now = now();
+        match self.intake.push_plainly(now, record) {
+            Ok(()) => Ok(()),
+            Err(record) => check(self.intake.push_one(now, record, Mode::ByPolicy, None)),
+        }
     }
 
     /// Hands over many records at once, in order, by the policies of their lanes.

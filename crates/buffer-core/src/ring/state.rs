@@ -137,9 +137,10 @@ impl<T> State<T> {
         (self.queued_bytes + self.leased_bytes + reserved).saturating_add(weight)
     }
 
-    /// Whether so many more items can be stored at once, with nothing else to do before or after.
+    /// Whether so many more items, of this weight together, can be stored at once, with nothing
+    /// else to do before or after.
     #[inline]
-    pub(super) fn is_plain_for(&self, items: usize) -> bool {
+    pub(super) fn is_plain_for(&self, items: usize, bytes: usize) -> bool {
         let size = self.current_size() + items;
         let free = self.free();
         items <= free
@@ -147,7 +148,14 @@ impl<T> State<T> {
             && self.queued_at_most() + items < self.watchers.next_items()
             && (items < free || self.watchers.is_empty())
             && self.waiters.is_empty()
+            && (!self.weighed || self.is_plain_for_bytes(bytes))
             && !self.gauge.crosses_at(size)
+    }
+
+    #[inline]
+    fn is_plain_for_bytes(&self, bytes: usize) -> bool {
+        self.bytes_with(bytes) <= self.capacity.bytes
+            && self.queued_bytes.saturating_add(bytes) < self.watchers.next_bytes()
     }
 
     /// Whether one more item displaces the oldest, with nothing else to do before or after.
@@ -265,7 +273,7 @@ impl<T> State<T> {
     }
 
     /// Stores an item that was admitted.
-    #[inline]
+    #[inline(always)]
     pub(super) fn store(&mut self, item: T, weight: usize) {
         self.added += 1;
         self.queue.push(item, self.weighed.then_some(weight));

@@ -95,6 +95,8 @@ pub(super) struct Watchers {
     list: Vec<(Waker, Demand)>,
     /// How many queued items are enough for one of them.
     next_items: usize,
+    /// How many queued bytes are.
+    next_bytes: usize,
 }
 
 impl Default for Watchers {
@@ -102,6 +104,7 @@ impl Default for Watchers {
         Self {
             list: Vec::new(),
             next_items: usize::MAX,
+            next_bytes: usize::MAX,
         }
     }
 }
@@ -119,6 +122,12 @@ impl Watchers {
     #[inline]
     pub(super) fn next_items(&self) -> usize {
         self.next_items
+    }
+
+    /// The same in bytes, where items are weighed.
+    #[inline]
+    pub(super) fn next_bytes(&self) -> usize {
+        self.next_bytes
     }
 
     /// Adds a consumer, or a smaller demand of one that waits; returns a waker that is not needed.
@@ -164,6 +173,8 @@ impl Watchers {
     fn find_next(&mut self) {
         let items = self.list.iter().map(|(_, demand)| demand.items.max(1));
         self.next_items = items.min().unwrap_or(usize::MAX);
+        let bytes = self.list.iter().map(|(_, demand)| demand.bytes);
+        self.next_bytes = bytes.min().unwrap_or(usize::MAX);
     }
 }
 

@@ -76,6 +76,15 @@ impl Keys {
         routes
     }
 
+    /// The route of a record that has exactly one, if it is known.
+    pub(super) fn only_route(&self, record: &Record) -> Option<u16> {
+        let tags = self.routes.get(record.source.as_str())?;
+        match **tags.get(record.tag.as_str())? {
+            [route] => Some(route),
+            _ => None,
+        }
+    }
+
     /// Other routes hold from now on.
     pub(super) fn forget_routes(&mut self) {
         self.routes.clear();

@@ -6,11 +6,12 @@
 //! that positions reach each buffer in order; a push that blocks for room holds it. The wakers of
 //! the data service's subscribers run under it too: they must not push here.
 //!
-//! Where to read on: `accept` is the way of a record, `targets` where it leads, `keys` what is
-//! remembered of a key.
+//! Where to read on: `accept` is the way of a record, `plain` its short cut, `targets` where it
+//! leads, `keys` what is remembered of a key.
 
 mod accept;
 mod keys;
+mod plain;
 mod targets;
 
 use std::sync::Arc;
@@ -203,6 +204,13 @@ impl Intake {
             .into_iter()
             .map(|item| (Some(item.position), item.content));
         self.inner.accept(now, items, Mode::ByPolicy, None)
+    }
+
+    /// One record, if it can be taken by the way; it comes back otherwise, and nothing has
+    /// happened.
+    #[inline]
+    pub(crate) fn push_plainly(&self, now: Instant, record: Record) -> Result<(), Record> {
+        self.inner.accept_plainly(now, record)
     }
 
     /// One record, by the policy of its lane, whose sender may want to know what becomes of it.
