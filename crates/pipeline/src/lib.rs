@@ -19,6 +19,10 @@ mod glob;
 mod health;
 mod intake;
 mod live;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the lanes of a route take it in")
+)]
 mod merge;
 mod monitor;
 mod notification;
@@ -49,7 +53,7 @@ pub use glob::{GLOB_BYTES_MAX, Glob, InvalidGlob};
 pub use health::{Health, HealthReason, HealthStatus};
 pub use intake::{Accepted, Content, Intake};
 pub use live::{LiveData, Reading};
-pub use merge::CoalesceSpec;
+pub use merge::{APPENDED_VALUES_MAX, CoalesceAggregate, CoalesceError, CoalesceSpec, KeyTemplate};
 pub use notification::{Level, Notification};
 pub use options::{PipelineBuilder, ShortBuilder};
 pub use pipeline::{Pipeline, Report, SinkReport};

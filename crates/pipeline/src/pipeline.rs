@@ -13,10 +13,11 @@ use tokio::task::JoinHandle;
 
 use crate::intake::{Targets, first_answers, open_soon};
 use crate::monitor::Monitor;
-use crate::opening::Hold;
+use crate::opening::{Hold, Opening};
 use crate::options::{PipelineBuilder, ShortBuilder};
 use crate::queue::{CLOSE_WITHIN, now};
 use crate::reading::{Reading, Recent, read_route};
+use crate::route::Route;
 use crate::shape::Shape;
 use crate::sink::Sink;
 use crate::sources::Sources;
@@ -76,6 +77,10 @@ pub(crate) struct Core {
     /// What routes counted that are gone.
     pub(crate) retired: Mutex<Option<Reading>>,
     pub(crate) notifications: broadcast::Sender<Notification>,
+    /// Routes that are being drained, and belong to no shape any more.
+    pub(crate) ending: Mutex<Vec<Arc<Route>>>,
+    /// Held for the moment in which sources are led to a shape. Pushes that block may hold it up.
+    pub(crate) leading: Mutex<()>,
     /// Held while sources or routes are added, one at a time.
     pub(crate) changing: tokio::sync::Mutex<fastrand::Rng>,
     pub(crate) intakes: Mutex<Vec<Weak<intake::Inner>>>,
@@ -155,6 +160,8 @@ impl Pipeline {
             sources: Arc::default(),
             recent: Mutex::new(Recent::new(now())),
             retired: Mutex::default(),
+            ending: Mutex::default(),
+            leading: Mutex::default(),
             notifications,
             changing: tokio::sync::Mutex::new(random),
             intakes: Mutex::default(),
@@ -218,6 +225,7 @@ impl Pipeline {
         if let Some(sender) = &*channel {
             return sender.clone();
         }
+        let _leading = core.leading.lock();
         let shape = core.shape.load_full();
         let source = ScopeName::new(CHANNEL);
         let announced = Targets::announce(&shape, &source, None, Hold::UntilOpen);
@@ -369,12 +377,34 @@ impl Core {
         intake
     }
 
+    /// Leads all sources to this shape; all or none.
+    pub(crate) fn lead_to(&self, shape: &Arc<Shape>) -> Result<Vec<Opening>, PipelineError> {
+        let intakes: Vec<_> = {
+            let intakes = self.intakes.lock();
+            intakes.iter().filter_map(Weak::upgrade).collect()
+        };
+        let mut openings = Vec::new();
+        for intake in intakes {
+            match intake.reshape(shape) {
+                Ok(more) => openings.extend(more),
+                Err(error) => {
+                    openings.into_iter().for_each(Opening::withdraw);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(openings)
+    }
+
     pub(crate) fn stats(&self) -> Stats {
         let now = now();
-        let shape = self.shape.load();
+        // In this order, so that a route that ends is counted once at every moment.
+        let ending = self.ending.lock();
+        let shape = self.shape.load_full();
         let mut sum = self.retired.lock().clone();
         let mut routes = Vec::with_capacity(shape.routes.len());
-        for route in &shape.routes {
+        let ending = ending.iter().filter(|route| !shape.has(route));
+        for route in shape.routes.iter().chain(ending) {
             let (stats, reading) = read_route(route, now);
             routes.push(stats);
             match (&mut sum, reading) {

@@ -11,6 +11,7 @@ use futures_util::future::join_all;
 use sinks::Entry;
 
 use crate::intake::open_soon;
+use crate::opening::Opening;
 use crate::pipeline::close;
 use crate::queue::now;
 use crate::reading::read_route;
@@ -43,9 +44,21 @@ impl Pipeline {
     /// When the plan is impossible; then nothing has changed.
     ///
     /// # Cancellation
-    /// Once records are led to the new lanes, dropping the future leaves these waiting for ever:
-    /// run it in a task of its own.
+    /// The change goes on.
     pub async fn reconfigure(
+        &self,
+        plan: Plan,
+        drain_within: Duration,
+    ) -> Result<Reconfigured, PipelineError> {
+        let pipeline = self.clone();
+        let change = tokio::spawn(async move { pipeline.change(plan, drain_within).await });
+        match change.await {
+            Ok(outcome) => outcome,
+            Err(failed) => std::panic::resume_unwind(failed.into_panic()),
+        }
+    }
+
+    async fn change(
         &self,
         plan: Plan,
         drain_within: Duration,
@@ -62,17 +75,14 @@ impl Pipeline {
             .collect();
         // Their names may be used again: the new scopes are opened only once these are done.
         ended.iter().for_each(|route| route.give_up_scopes());
-        let openings = self.lead_to(&after);
-        let openings = match openings {
-            Ok(openings) => openings,
-            Err(error) => {
-                // No source is led there: what was started has nothing to do and ends.
-                let _ = self.lead_to(&before);
-                after.close_but(&before);
-                return Err(error);
-            }
+        core.ending.lock().extend(ended.iter().cloned());
+        // A source that waits for room holds its intake meanwhile.
+        let (pipeline, from, to) = (self.clone(), Arc::clone(&before), Arc::clone(&after));
+        let led = tokio::task::spawn_blocking(move || pipeline.lead(&from, &to));
+        let openings = match led.await {
+            Ok(openings) => openings?,
+            Err(failed) => std::panic::resume_unwind(failed.into_panic()),
         };
-        core.shape.store(Arc::clone(&after));
         let (undelivered, sinks) = self.drain(&ended, &before, drain_within).await;
         let closing = before.sinks.iter().filter(|sink| !after.has_sink(sink));
         join_all(closing.map(close)).await;
@@ -94,28 +104,25 @@ impl Pipeline {
         })
     }
 
-    /// Leads all sources to this shape.
-    fn lead_to(&self, shape: &Arc<Shape>) -> Result<Vec<crate::opening::Opening>, PipelineError> {
-        let intakes: Vec<_> = {
-            let intakes = self.core().intakes.lock();
-            intakes
-                .iter()
-                .filter_map(std::sync::Weak::upgrade)
-                .collect()
-        };
-        let mut openings = Vec::new();
-        for intake in intakes {
-            match intake.reshape(shape) {
-                Ok(more) => openings.extend(more),
-                Err(error) => {
-                    openings
-                        .into_iter()
-                        .for_each(crate::opening::Opening::withdraw);
-                    return Err(error);
+    /// Leads all sources to the new shape, or leaves them where they are.
+    fn lead(&self, before: &Arc<Shape>, after: &Arc<Shape>) -> Result<Vec<Opening>, PipelineError> {
+        let core = self.core();
+        let _leading = core.leading.lock();
+        match core.lead_to(after) {
+            Ok(openings) => {
+                core.shape.store(Arc::clone(after));
+                Ok(openings)
+            }
+            Err(error) => {
+                // What they had is there still. What was started has nothing to do and ends.
+                core.ending.lock().clear();
+                if core.lead_to(before).is_err() {
+                    tracing::error!("a source has lost its way: start the pipeline again");
                 }
+                after.close_but(before);
+                Err(error)
             }
         }
-        Ok(openings)
     }
 
     /// Empties routes that have ended, and counts them with those that are gone.
@@ -143,6 +150,7 @@ impl Pipeline {
                 });
             }
         }
+        let mut ending = self.core().ending.lock();
         let mut retired = self.core().retired.lock();
         for route in ended {
             if let (_, Some(mut reading)) = read_route(route, now()) {
@@ -153,6 +161,7 @@ impl Pipeline {
                 }
             }
         }
+        ending.clear();
         (undelivered, reports)
     }
 }
