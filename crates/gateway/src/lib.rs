@@ -2,7 +2,8 @@
 //!
 //! - [`Gateway`]: binds, serves, and shuts down in a bounded time.
 //! - REST: `/api/buffer/status`, `/api/health`, `/api/metrics`, `/metrics`, `/api/keys`,
-//!   `/api/history/{source}/{tag}`, `/api/ingest`, `/api/flush`.
+//!   `/api/history/{source}/{tag}`, `/api/ingest`, `/api/flush`, `/api/purge`,
+//!   `/api/breaker/reset`, `/api/reload`, `/api/live`, `/api/ready`.
 //! - WebSocket `/ws`: subscribe by glob, a snapshot, then updates; each client is a set of cursors
 //!   on the data service, so one that is slow gets the newest state and costs no memory. Nothing
 //!   here keeps a value.
@@ -12,6 +13,7 @@
 //! patterns. There are no tokens yet: bind to loopback, or put a proxy that asks in front.
 
 mod assets;
+mod control;
 mod error;
 mod guard;
 mod history;
@@ -19,6 +21,7 @@ mod ingest;
 mod options;
 mod prometheus;
 mod range;
+mod ready;
 mod reload;
 mod rest;
 mod server;
@@ -27,6 +30,7 @@ mod ws;
 
 pub use error::BindError;
 pub use options::GatewayOptions;
+pub use ready::Readiness;
 pub use reload::{ReloadOutcome, ReloadRequest};
 pub use server::Gateway;
 

@@ -12,6 +12,7 @@
 mod account;
 mod budget;
 mod buffer;
+mod control;
 mod error;
 mod feeder;
 mod gate;
@@ -51,7 +52,7 @@ pub use error::{IntakeError, PipelineError};
 pub use feeder::{FeedError, FeedProgress, FeedReport, feed};
 pub use glob::{GLOB_BYTES_MAX, Glob, InvalidGlob};
 pub use health::{Health, HealthReason, HealthStatus};
-pub use intake::{Accepted, Content, Intake};
+pub use intake::{Accepted, Content, Intake, RoomCount};
 pub use live::{LiveData, Reading};
 pub use merge::{APPENDED_VALUES_MAX, CoalesceAggregate, CoalesceError, CoalesceSpec, KeyTemplate};
 pub use notification::{Level, Notification};

@@ -224,17 +224,24 @@ impl Staged {
             if queue.buffer.is_closed() {
                 return Err(Refusal::Closed.into());
             }
-            if rows > fill.size_max || bytes > fill.bytes_max {
+            // A lane whose memory is lent to a more urgent one gets it back.
+            let size_max = fill.size_max.max(queue.spec.buffer.max_size);
+            let lane = || queue.shown();
+            if rows > size_max {
+                return Err(IntakeError::TooMany {
+                    lane: lane(),
+                    size_max,
+                });
+            }
+            if bytes > fill.bytes_max {
                 return Err(Refusal::TooHeavy.into());
             }
             if fill.size + rows > fill.size_max || fill.bytes.saturating_add(bytes) > fill.bytes_max
             {
-                return Err(Refusal::Full.into());
+                return Err(IntakeError::Full { lane: lane() });
             }
             if queue.is_high() {
-                return Err(IntakeError::High {
-                    lane: queue.shown(),
-                });
+                return Err(IntakeError::High { lane: lane() });
             }
         }
         Ok(())
