@@ -5,6 +5,7 @@ use dataservice::RegisterError;
 use flush_policy::PolicyError;
 use sinks::WriteError;
 
+use crate::merge::CoalesceError;
 use crate::setting::SettingError;
 use crate::spec::InvalidPlan;
 
@@ -15,6 +16,9 @@ pub enum PipelineError {
     /// The sinks, lanes and routes contradict each other.
     #[error("{0}")]
     Plan(#[from] InvalidPlan),
+    /// Records cannot be merged like that.
+    #[error("coalesce: {0}")]
+    Coalesce(#[from] CoalesceError),
     /// A number is out of its range.
     #[error("{0}")]
     Setting(#[from] SettingError),

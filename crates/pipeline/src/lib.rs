@@ -45,6 +45,7 @@ pub mod source;
 mod sources;
 mod spec;
 mod stats;
+mod telemetry;
 mod tracked;
 
 pub use buffer_core::{Refusal, Watermark};
@@ -66,6 +67,8 @@ pub use setting::SettingError;
 pub use spec::{BufferOptions, InvalidPlan, LaneSpec, Plan, RouteSpec, SinkSpec, WhenFull};
 pub use stats::{BufferStats, DroppedStats, LaneState, LaneStats, LatencyStats, RecentStats};
 pub use stats::{RouteStats, SinkState, SinkStats, SizeStats, Stats, Totals};
+pub use telemetry::{Attachment, LaneMetrics, MetricDescription, MetricKind, Publisher};
+pub use telemetry::{SharedRecorder, Telemetry, described};
 pub use tracked::{DropReason, Outcome, Tracked};
 
 #[cfg(doctest)]

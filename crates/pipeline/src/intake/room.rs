@@ -1,9 +1,12 @@
-//! Counts records by the lanes they belong to, before they are handed over.
+//! Whether lanes have room: for records that are about to go there, and ever for those of a body.
 
 use std::sync::Arc;
 
+use buffer_core::Refusal;
+
 use super::{Content, Inner, Intake, State};
 use crate::error::IntakeError;
+use crate::queue::Queue;
 use crate::shape::Shape;
 
 /// Counts the records of one body by the lanes that they belong to, so that one that can never be
@@ -57,6 +60,33 @@ impl RoomCount {
             count(&mut self.counts, targets, target)
         })
     }
+}
+
+/// Whether a lane takes so many rows at once, without displacing any and below its high mark.
+pub(super) fn check(queue: &Queue, rows: usize, bytes: usize) -> Result<(), IntakeError> {
+    let fill = queue.buffer.fill();
+    if queue.buffer.is_closed() {
+        return Err(Refusal::Closed.into());
+    }
+    let lane = || queue.shown();
+    // A lane whose memory is lent to a more urgent one gets it back.
+    let size_max = fill.size_max.max(queue.spec.buffer.max_size);
+    if rows > size_max {
+        return Err(IntakeError::TooMany {
+            lane: lane(),
+            size_max,
+        });
+    }
+    if bytes > fill.bytes_max {
+        return Err(Refusal::TooHeavy.into());
+    }
+    if fill.size + rows > fill.size_max || fill.bytes.saturating_add(bytes) > fill.bytes_max {
+        return Err(IntakeError::Full { lane: lane() });
+    }
+    if queue.is_high() {
+        return Err(IntakeError::High { lane: lane() });
+    }
+    Ok(())
 }
 
 fn count(counts: &mut [usize], targets: &super::Targets, target: usize) -> Result<(), IntakeError> {
