@@ -1,8 +1,8 @@
 //! Orders to the pipeline: deliver now, throw away, trust a sink again.
 //!
 //! Whoever may ask for these is decided by the guard, as for everything that changes state. A purge
-//! loses data for good, so it takes a JSON body that says which lane, with its content type: no form
-//! of a page can send that.
+//! loses data for good, so it takes a JSON body that says which lane, with its content type: no
+//! form of a page can send that.
 
 use std::time::Duration;
 
