@@ -239,6 +239,17 @@ async fn the_page_shows_live_charts_finds_tags_and_regains_a_lost_server() {
     page.until("health", health, |value| value == "healthy")
         .await;
 
+    let lanes = "[...document.querySelectorAll('[data-testid=lane] .state')]
+        .map((state) => state.textContent)";
+    page.until("a running lane", lanes, |value| {
+        let states = value.as_array().unwrap();
+        states.iter().any(|state| state == "running")
+    })
+    .await;
+    let sinks = "document.querySelectorAll('[data-testid=sink]').length";
+    page.until("a sink", sinks, |value| value.as_f64() >= Some(1.0))
+        .await;
+
     // A tag that nobody knew when the page was opened is found and charted.
     post(&address, readings()).await;
     let search = Locator::Css("[data-testid=tag-search]");

@@ -1,7 +1,8 @@
-// The tiles above the charts and the health badge: what /api/metrics and /api/health say,
+// The tiles above the charts, the lanes and the health badge: what /api/metrics and /api/health say,
 // once a second while the page is seen. Figures that could not be refreshed are greyed.
 
 import { age, count, latency, plural, quantity, uptime } from "./format.js";
+import { showLanes } from "./lanes.js";
 
 const POLL_EVERY_MS = 1000;
 const ANSWER_WITHIN_MS = 3000;
@@ -44,6 +45,7 @@ export function startTiles(onMetrics) {
       rows.push(metrics.value.sink?.rows_per_s ?? 0);
       if (rows.length > SPARK_POINTS) rows.shift();
       showMetrics(metrics.value, rows);
+      showLanes(metrics.value);
       onMetrics(metrics.value);
     }
     showHealth(health.status === "fulfilled" ? health.value : null);

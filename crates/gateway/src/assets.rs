@@ -27,6 +27,8 @@ const FILES: &[(&str, &str, &[u8])] = files! {
     "charts.js": SCRIPT,
     "connection.js": SCRIPT,
     "format.js": SCRIPT,
+    "lanes.css": STYLE,
+    "lanes.js": SCRIPT,
     "narrow.css": STYLE,
     "notifications.js": SCRIPT,
     "plot.js": SCRIPT,

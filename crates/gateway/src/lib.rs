@@ -2,7 +2,8 @@
 //!
 //! - [`Gateway`]: binds, serves, and shuts down in a bounded time.
 //! - REST: `/api/buffer/status`, `/api/health`, `/api/metrics`, `/metrics`, `/api/keys`,
-//!   `/api/history/{source}/{tag}`, `/api/ingest`, `/api/flush`.
+//!   `/api/history/{source}/{tag}`, `/api/ingest`, `/api/flush`, `/api/purge`,
+//!   `/api/breaker/reset`, `/api/reload`, `/api/live`, `/api/ready`.
 //! - WebSocket `/ws`: subscribe by glob, a snapshot, then updates; each client is a set of cursors
 //!   on the data service, so one that is slow gets the newest state and costs no memory. Nothing
 //!   here keeps a value.
@@ -13,6 +14,7 @@
 //! patterns. There are no tokens yet: bind to loopback, or put a proxy that asks in front.
 
 mod assets;
+mod control;
 mod error;
 mod exporter;
 mod guard;
@@ -21,6 +23,8 @@ mod ingest;
 mod options;
 mod prometheus;
 mod range;
+mod ready;
+mod reload;
 mod rest;
 mod server;
 mod state;
@@ -30,6 +34,8 @@ pub use error::BindError;
 pub use exporter::Exporter;
 pub use options::GatewayOptions;
 pub use prometheus::described;
+pub use ready::Readiness;
+pub use reload::{ReloadOutcome, ReloadRequest};
 pub use server::Gateway;
 
 #[cfg(doctest)]

@@ -1,4 +1,4 @@
-//! The plain questions: how full, how well, what, which keys; and the order to flush.
+//! The plain questions: how full, how well, what, which keys.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -10,14 +10,10 @@ use axum::response::{IntoResponse, Response};
 use pipeline::{BufferStats, HealthStatus, Reading, Stats};
 use record::Key;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use crate::error::Refused;
 use crate::state::App;
 use crate::ws::Globs;
-
-/// How long a flush on request may take.
-const FLUSH_WITHIN: Duration = Duration::from_secs(10);
 
 /// `GET /api/buffer/status`
 pub(crate) async fn buffer_status(State(app): State<App>) -> Json<BufferStats> {
@@ -214,20 +210,6 @@ pub(crate) async fn keys(
         keys,
     })
     .into_response())
-}
-
-/// `POST /api/flush`: delivers what is buffered now, and says how many updates that were.
-pub(crate) async fn flush(State(app): State<App>) -> Result<Response, Refused> {
-    let unavailable =
-        |message: String| Refused::new(StatusCode::SERVICE_UNAVAILABLE, message).retry_after_s(1);
-    match tokio::time::timeout(FLUSH_WITHIN, app.pipeline.flush()).await {
-        Ok(Ok(flushed)) => Ok(Json(json!({ "flushed": flushed })).into_response()),
-        Ok(Err(error)) => Err(unavailable(error.to_string())),
-        Err(_) => Err(unavailable(format!(
-            "the sink did not take everything within {} s; it is still tried",
-            FLUSH_WITHIN.as_secs()
-        ))),
-    }
 }
 
 /// Everything else.

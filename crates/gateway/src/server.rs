@@ -16,7 +16,7 @@ use crate::guard::{Guard, guard};
 use crate::options::GatewayOptions;
 use crate::prometheus::{self, Scrapes};
 use crate::state::{App, Shared};
-use crate::{assets, history, ingest, rest, ws};
+use crate::{assets, control, history, ingest, ready, reload, rest, ws};
 
 /// How long open connections may take to end once the gateway closes.
 const CLOSE_WITHIN: Duration = Duration::from_secs(3);
@@ -188,7 +188,12 @@ fn router(app: App) -> Router {
         .route("/api/keys", get(rest::keys))
         .route("/api/history/{source}/{tag}", get(history::history))
         .route("/api/ingest", post(ingest::ingest))
-        .route("/api/flush", post(rest::flush))
+        .route("/api/flush", post(control::flush))
+        .route("/api/purge", post(control::purge))
+        .route("/api/breaker/reset", post(control::reset_breakers))
+        .route("/api/reload", post(reload::reload))
+        .route("/api/live", get(ready::live))
+        .route("/api/ready", get(ready::ready))
         .route("/ws", get(ws::connect))
         .fallback(rest::not_found)
         .layer(axum::middleware::from_fn_with_state(app.clone(), guard))

@@ -100,12 +100,23 @@ async fn law_2_a_full_buffer_answers_429_and_takes_none_or_all() {
         (429, "1"),
         "{full:?}"
     );
-    assert_eq!(full.json()["error"], "nothing was taken: the ring is full");
+    assert_eq!(
+        full.json(),
+        json!({"error": "nothing was taken: the lane normal into sink is full",
+            "lane": "normal into sink"})
+    );
+    // One would fit, but the lane is past its high mark of 80 %.
+    let high = post(1).await;
+    assert_eq!((high.status, high.header("retry-after")), (429, "1"));
+    assert_eq!(
+        high.json()["error"],
+        "nothing was taken: the lane normal into sink is filling up"
+    );
     assert_eq!(post(11).await.status, 413, "it would never fit");
     let metrics = server.get("/api/metrics").await.json();
     assert_eq!(
         (metrics["accepted"].as_u64(), metrics["refused"].as_u64()),
-        (Some(8), Some(3))
+        (Some(8), Some(4))
     );
     assert_eq!(
         metrics["dropped"]["drop_oldest"], 0,
@@ -142,7 +153,8 @@ async fn law_2_a_body_of_more_records_than_the_buffer_holds_is_refused_early() {
     assert_eq!(answer.status, 413);
     assert_eq!(
         answer.json()["error"],
-        "nothing was taken: the body has more than 10000 records"
+        "nothing was taken: the body has more than 10000 records for the lane normal into sink; \
+         send it in parts"
     );
     server.stop().await;
 }

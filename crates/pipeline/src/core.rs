@@ -188,7 +188,7 @@ impl Core {
         let mut tracker = self.health.lock();
         if self.is_stopping.load(Ordering::Acquire) {
             let mut health = Health::judge(stats, stopped.as_deref());
-            health.status = health.status.min(tracker.status());
+            health.status = health.status.max(tracker.status());
             return health;
         }
         let (health, change) = tracker.observe(now(), stats, stopped.as_deref());

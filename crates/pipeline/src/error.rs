@@ -62,6 +62,20 @@ pub enum IntakeError {
         /// The lane, its route and its sink.
         lane: String,
     },
+    /// A lane has no room for the records that belong to it.
+    #[error("the lane {lane} is full")]
+    Full {
+        /// The lane, its route and its sink.
+        lane: String,
+    },
+    /// A lane will never have room for the records that belong to it, all at once.
+    #[error("the lane {lane} never has room for so many at once, but for {size_max} records")]
+    TooMany {
+        /// The lane, its route and its sink.
+        lane: String,
+        /// Records that it holds at the most.
+        size_max: usize,
+    },
     /// Another source took the room of a lane in between, so that only some were taken.
     #[error("{} records were refused for want of room, {accepted} were taken", refused.len())]
     Partly {

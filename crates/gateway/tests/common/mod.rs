@@ -41,19 +41,22 @@ impl Server {
         options: GatewayOptions,
     ) -> Self {
         let sink = MemoryWriter::new();
-        let live = LiveData::builder()
-            .depth_default(100)
-            .keys_max(keys_max)
-            .resume_updates(1_000)
-            .build()
-            .unwrap();
         let pipeline = Pipeline::to(BoxWriter::new(sink.clone()))
             .buffer(buffer)
             .flush(500, Duration::from_millis(20))
             .retry(RetryPolicy::default().unlimited())
-            .live(live)
+            .live(live_data(keys_max))
             .start()
             .unwrap();
+        Self::over(pipeline, sink, options).await
+    }
+
+    /// One over any pipeline that writes to this sink.
+    pub(crate) async fn over(
+        pipeline: Pipeline,
+        sink: MemoryWriter,
+        options: GatewayOptions,
+    ) -> Self {
         let intake = pipeline
             .intake(&ScopeName::new("plc/normal"))
             .await
@@ -147,6 +150,15 @@ impl Server {
         self.served.await.unwrap().unwrap();
         self.pipeline.shutdown(None).await;
     }
+}
+
+pub(crate) fn live_data(keys_max: usize) -> LiveData {
+    LiveData::builder()
+        .depth_default(100)
+        .keys_max(keys_max)
+        .resume_updates(1_000)
+        .build()
+        .unwrap()
 }
 
 #[derive(Debug)]

@@ -8,6 +8,7 @@ use parking_lot::MutexGuard;
 use record::{Position, Record};
 use sinks::Entry;
 
+use super::room::check;
 use super::{Accepted, Content, Inner, State};
 use crate::error::IntakeError;
 use crate::live::{LiveData, Reading};
@@ -229,23 +230,7 @@ impl Staged {
         for part in &self.parts[..self.used] {
             let queue = &state.targets.all[part.target].queue;
             let bytes: usize = part.rows.iter().map(Entry::size_bytes).sum();
-            let fill = queue.buffer.fill();
-            let rows = part.rows.len();
-            if queue.buffer.is_closed() {
-                return Err(Refusal::Closed.into());
-            }
-            if rows > fill.size_max || bytes > fill.bytes_max {
-                return Err(Refusal::TooHeavy.into());
-            }
-            if fill.size + rows > fill.size_max || fill.bytes.saturating_add(bytes) > fill.bytes_max
-            {
-                return Err(Refusal::Full.into());
-            }
-            if queue.is_high() {
-                return Err(IntakeError::High {
-                    lane: queue.shown(),
-                });
-            }
+            check(queue, part.rows.len(), bytes)?;
         }
         Ok(())
     }

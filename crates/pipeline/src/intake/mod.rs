@@ -7,11 +7,12 @@
 //! the data service's subscribers run under it too: they must not push here.
 //!
 //! Where to read on: `accept` is the way of a record, `plain` its short cut, `targets` where it
-//! leads, `keys` what is remembered of a key.
+//! leads, `keys` what is remembered of a key, `room` counts what would go where.
 
 mod accept;
 mod keys;
 mod plain;
+mod room;
 mod targets;
 
 use std::sync::Arc;
@@ -34,6 +35,7 @@ use crate::tracked::Tracked;
 pub(crate) use accept::Mode;
 use accept::Staged;
 use keys::Keys;
+pub use room::RoomCount;
 pub(crate) use targets::{Targets, first_answers, open_soon};
 
 /// A record, or a piece of input that was none and goes to the quarantine.

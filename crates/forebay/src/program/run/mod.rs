@@ -154,6 +154,7 @@ async fn start_sources(config: &Config, pipeline: &Pipeline) -> Result<(Option<P
         body_bytes_max: config.gateway.max_body,
         websockets_max: config.gateway.max_websockets,
         future_max: config.max_future,
+        ..GatewayOptions::default()
     };
     let listen = config.gateway.listen;
     let gateway = Gateway::bind(listen, options, pipeline.clone(), ingest).await?;
