@@ -89,7 +89,8 @@ fn hide_unclear(text: &str) -> String {
 /// Whether the value of a parameter with this name is a secret.
 pub(super) fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase().replace('-', "_");
-    SECRETS.iter().any(|secret| name.contains(secret))
+    // A number of keys, not a key.
+    name != "keys_max" && SECRETS.iter().any(|secret| name.contains(secret))
 }
 
 /// Hides the values of parameters that are secrets.
