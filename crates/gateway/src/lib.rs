@@ -6,6 +6,7 @@
 //! - WebSocket `/ws`: subscribe by glob, a snapshot, then updates; each client is a set of cursors
 //!   on the data service, so one that is slow gets the newest state and costs no memory. Nothing
 //!   here keeps a value.
+//! - [`Exporter`]: what `/metrics` is made of, [`described`] in full.
 //! - The page at `/`, with its chart library, from the binary itself.
 //!
 //! What comes from outside is checked first: the `Host` and the exact `Origin`, sizes, counts and
@@ -13,6 +14,7 @@
 
 mod assets;
 mod error;
+mod exporter;
 mod guard;
 mod history;
 mod ingest;
@@ -25,7 +27,9 @@ mod state;
 mod ws;
 
 pub use error::BindError;
+pub use exporter::Exporter;
 pub use options::GatewayOptions;
+pub use prometheus::described;
 pub use server::Gateway;
 
 #[cfg(doctest)]

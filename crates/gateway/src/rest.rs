@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use pipeline::{BufferStats, HealthStatus, Reading, Stats};
 use record::Key;
@@ -13,7 +13,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::error::Refused;
-use crate::prometheus;
 use crate::state::App;
 use crate::ws::Globs;
 
@@ -45,6 +44,44 @@ pub(crate) struct Metrics {
     pub(crate) history: HistoryStats,
     pub(crate) websocket_connections: usize,
     pub(crate) websocket_updates: u64,
+    #[serde(flatten)]
+    familiar: Familiar,
+}
+
+/// The same once more, by the names that dashboards of WebSocket update services ask for. Of these,
+/// `updates_per_second` and `websocket_connections` are also names of ours.
+#[derive(Serialize)]
+struct Familiar {
+    /// Updates that were accepted.
+    total_updates: u64,
+    /// The mean from acceptance to delivery over the last minutes, in milliseconds.
+    average_latency_ms: f64,
+    /// Batches written in percent of all attempts over the last minutes.
+    success_rate: f64,
+    /// The worst of all breakers; `closed` where there is none.
+    circuit_breaker_state: &'static str,
+    /// Seconds since the start.
+    uptime: f64,
+}
+
+impl Familiar {
+    fn of(stats: &Stats) -> Self {
+        let states = stats.sinks.iter().filter_map(|sink| sink.breaker);
+        Self {
+            total_updates: stats.accepted,
+            average_latency_ms: stats.recent.latency_mean_ms,
+            success_rate: stats.recent.success_rate_pct,
+            circuit_breaker_state: worst(states),
+            uptime: stats.uptime_s,
+        }
+    }
+}
+
+/// The state of breakers that most needs a look.
+fn worst<'a>(states: impl Iterator<Item = &'a str>) -> &'static str {
+    const FROM_GOOD_TO_BAD: [&str; 3] = ["closed", "half_open", "open"];
+    let rank = |state: &str| FROM_GOOD_TO_BAD.iter().position(|known| *known == state);
+    FROM_GOOD_TO_BAD[states.filter_map(rank).max().unwrap_or(0)]
 }
 
 /// What the data service counts.
@@ -99,11 +136,13 @@ fn microseconds(duration: Duration) -> f64 {
 }
 
 impl Metrics {
-    fn of(app: &App) -> Self {
+    pub(crate) fn of(app: &App) -> Self {
         let history = app.live.stats();
+        let stats = app.pipeline.stats();
         Self {
             instance: app.live.instance().to_string(),
-            stats: app.pipeline.stats(),
+            familiar: Familiar::of(&stats),
+            stats,
             keys: history.keys,
             history: history.into(),
             websocket_connections: app.websockets.load(Ordering::Relaxed),
@@ -115,20 +154,6 @@ impl Metrics {
 /// `GET /api/metrics`
 pub(crate) async fn metrics(State(app): State<App>) -> Json<Metrics> {
     Json(Metrics::of(&app))
-}
-
-/// `GET /metrics`, in the text format of Prometheus.
-pub(crate) async fn prometheus_metrics(State(app): State<App>) -> Response {
-    let health = app.pipeline.health();
-    let text = prometheus::render(&Metrics::of(&app), health.score);
-    (
-        [(
-            header::CONTENT_TYPE,
-            "text/plain; version=0.0.4; charset=utf-8",
-        )],
-        text,
-    )
-        .into_response()
 }
 
 #[derive(Deserialize)]
@@ -211,4 +236,21 @@ pub(crate) async fn not_found(uri: axum::http::Uri) -> Refused {
         StatusCode::NOT_FOUND,
         format!("there is nothing at {:?}", uri.path()),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_breaker_speaks_for_all() {
+        for (states, expected) in [
+            (vec![], "closed"),
+            (vec!["closed", "closed"], "closed"),
+            (vec!["closed", "half_open"], "half_open"),
+            (vec!["open", "half_open", "closed"], "open"),
+        ] {
+            assert_eq!(worst(states.iter().copied()), expected, "{states:?}");
+        }
+    }
 }

@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::error::BindError;
 use crate::guard::{Guard, guard};
 use crate::options::GatewayOptions;
+use crate::prometheus::{self, Scrapes};
 use crate::state::{App, Shared};
 use crate::{assets, history, ingest, rest, ws};
 
@@ -78,6 +79,7 @@ impl Gateway {
         let (closing, is_closing) = watch::channel(false);
         let live = pipeline.live().cloned().unwrap_or_else(LiveData::new);
         let app = App::new(Shared {
+            scrapes: Scrapes::new(pipeline.telemetry()),
             guard: Guard::new(local, &options.allowed_origins),
             options,
             pipeline,
@@ -182,7 +184,7 @@ fn router(app: App) -> Router {
         .route("/api/buffer/status", get(rest::buffer_status))
         .route("/api/health", get(rest::health))
         .route("/api/metrics", get(rest::metrics))
-        .route("/metrics", get(rest::prometheus_metrics))
+        .route("/metrics", get(prometheus::prometheus_metrics))
         .route("/api/keys", get(rest::keys))
         .route("/api/history/{source}/{tag}", get(history::history))
         .route("/api/ingest", post(ingest::ingest))

@@ -42,6 +42,8 @@ pub(super) struct Staged {
     /// Those that no route matches.
     unrouted: Vec<(usize, Record)>,
     count: usize,
+    /// Rows that their scopes had before they were opened.
+    skipped: usize,
 }
 
 /// A value on its way to the data service, with the number of its record.
@@ -88,7 +90,7 @@ impl Inner {
         if let Some(live) = &self.live {
             show(live, shown, &outcome);
         }
-        let count = staged.count;
+        let (count, skipped) = (staged.count, staged.skipped);
         staged.clear();
         state.staged = staged;
         drop(guard);
@@ -97,7 +99,7 @@ impl Inner {
         }
         // What was displaced or refused is dropped here.
         drop((lost, unrouted));
-        Ok(outcome.accepted(count))
+        Ok(outcome.accepted(count, skipped))
     }
 }
 
@@ -115,7 +117,7 @@ struct Pushed {
 }
 
 impl Pushed {
-    fn accepted(mut self, count: usize) -> Accepted {
+    fn accepted(mut self, count: usize, skipped: usize) -> Accepted {
         self.refused.sort_unstable();
         let all = self.refused.clone();
         self.refused.dedup();
@@ -123,6 +125,7 @@ impl Pushed {
         Accepted {
             accepted: count - self.refused.len(),
             dropped: self.dropped,
+            skipped,
             refusal: self.refusal,
             refused_partly: self.refused.iter().filter(is_partly).count(),
             refused: self.refused,
@@ -187,6 +190,10 @@ impl Staged {
         content: Content,
     ) {
         let goal = &mut targets[target];
+        if position.is_some_and(|position| goal.has(position)) {
+            self.skipped += 1;
+            return;
+        }
         let part = match self.parts[..self.used]
             .iter()
             .position(|part| part.target == target)
@@ -372,6 +379,7 @@ impl Staged {
         }
         self.used = 0;
         self.count = 0;
+        self.skipped = 0;
     }
 }
 

@@ -47,6 +47,9 @@ pub struct Accepted {
     pub accepted: usize,
     /// How many older or newer ones were lost for them, by the policies of their lanes.
     pub dropped: usize,
+    /// How many rows were passed over because their scope had them before it was opened: a source
+    /// with several lanes is read again from where the last of them was. Counted once per route.
+    pub skipped: usize,
     /// Why others were refused, if any were.
     pub refusal: Option<Refusal>,
     /// Which ones were refused by one of their routes at least, by their index, ascending. Where

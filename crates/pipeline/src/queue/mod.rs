@@ -7,7 +7,7 @@ mod driver;
 mod supervise;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use buffer_core::{Crossing, Demand, Direction, Ring};
@@ -24,6 +24,7 @@ use crate::opening::Openings;
 use crate::sink::Sink;
 use crate::spec::{LaneSpec, WhenFull};
 use crate::stats::LaneState;
+use crate::telemetry::LaneMetrics;
 use crate::tracked::{DropReason, Outcome, Tracking};
 use crate::{CoalesceSpec, PipelineError};
 
@@ -38,10 +39,14 @@ pub(crate) fn now() -> Instant {
 /// How a queue ended: with the error that made it give up, or without.
 pub(crate) type Ended = Result<(), WriteError>;
 
+static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+
 /// Flush requests that may wait.
 const REQUESTS_MAX: usize = 16;
 
 pub(crate) struct Queue {
+    /// Its own among all queues of the process.
+    pub(crate) id: u64,
     pub(crate) route: Option<String>,
     pub(crate) sink: Arc<Sink>,
     pub(crate) priority: Priority,
@@ -50,6 +55,7 @@ pub(crate) struct Queue {
     pub(crate) account: Account,
     pub(crate) openings: Openings,
     pub(crate) tracking: Tracking,
+    metrics: LaneMetrics,
     /// The newest crossing of the watermark; the ring's listener only leaves it here, since it
     /// runs on the threads of the sources.
     crossing: Arc<LastCrossing>,
@@ -90,6 +96,7 @@ impl Queue {
         route: Option<&str>,
         coalesce: Option<&CoalesceSpec>,
         sink: &Arc<Sink>,
+        metrics: LaneMetrics,
         seed: u64,
     ) -> Result<Arc<Self>, PipelineError> {
         let mut spec = lane.clone();
@@ -102,6 +109,7 @@ impl Queue {
         let (stop, stopping) = watch::channel(None);
         let (end, ended) = watch::channel(None);
         let queue = Arc::new(Self {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             route: route.map(str::to_owned),
             sink: Arc::clone(sink),
             priority: spec.priority,
@@ -112,6 +120,7 @@ impl Queue {
             account: Account::new(now()),
             openings: Openings::new(),
             tracking: Tracking::default(),
+            metrics,
             crossing,
             state: AtomicU8::new(LaneState::Running as u8),
             requests,
@@ -282,10 +291,20 @@ impl Queue {
         }
     }
 
+    /// Hands on what the batch was like; recorders are foreign code, so under no lock.
+    fn measure(&self, rows: &[Entry], times: Times) {
+        let write = times.ended.saturating_duration_since(times.began);
+        let runs = rows.chunk_by(|a, b| a.arrival == b.arrival);
+        let waited = |run: &[Entry]| times.ended.saturating_duration_since(run[0].arrival);
+        let latencies = runs.map(|run| (waited(run), run.len()));
+        self.metrics.batch(rows.len(), write, latencies);
+    }
+
     /// The sink has the batch.
     pub(crate) fn settle(&self, loan: Loan, receipt: &Receipt, reason: Reason, times: Times) {
         let (lent, tracked) = (loan.share(), loan.tracked());
         self.account.settle(loan, receipt, reason, times);
+        self.measure(lent.as_ref(), times);
         self.tracking.settled(lent.as_ref(), receipt);
         self.tracking.settled_at(&tracked, receipt);
     }
