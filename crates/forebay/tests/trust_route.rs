@@ -1,10 +1,13 @@
-//! A coalescing route that ends in a tracker of trust.
+//! A tracker of trust at the end of a coalescing route, and of an ingest.
 
 #![cfg(feature = "trust")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod common;
+
 use std::time::Duration;
 
+use common::finish;
 use forebay::{pipeline, record, sinks, trust};
 use pipeline::{CoalesceAggregate, CoalesceSpec, Pipeline, RouteSpec, SinkSpec};
 use record::{Record, Timestamp, Value};
@@ -19,7 +22,9 @@ async fn outcomes_that_a_route_merges_are_evidence_for_their_source() {
     let opened = sinks::open(&url, &OpenOptions::new(folder.path())).unwrap();
     let merged = CoalesceSpec::new(CoalesceAggregate::SuccessFailure);
     let merged = merged.key("{source}".parse().unwrap());
-    let route = RouteSpec::to("trust").name("trust").tags("outcome.*");
+    let route = RouteSpec::to("trust")
+        .name("trust")
+        .tags("outcome.*".parse().unwrap());
     let pipeline = Pipeline::builder()
         .sink(SinkSpec::new("trust", opened.writer))
         .route(route.coalesce(merged))
@@ -34,7 +39,7 @@ async fn outcomes_that_a_route_merges_are_evidence_for_their_source() {
         };
         let tag = ["outcome.hit", "outcome.late", "temperature"][number % 3];
         let record = Record::new(source, tag, value, Timestamp::default()).unwrap();
-        sender.send(record).await.unwrap();
+        sender.send(record).unwrap();
     }
     let report = pipeline.shutdown(Duration::from_secs(30)).await;
     assert!(report.error.is_none(), "{report:?}");
@@ -52,4 +57,43 @@ async fn outcomes_that_a_route_merges_are_evidence_for_their_source() {
         let trust = tracker.posterior(*source);
         assert_eq!((trust.alpha(), trust.beta()), counted(index), "{source}");
     }
+}
+
+#[test]
+fn a_file_that_is_ingested_into_a_tracker_counts_once_per_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let values = ["true", "{\"success\":false,\"weight\":2.5}", "3.5"];
+    let text: String = (1_700_000_000_000_000_u64..)
+        .zip(values)
+        .map(|(at, value)| {
+            format!("{{\"timestamp\":{at},\"source\":\"P\",\"tag\":\"a\",\"value\":{value}}}\n")
+        })
+        .collect();
+    std::fs::write(folder.path().join("a.ndjson"), text).unwrap();
+    let path = folder.path().join("trust.json");
+    for times in [1.0, 2.0] {
+        let load = [
+            "ingest",
+            "a.ndjson",
+            "--json",
+            "--sink",
+            "tracker:trust.json",
+        ];
+        let outcome = finish(&mut common::forebay(folder.path(), &load)).check(0, &[]);
+        assert_eq!(outcome.counts(), [3, 2, 1, 0, 0]);
+        let tracker = TrustTracker::<String>::new();
+        tracker
+            .load(&path, Duration::ZERO, &ImportLimits::default())
+            .unwrap();
+        let trust = tracker.posterior("P/a");
+        assert_eq!(
+            (trust.alpha(), trust.beta()),
+            (1.0 + times, 1.0 + 2.5 * times)
+        );
+    }
+    std::fs::write(&path, "{torn").unwrap();
+    let load = ["ingest", "a.ndjson", "--sink", "tracker:trust.json"];
+    let outcome = finish(&mut common::forebay(folder.path(), &load));
+    outcome.check(1, &["cannot read the snapshot trust.json", "left as it is"]);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "{torn");
 }

@@ -20,7 +20,7 @@ const SECRETS: [&str; 10] = [
 ];
 
 /// Schemes whose addresses are paths.
-const FILES: [&str; 3] = ["sqlite:", "csv:", "parquet:"];
+const FILES: [&str; 4] = ["sqlite:", "csv:", "parquet:", "tracker:"];
 
 /// A URL with `***` in the place of its password and of parameters that are secrets. Where it is
 /// not sure what the password is, as in a text that is no URL, more is hidden. Of HTTP it is
@@ -132,6 +132,7 @@ mod tests {
             ("sqlite:a@b.sqlite", "sqlite:a@b.sqlite"),
             ("sqlite:///dir/a@b.sqlite", "sqlite:///dir/a@b.sqlite"),
             ("sqlite:rows.sqlite?x=1", "sqlite:rows.sqlite?x=1"),
+            ("tracker:a@b?keys_max=9", "tracker:a@b?keys_max=9"),
             ("redis://h/0?token=hunter2&x=1", "redis://h/0?token=***&x=1"),
             ("redis://h/#Api-Key=hunter2", "redis://h/#Api-Key=***"),
             ("redis://h/?headers=X:hunter2", "redis://h/?headers=***"),
