@@ -279,7 +279,8 @@ fn the_sinks_of_this_build_are_listed() {
         feature = "oracle",
         feature = "parquet",
         feature = "postgres",
-        feature = "redis"
+        feature = "redis",
+        feature = "trust"
     ))]
     insta::assert_snapshot!(outcome.stdout);
     for part in ["URL", "sqlite:data/plant.sqlite", "exactly once"] {

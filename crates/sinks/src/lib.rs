@@ -92,7 +92,10 @@ pub use scope::{OpenScope, ScopeIndex, ScopeName};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{SqliteOptions, SqliteWriter};
 #[cfg(feature = "trust")]
-pub use tracker::{AggregatedUpdate, Tracker, TrackerWriter, TrustRow, TrustUpdate};
+pub use tracker::{
+    AggregatedUpdate, StoredTracker, Tracker, TrackerKey, TrackerOptions, TrackerWriter, TrustRow,
+    TrustUpdate,
+};
 pub use url::InvalidUrl;
 pub use writer::{BatchWriter, BoxWriter, Guarantee};
 

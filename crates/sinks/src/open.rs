@@ -7,6 +7,7 @@
 //! | `redis` | its own | file | bisection with a quarantine, breaker, timeout |
 //! | `csv`, `parquet` | their own | file | bisection with a quarantine |
 //! | `http` | file | file | ledger, quarantine, bisection, breaker, timeout |
+//! | `tracker` | none | file | quarantine |
 //!
 //! Retries are not among them: whoever reads the buffer retries, so that a batch that waits costs
 //! nobody else anything.
@@ -113,7 +114,7 @@ pub enum OpenError {
     /// A setting of the breaker cannot be.
     #[error(transparent)]
     Setting(#[from] InvalidSetting),
-    /// It refuses; only SQLite files are opened at once.
+    /// It refuses; only SQLite files and snapshots of trackers are opened at once.
     #[error(transparent)]
     Sink(#[from] WriteError),
 }

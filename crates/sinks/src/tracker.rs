@@ -10,9 +10,11 @@
 //!
 //! The calls are made on the caller's task: a [`Tracker`] that blocks belongs behind a thread.
 
+mod options;
+mod stored;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::marker::PhantomData;
 use std::sync::Arc;
 
 use record::{Record, Value};
@@ -20,6 +22,9 @@ use serde::Deserialize;
 use trust::{Outcome, TrustTracker, WEIGHT_MAX, Weights};
 
 use crate::{Batch, BatchWriter, Cell, ErrorKind, Receipt, Refused, Row, WriteError, row};
+
+pub use options::TrackerOptions;
+pub use stored::StoredTracker;
 
 /// One observation: how something ended, and how much that weighs.
 #[derive(Clone, Debug, PartialEq)]
@@ -117,24 +122,61 @@ fn one() -> f64 {
 /// `{"success":true,"weight":2.5}`, whose weight is 1 where it says none.
 impl TrustRow for Record {
     fn evidence(&self) -> Result<(Cow<'_, str>, Outcome, f64), String> {
-        let (is_success, weight) = match &self.value {
-            Value::Bool(truth) => (*truth, 1.0),
-            Value::Json(text) => {
-                let evidence: Evidence = serde_json::from_str(text.as_str())
-                    .map_err(|error| format!("`value` is no evidence: {error}"))?;
-                (evidence.success, evidence.weight)
-            }
-            other => {
-                let cell = Cell::from(other);
-                return Err(format!(
-                    "`value` is {cell:?}, but must be true, false or {{\"success\":…,\"weight\":…}}"
-                ));
-            }
-        };
+        let (outcome, weight) = outcome_of(&self.value)?;
         let key = format!("{}/{}", self.source.as_str(), self.tag.as_str());
-        Ok((Cow::Owned(key), Outcome::from(is_success), weight))
+        Ok((Cow::Owned(key), outcome, weight))
     }
 }
+
+fn outcome_of(value: &Value) -> Result<(Outcome, f64), String> {
+    match value {
+        Value::Bool(is_success) => Ok((Outcome::from(*is_success), 1.0)),
+        Value::Json(text) => {
+            let evidence: Evidence = serde_json::from_str(text.as_str())
+                .map_err(|error| format!("`value` is no evidence: {error}"))?;
+            Ok((Outcome::from(evidence.success), evidence.weight))
+        }
+        other => {
+            let cell = Cell::from(other);
+            Err(format!(
+                "`value` is {cell:?}, but must be true, false or {{\"success\":…,\"weight\":…}}"
+            ))
+        }
+    }
+}
+
+/// What of a record is the key for which its evidence counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TrackerKey {
+    /// `source/tag`.
+    #[default]
+    SourceAndTag,
+    /// The source alone: all of its tags count for it. What was merged by a key without a slash
+    /// has the name of the aggregate for a tag, which says nothing.
+    Source,
+    /// The tag alone: all sources count for it.
+    Tag,
+}
+
+impl TrackerKey {
+    fn reader(self) -> Reader<Record> {
+        match self {
+            Self::SourceAndTag => Record::evidence,
+            Self::Source => |record| {
+                let (outcome, weight) = outcome_of(&record.value)?;
+                Ok((Cow::Borrowed(record.source.as_str()), outcome, weight))
+            },
+            Self::Tag => |record| {
+                let (outcome, weight) = outcome_of(&record.value)?;
+                Ok((Cow::Borrowed(record.tag.as_str()), outcome, weight))
+            },
+        }
+    }
+}
+
+/// What reads the evidence of a row.
+type Reader<R> = for<'a> fn(&'a R) -> Result<(Cow<'a, str>, Outcome, f64), String>;
 
 /// Writes evidence to a tracker.
 ///
@@ -162,7 +204,7 @@ impl TrustRow for Record {
 /// ```
 pub struct TrackerWriter<T, R = TrustUpdate> {
     tracker: T,
-    rows: PhantomData<fn(R)>,
+    reader: Reader<R>,
 }
 
 impl<T: Tracker> TrackerWriter<T> {
@@ -177,30 +219,34 @@ impl<T: Tracker> TrackerWriter<T, Record> {
     pub fn of_records(tracker: T) -> Self {
         Self::of_rows(tracker)
     }
+
+    /// Takes this of each record for the key; its source and its tag unless said otherwise.
+    #[must_use]
+    pub fn keyed_by(self, key: TrackerKey) -> Self {
+        Self {
+            reader: key.reader(),
+            ..self
+        }
+    }
 }
 
 impl<T: Tracker, R: TrustRow> TrackerWriter<T, R> {
     /// Feeds this tracker with rows of any kind.
     pub fn of_rows(tracker: T) -> Self {
-        let rows = PhantomData;
-        Self { tracker, rows }
+        Self {
+            tracker,
+            reader: R::evidence,
+        }
     }
 
     /// The tracker, to read from.
     pub fn tracker(&self) -> &T {
         &self.tracker
     }
-}
 
-impl<T: Tracker, R: TrustRow> BatchWriter for TrackerWriter<T, R> {
-    type Row = R;
-
-    fn name(&self) -> &str {
-        "tracker"
-    }
-
-    async fn write(&self, batch: &Batch<R>) -> Result<Receipt, WriteError> {
-        let mut merged = Merged::of(batch);
+    /// Adds the batch, now.
+    fn add(&self, batch: &Batch<R>) -> Result<Receipt, WriteError> {
+        let mut merged = Merged::of(batch, self.reader);
         let updates: Vec<_> = merged
             .sums
             .iter()
@@ -219,6 +265,21 @@ impl<T: Tracker, R: TrustRow> BatchWriter for TrackerWriter<T, R> {
     }
 }
 
+impl<T: Tracker, R: TrustRow> BatchWriter for TrackerWriter<T, R> {
+    type Row = R;
+
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    async fn write(&self, batch: &Batch<R>) -> Result<Receipt, WriteError> {
+        self.add(batch)
+    }
+}
+
+/// The word for it in statistics and messages.
+const NAME: &str = "tracker";
+
 /// A batch added up, and which of its rows went where.
 struct Merged<'a> {
     sums: Vec<(Cow<'a, str>, Outcome, f64)>,
@@ -228,7 +289,7 @@ struct Merged<'a> {
 }
 
 impl<'a> Merged<'a> {
-    fn of<R: TrustRow>(batch: &'a Batch<R>) -> Self {
+    fn of<R>(batch: &'a Batch<R>, reader: Reader<R>) -> Self {
         let mut merged = Self {
             sums: Vec::new(),
             parts: Vec::with_capacity(batch.len()),
@@ -237,7 +298,7 @@ impl<'a> Merged<'a> {
         let mut places = HashMap::<_, usize, foldhash::fast::RandomState>::default();
         for (row, entry) in batch.rows().iter().enumerate() {
             let evidence = match &entry.content {
-                Ok(content) => content.evidence(),
+                Ok(content) => reader(content),
                 Err(malformed) => Err(malformed.reason().to_owned()),
             };
             // One bad weight must not spoil the sum that others are in.

@@ -7,7 +7,7 @@
 
 #[cfg(any(feature = "mysql", feature = "oracle"))]
 mod decode;
-#[cfg(any(feature = "sqlite", feature = "csv", feature = "parquet"))]
+#[cfg(any(feature = "sqlite", feature = "trust"))]
 mod path;
 mod query;
 mod secret;
@@ -15,7 +15,7 @@ mod units;
 
 #[cfg(any(feature = "mysql", feature = "oracle"))]
 pub(crate) use decode::decoded;
-#[cfg(any(feature = "sqlite", feature = "csv", feature = "parquet"))]
+#[cfg(any(feature = "sqlite", feature = "trust"))]
 pub(crate) use path::path_of;
 pub use query::Query;
 pub use secret::hide_password;

@@ -17,6 +17,9 @@ pub enum Guarantee {
     ExactlyOnce,
     /// It may be there twice, unless whoever reads the sink knows rows again by their ids.
     AtLeastOnce,
+    /// It counts at least once if it came before the last snapshot of the sink. What came since is
+    /// lost with the process, and what is offered again counts again.
+    UpToSnapshot,
 }
 
 impl std::fmt::Display for Guarantee {
@@ -24,6 +27,7 @@ impl std::fmt::Display for Guarantee {
         out.write_str(match self {
             Self::ExactlyOnce => "exactly once",
             Self::AtLeastOnce => "at least once",
+            Self::UpToSnapshot => "at least once, up to the last snapshot",
         })
     }
 }

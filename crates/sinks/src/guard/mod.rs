@@ -207,7 +207,7 @@ fn at_row_of(error: WriteError, row: impl FnOnce(usize) -> usize) -> WriteError 
 ///
 /// # Cancellation
 /// Work that has begun goes on when the future is dropped.
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, WriteError> + Send + 'static,
 ) -> Result<T, WriteError> {
     match tokio::task::spawn_blocking(work).await {

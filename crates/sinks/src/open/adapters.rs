@@ -30,7 +30,7 @@ const FILES: &str = "quarantine-….ndjson in the data directory";
 const TABLE: &str = "table `forebay_quarantine`";
 
 /// In the order in which they are shown.
-pub(super) static ADAPTERS: [Adapter; 8] = [
+pub(super) static ADAPTERS: [Adapter; 9] = [
     adapter!("sqlite", sqlite, {
         name: "sqlite",
         schemes: &["sqlite"],
@@ -93,6 +93,14 @@ pub(super) static ADAPTERS: [Adapter; 8] = [
         what: "JSON posted over HTTP",
         example: "https://host/api/ingest",
         guarantee: Guarantee::AtLeastOnce,
+        quarantine: FILES,
+    }),
+    adapter!("trust", tracker, {
+        name: "tracker",
+        schemes: &["tracker"],
+        what: "tracker of trust",
+        example: "tracker:data/trust.json",
+        guarantee: Guarantee::UpToSnapshot,
         quarantine: FILES,
     }),
 ];
@@ -279,5 +287,23 @@ mod http {
         let ledger = format!("ledger-{}.json", super::tag_of(url));
         let ledger = options.directory.join(ledger);
         Ok(BoxWriter::new(Ledger::new(kept, ledger)))
+    }
+}
+
+#[cfg(feature = "trust")]
+mod tracker {
+    use url::Url;
+
+    use super::super::{OpenError, OpenOptions};
+    use crate::{BoxWriter, InvalidUrl, Quarantine, StoredTracker, TrackerOptions};
+
+    pub(super) fn check(url: &Url) -> Result<(), InvalidUrl> {
+        TrackerOptions::from_url(url).map(drop)
+    }
+
+    pub(super) fn open(url: &Url, options: &OpenOptions) -> Result<BoxWriter, OpenError> {
+        let writer = StoredTracker::open(TrackerOptions::from_url(url)?)?;
+        let quarantine = super::quarantine_of(url, options);
+        Ok(BoxWriter::new(Quarantine::new(writer, quarantine)))
     }
 }

@@ -29,7 +29,21 @@ pub(crate) fn path_of(url: &Url) -> Result<PathBuf, InvalidUrl> {
     if is_absolute {
         return Ok(path);
     }
+    // The rules of URLs would take `..` away, and another file would be meant.
+    if url.path().split('/').any(|part| part == "..") {
+        return Ok(url.path().split('/').filter_map(part_of).collect());
+    }
     Ok(path.strip_prefix("/").map_or(path.clone(), PathBuf::from))
+}
+
+/// One part of a path, decoded.
+fn part_of(part: &str) -> Option<PathBuf> {
+    if part == ".." {
+        return Some(PathBuf::from(part));
+    }
+    let decoded = Url::parse(&format!("file:///{part}")).ok()?;
+    let decoded = decoded.to_file_path().ok()?;
+    decoded.strip_prefix("/").ok().map(PathBuf::from)
 }
 
 #[cfg(test)]
@@ -40,6 +54,7 @@ mod tests {
     fn a_path_is_relative_or_absolute_and_never_a_host() {
         let table = [
             ("sqlite:data/x.sqlite", Ok("data/x.sqlite")),
+            ("sqlite:../a%20b/../x.sqlite", Ok("../a b/../x.sqlite")),
             ("sqlite:///var/x%20y.sqlite", Ok("/var/x y.sqlite")),
             ("sqlite:/var/x.sqlite?a=b", Ok("/var/x.sqlite")),
             (

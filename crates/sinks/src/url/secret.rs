@@ -20,7 +20,7 @@ const SECRETS: [&str; 10] = [
 ];
 
 /// Schemes whose addresses are paths.
-const FILES: [&str; 3] = ["sqlite:", "csv:", "parquet:"];
+const FILES: [&str; 4] = ["sqlite:", "csv:", "parquet:", "tracker:"];
 
 /// A URL with `***` in the place of its password and of parameters that are secrets. Where it is
 /// not sure what the password is, as in a text that is no URL, more is hidden. Of HTTP it is
@@ -89,7 +89,8 @@ fn hide_unclear(text: &str) -> String {
 /// Whether the value of a parameter with this name is a secret.
 pub(super) fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase().replace('-', "_");
-    SECRETS.iter().any(|secret| name.contains(secret))
+    // A number of keys, not a key.
+    name != "keys_max" && SECRETS.iter().any(|secret| name.contains(secret))
 }
 
 /// Hides the values of parameters that are secrets.
@@ -131,6 +132,7 @@ mod tests {
             ("sqlite:a@b.sqlite", "sqlite:a@b.sqlite"),
             ("sqlite:///dir/a@b.sqlite", "sqlite:///dir/a@b.sqlite"),
             ("sqlite:rows.sqlite?x=1", "sqlite:rows.sqlite?x=1"),
+            ("tracker:a@b?keys_max=9", "tracker:a@b?keys_max=9"),
             ("redis://h/0?token=hunter2&x=1", "redis://h/0?token=***&x=1"),
             ("redis://h/#Api-Key=hunter2", "redis://h/#Api-Key=***"),
             ("redis://h/?headers=X:hunter2", "redis://h/?headers=***"),

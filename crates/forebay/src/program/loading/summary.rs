@@ -252,6 +252,8 @@ impl Summary {
             "What was delivered stays; a stream that is to be resumed needs a name (--scope NAME)."
         } else if self.place.guarantee() == Guarantee::ExactlyOnce {
             "Run the same command again to resume: no row will be written twice."
+        } else if self.place.guarantee() == Guarantee::UpToSnapshot {
+            "What was delivered counts already: the same command would count it once more."
         } else {
             "Run the same command again to resume: rows whose answer was lost may be posted once \
              more."
