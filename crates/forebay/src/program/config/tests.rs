@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::Path;
+use std::time::Duration;
 
 use super::*;
 
@@ -10,7 +11,7 @@ fn build(text: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
         .iter()
         .map(|(name, value)| (OsString::from(name), OsString::from(value)));
     let file = Some((Path::new("forebay.toml"), text));
-    Config::build(file, variables).map_err(|mistakes| mistakes.to_string())
+    Config::build(file, variables, 64 << 30).map_err(|mistakes| mistakes.to_string())
 }
 
 #[test]
@@ -20,75 +21,159 @@ fn an_empty_file_changes_nothing_and_the_printed_defaults_are_read_back() {
     assert_eq!(build(&config.to_toml(), &[]).unwrap(), config);
 }
 
+/// A file in which every setting is something else than its default.
+const EVERYTHING: &str = r#"
+    data = "elsewhere"
+    [sink]
+    url = "sqlite:elsewhere/rows.sqlite"
+    timeout = "5s"
+    breaker_failures = 3
+    breaker_open = "1s"
+    breaker_open_max = "2s"
+    concurrency = 4
+    retry_base = "2ms"
+    retry_max = "3ms"
+    [sinks.archive]
+    url = "sqlite:elsewhere/archive.sqlite"
+    [sinks.archive.lanes.critical]
+    enabled = true
+    max_size = 11
+    max_bytes = "3 MiB"
+    size_min = 5
+    alert_threshold_pct = 60
+    recover_threshold_pct = 50
+    policy = "block"
+    block_timeout = "1s"
+    batch_min = 2
+    batch_base = 3
+    batch_max = 9
+    wait = "7ms"
+    write_target = "8ms"
+    weight = 9
+    reserved = 1
+    expires_after = "1h"
+    parallel = 2
+    target = "40ms"
+    [sinks.archive.lanes.low]
+    enabled = false
+    [gateway]
+    listen = "[::1]:9000"
+    allowed_origins = ["https://example.org"]
+    max_body = "1 MiB"
+    max_websockets = 3
+    [buffer]
+    max_size = 1_000
+    max_bytes = "2 MB"
+    alert_threshold_pct = 90
+    recover_threshold_pct = 12.5
+    policy = "block"
+    block_timeout = "2s"
+    [flush]
+    preset = "low-latency"
+    size = 6
+    age = "off"
+    interval = "9s"
+    [lanes.low]
+    preset = "aggregation"
+    size = 7
+    age = "8s"
+    interval = "off"
+    expires_after = "60s"
+    [retry]
+    base = "1s"
+    max = "1m"
+    [history]
+    depth = 10
+    max_keys = 20
+    memory_mb_max = 64
+    resume_updates = 7
+    idle_after_seconds = 90
+    [host]
+    enabled = false
+    interval = "1s"
+    slow_interval = "1h"
+    top = 0
+    source = "box"
+    [input]
+    max_future = "0s"
+    [shutdown]
+    deadline = "1.5s"
+    fallback = "left"
+    [log]
+    format = "json"
+    level = "debug"
+    [[source]]
+    kind = "ndjson"
+    name = "plant"
+    path = "plant.ndjson"
+    [[route]]
+    name = "alarms"
+    sink = "archive"
+    sources = "PLC*"
+    tags = "alarm.*"
+    priority = "critical"
+    [route.coalesce]
+    aggregate = "sum"
+    key = "plant/{tag}"
+    keys_max = 50
+    updates_max = 60
+    [route.lanes.normal]
+    max_size = 12
+    [[route]]
+    [[alert]]
+    name = "chat"
+    url = "https://chat.example"
+    on = ["critical"]
+    timeout = "2s"
+    min_interval = "3s"
+    [[alert]]
+    name = "page"
+    command = ["page", "--all"]
+"#;
+
 #[test]
 fn every_setting_can_be_set_and_is_printed() {
-    let text = r#"
-        data = "elsewhere"
-        [sink]
-        url = "sqlite:elsewhere/rows.sqlite"
-        timeout = "5s"
-        breaker_failures = 3
-        breaker_open = "1s"
-        breaker_open_max = "2s"
-        [gateway]
-        listen = "[::1]:9000"
-        allowed_origins = ["https://example.org"]
-        max_body = "1 MiB"
-        max_websockets = 3
-        [buffer]
-        max_size = 1_000
-        max_bytes = "2 MB"
-        alert_threshold_pct = 90
-        recover_threshold_pct = 12.5
-        policy = "block"
-        block_timeout = "2s"
-        [flush]
-        preset = "low-latency"
-        age = "off"
-        [retry]
-        base = "1s"
-        max = "1m"
-        [history]
-        depth = 10
-        max_keys = 20
-        memory_mb_max = 64
-        resume_updates = 7
-        idle_after_seconds = 90
-        [host]
-        enabled = false
-        interval = "1s"
-        slow_interval = "1h"
-        top = 0
-        source = "box"
-        [input]
-        max_future = "0s"
-        [shutdown]
-        deadline = "1.5s"
-        [log]
-        format = "json"
-        level = "debug"
-    "#;
-    let config = build(text, &[]).unwrap();
-    assert_eq!(
-        config.buffer.overflow_policy(),
-        OverflowPolicy::Block(Duration::from_secs(2))
-    );
-    assert_eq!((config.flush_size(), config.flush.age), (5, None));
-    assert_eq!(config.history.memory_bytes_max(), 64 << 20);
-    assert_eq!(config.history.idle_after(), Some(Duration::from_secs(90)));
-    assert_eq!(config.shutdown_deadline, Duration::from_millis(1500));
-    assert_eq!(config.log_format(), LogFormat::Json);
+    let config = build(EVERYTHING, &[]).unwrap();
     let printed = config.to_toml();
-    for Setting { key, .. } in SETTINGS {
-        assert!(printed.contains(&format!("{key} = ")), "{key} in {printed}");
-    }
+    assert_eq!(build(&printed, &[]).unwrap(), config, "{printed}");
+    assert_eq!(build(&printed, &[]).unwrap().to_toml(), printed);
     let default = Config::default().to_toml();
+    let mut unset = Vec::new();
+    let mut all = config.clone();
+    tree::walk(&mut all, &mut |path, visit| {
+        let Visit::Value(slot) = visit else { return };
+        // Each kind of section has one that says everything.
+        let is_full = match path.section() {
+            "sink" => !path.to_string().contains("lanes"),
+            "sinks" => path.to_string().starts_with("sinks.archive.lanes.critical"),
+            "lanes" | "alert" => false,
+            "route" => {
+                path.to_string().starts_with("route.0.") && !path.to_string().contains("lanes")
+            }
+            _ => true,
+        };
+        let fixed = ["preset", "size", "age", "interval"].contains(&path.key());
+        if is_full && slot.show().is_none() && !(fixed && path.section() == "sinks") {
+            unset.push(path.to_string());
+        }
+    });
+    assert!(unset.is_empty(), "{unset:?}");
     let unchanged: Vec<_> = printed
         .lines()
         .filter(|line| line.contains('=') && default.lines().any(|other| other == *line))
         .collect();
     assert!(unchanged.is_empty(), "{unchanged:?}");
-    assert_eq!(build(&printed, &[]).unwrap(), config);
+}
+
+#[test]
+fn what_is_set_is_what_is_meant() {
+    let config = build(EVERYTHING, &[]).unwrap();
+    assert_eq!(config.history.memory_bytes_max(), 64 << 20);
+    assert_eq!(config.history.idle_after(), Some(Duration::from_secs(90)));
+    assert_eq!(config.shutdown.deadline, Duration::from_millis(1500));
+    assert_eq!(config.fallback(), Path::new("left"));
+    assert_eq!(config.log_format(), LogFormat::Json);
+    insta::assert_snapshot!(config.lanes_in_words(), @"");
 }
 
 #[test]
@@ -108,21 +193,6 @@ fn keys_never_expire_unless_told_to_and_mistakes_in_the_history_name_the_field()
 }
 
 #[test]
-fn explicit_keys_win_over_the_preset_wherever_they_stand() {
-    let preset = [("FOREBAY_FLUSH__PRESET", "high-volume")];
-    let config = build("[flush]\nsize = 7", &preset).unwrap();
-    assert_eq!(
-        (config.flush_size(), config.flush.age),
-        (7, Some(Duration::from_secs(180)))
-    );
-    let config = build("[flush]\nsize = 700\npreset = 'development'", &[]).unwrap();
-    assert_eq!(
-        (config.flush_size(), config.flush.age),
-        (700, Some(Duration::from_secs(10)))
-    );
-}
-
-#[test]
 fn the_environment_wins_over_the_file_and_other_variables_mean_nothing() {
     let variables = [
         ("FOREBAY_BUFFER__MAX_SIZE", "20"),
@@ -134,7 +204,7 @@ fn the_environment_wins_over_the_file_and_other_variables_mean_nothing() {
         ("BUFFER__MAX_SIZE", "x"),
     ];
     let config = build("[buffer]\nmax_size = 10", &variables).unwrap();
-    assert_eq!((config.buffer.max_size, config.flush_size()), (20, 20));
+    assert_eq!(config.buffer.max_size, 20);
     assert_eq!(config.gateway.allowed_origins, ["http://a:1", "http://b:2"]);
     assert_eq!(config.data, Path::new("there"));
 }

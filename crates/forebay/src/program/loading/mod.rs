@@ -15,9 +15,9 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use buffer_core::{OverflowPolicy, Watermark};
+use buffer_core::Watermark;
 use pipeline::source::Reader;
-use pipeline::{BufferOptions, Intake, Pipeline};
+use pipeline::{BufferOptions, Intake, Pipeline, WhenFull};
 use record::Position;
 use sinks::{BatchWriter, BoxWriter, RetryPolicy};
 use tokio::time::MissedTickBehavior;
@@ -121,7 +121,7 @@ impl Load {
             .buffer(BufferOptions {
                 max_size: batch * BATCHES_BUFFERED,
                 max_bytes: BUFFER_BYTES_MAX,
-                policy: OverflowPolicy::Block(ROOM_WITHIN),
+                policy: WhenFull::Block(ROOM_WITHIN),
                 watermark: Watermark::default(),
             })
             .flush(batch, AGE_MAX)

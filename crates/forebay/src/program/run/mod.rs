@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use gateway::{BindError, Gateway, GatewayOptions};
 use pipeline::source::HostConfig;
-use pipeline::{BufferOptions, LiveData, Pipeline, Poller, PollerOptions, Reading, Report};
+use pipeline::{LiveData, Pipeline, Poller, PollerOptions, Reading, Report};
 use record::Name;
-use sinks::{RetryPolicy, ScopeName};
+use sinks::ScopeName;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -124,19 +124,7 @@ fn start_pipeline(config: &Config, writer: sinks::BoxWriter) -> Result<Pipeline>
         .resume_updates(history.resume_updates)
         .idle_after(history.idle_after())
         .build()?;
-    let retry = RetryPolicy::new(config.retry.base, config.retry.max, None);
-    let pipeline = Pipeline::builder(writer)
-        .live(live)
-        .buffer(BufferOptions {
-            max_size: config.buffer.max_size,
-            max_bytes: config.buffer.max_bytes,
-            policy: config.buffer.overflow_policy(),
-            watermark: config.buffer.watermark(),
-        })
-        .flush(config.flush_size(), config.flush.age)
-        .retry(retry.unlimited())
-        .seed(u64::from(std::process::id()))
-        .start()?;
+    let pipeline = Pipeline::builder(writer).live(live).start()?;
     Ok(pipeline)
 }
 
@@ -153,7 +141,7 @@ async fn start_sources(config: &Config, pipeline: &Pipeline) -> Result<(Option<P
         allowed_origins: config.gateway.allowed_origins.clone(),
         body_bytes_max: config.gateway.max_body,
         websockets_max: config.gateway.max_websockets,
-        future_max: config.max_future,
+        future_max: config.input.max_future,
     };
     let listen = config.gateway.listen;
     let gateway = Gateway::bind(listen, options, pipeline.clone(), ingest).await?;
@@ -198,8 +186,8 @@ async fn stop(config: &Config, pipeline: &Pipeline, poller: Option<Poller>, site
     });
     // A poll that hangs, or waits for room, is shut out by the drain.
     let _ = tokio::time::timeout(STOP_POLLING_WITHIN, polling).await;
-    let report = pipeline.shutdown(config.shutdown_deadline).await;
-    match tokio::time::timeout(config.shutdown_deadline, site.served).await {
+    let report = pipeline.shutdown(config.shutdown.deadline).await;
+    match tokio::time::timeout(config.shutdown.deadline, site.served).await {
         Ok(Ok(Err(error))) => tracing::warn!(%error, "the page ended with an error"),
         Ok(Err(error)) => tracing::warn!(%error, "the page has panicked"),
         Ok(Ok(Ok(()))) | Err(_) => {}
