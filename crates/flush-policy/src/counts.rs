@@ -69,6 +69,14 @@ impl FlushCounts {
             })
     }
 
+    /// Adds the counts of another buffer.
+    pub fn add(&mut self, other: &Self) {
+        for (ours, theirs) in self.by_reason.iter_mut().zip(other.by_reason) {
+            ours.delivered = ours.delivered.saturating_add(theirs.delivered);
+            ours.failed = ours.failed.saturating_add(theirs.failed);
+        }
+    }
+
     /// Every reason with its counts, those that never happened included.
     pub fn iter(&self) -> impl Iterator<Item = (Reason, OutcomeCounts)> + '_ {
         Reason::ALL.iter().map(|&reason| (reason, self.of(reason)))

@@ -4,8 +4,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use forebay::buffer_core::OverflowPolicy;
-use forebay::pipeline::{BufferOptions, Pipeline};
+use forebay::pipeline::{BufferOptions, Pipeline, WhenFull};
 use forebay::record::{Record, Timestamp, Value};
 use forebay::sinks::{BoxWriter, ScopeName, SqliteOptions, SqliteWriter};
 
@@ -14,10 +13,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let directory = std::env::args().nth(1).ok_or("name a directory")?;
     let path = std::path::Path::new(&directory).join("embedded.sqlite");
     let writer = SqliteWriter::open(SqliteOptions::new(&path))?;
-    let pipeline = Pipeline::builder(BoxWriter::new(writer))
+    let pipeline = Pipeline::to(BoxWriter::new(writer))
         .buffer(BufferOptions {
             // Producers wait for the database; by default the oldest record makes room.
-            policy: OverflowPolicy::Block(Duration::from_secs(5)),
+            policy: WhenFull::Block(Duration::from_secs(5)),
             ..BufferOptions::default()
         })
         .flush(1_000, Duration::from_millis(200))

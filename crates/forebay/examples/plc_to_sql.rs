@@ -9,8 +9,7 @@
 use std::error::Error;
 use std::time::{Duration, Instant, SystemTime};
 
-use forebay::buffer_core::OverflowPolicy;
-use forebay::pipeline::{BufferOptions, Pipeline, Stats};
+use forebay::pipeline::{BufferOptions, Pipeline, Stats, WhenFull};
 use forebay::record::{Record, Timestamp, Value};
 use forebay::sinks::{self, BreakerSpec, OpenOptions, RetryPolicy, ScopeName};
 use test_services::{Kind, Service};
@@ -35,10 +34,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let second = Duration::from_secs(1);
     let options = OpenOptions::new(folder.path()).breaker(BreakerSpec::consecutive(5, second));
     let writer = sinks::open(&sink.url(), &options)?.writer;
-    let pipeline = Pipeline::builder(writer)
+    let pipeline = Pipeline::to(writer)
         .buffer(BufferOptions {
             max_size: RING,
-            policy: OverflowPolicy::DropOldest,
+            policy: WhenFull::DropOldest,
             ..BufferOptions::default()
         })
         .flush(500, Duration::from_millis(500))

@@ -24,7 +24,7 @@
 //! # let runtime = runtime.enable_all().build().expect("runs");
 //! # runtime.block_on(async {
 //! let sink = MemoryWriter::new();
-//! let pipeline = Pipeline::builder(BoxWriter::new(sink.clone()))
+//! let pipeline = Pipeline::to(BoxWriter::new(sink.clone()))
 //!     .flush(500, Duration::from_millis(500))
 //!     .start()?;
 //! let intake = pipeline.intake(&ScopeName::new("plc/normal")).await?;

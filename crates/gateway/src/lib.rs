@@ -19,6 +19,7 @@ mod ingest;
 mod options;
 mod prometheus;
 mod range;
+mod reload;
 mod rest;
 mod server;
 mod state;
@@ -26,6 +27,7 @@ mod ws;
 
 pub use error::BindError;
 pub use options::GatewayOptions;
+pub use reload::{ReloadOutcome, ReloadRequest};
 pub use server::Gateway;
 
 #[cfg(doctest)]

@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
-/// What a gateway lets in, and how much of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+use tokio::sync::mpsc;
+
+use crate::reload::ReloadRequest;
+
+/// What a gateway lets in, how much of it, and whom it asks.
+#[derive(Clone, Debug)]
 pub struct GatewayOptions {
     /// Origins, such as `https://plant.example`, whose pages may connect and change state, beside
     /// the gateway's own. Compared exactly.
@@ -14,16 +18,21 @@ pub struct GatewayOptions {
     pub websockets_max: usize,
     /// How far in the future the timestamp of an ingested record may lie.
     pub future_max: Duration,
+    /// Who reads the configuration again when `POST /api/reload` asks; without, it answers 501.
+    /// A channel with room for one is enough: while it is full, more requests are told to wait.
+    pub reload: Option<mpsc::Sender<ReloadRequest>>,
 }
 
 impl Default for GatewayOptions {
-    /// No foreign origins, bodies of 8 MiB, 1,000 clients, timestamps up to a day ahead.
+    /// No foreign origins, bodies of 8 MiB, 1,000 clients, timestamps up to a day ahead, no
+    /// reloading.
     fn default() -> Self {
         Self {
             allowed_origins: Vec::new(),
             body_bytes_max: 8 << 20,
             websockets_max: 1000,
             future_max: Duration::from_secs(24 * 60 * 60),
+            reload: None,
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::error::BindError;
 use crate::guard::{Guard, guard};
 use crate::options::GatewayOptions;
 use crate::state::{App, Shared};
-use crate::{assets, history, ingest, rest, ws};
+use crate::{assets, history, ingest, reload, rest, ws};
 
 /// How long open connections may take to end once the gateway closes.
 const CLOSE_WITHIN: Duration = Duration::from_secs(3);
@@ -37,7 +37,7 @@ const KEYS_EVERY: Duration = Duration::from_millis(200);
 ///
 /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
 /// # runtime.block_on(async {
-/// let pipeline = Pipeline::builder(BoxWriter::new(MemoryWriter::new()))
+/// let pipeline = Pipeline::to(BoxWriter::new(MemoryWriter::new()))
 ///     .live(LiveData::new())
 ///     .start()?;
 /// let ingest = pipeline.intake(&ScopeName::new("http/normal")).await?;
@@ -187,6 +187,7 @@ fn router(app: App) -> Router {
         .route("/api/history/{source}/{tag}", get(history::history))
         .route("/api/ingest", post(ingest::ingest))
         .route("/api/flush", post(rest::flush))
+        .route("/api/reload", post(reload::reload))
         .route("/ws", get(ws::connect))
         .fallback(rest::not_found)
         .layer(axum::middleware::from_fn_with_state(app.clone(), guard))

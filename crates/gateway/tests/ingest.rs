@@ -6,7 +6,7 @@ mod common;
 
 use common::Server;
 use gateway::GatewayOptions;
-use pipeline::{BufferOptions, OverflowPolicy};
+use pipeline::{BufferOptions, WhenFull};
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 
@@ -86,7 +86,7 @@ async fn bad_bodies_are_refused_whole_and_nothing_is_stored() {
 async fn law_2_a_full_buffer_answers_429_and_takes_none_or_all() {
     let buffer = BufferOptions {
         max_size: 10,
-        policy: OverflowPolicy::DropOldest,
+        policy: WhenFull::DropOldest,
         ..BufferOptions::default()
     };
     let server = Server::with(buffer, GatewayOptions::default()).await;

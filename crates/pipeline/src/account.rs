@@ -1,56 +1,61 @@
-//! The counters behind the law of conservation, and the measurements beside them.
+//! The counters behind the law of conservation, and the measurements beside them; one per queue.
 //!
-//! `delivered`, `quarantined` and `rejected` move under the same lock as the acknowledgement to the
-//! ring, and a snapshot is taken under it, so that every snapshot balances. Accepted, dropped and
-//! pending are the ring's own counts, never derived here.
+//! What is settled, expired or purged moves under the same lock as the acknowledgement to the
+//! buffer, and a snapshot is taken under it, so that every snapshot balances. Accepted, displaced
+//! and pending are the buffer's own counts, never derived here.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use buffer_core::{Lease, Ring, RingStats};
 use flush_policy::{FlushCounts, Outcome, Reason};
 use hdrhistogram::Histogram;
-use parking_lot::Mutex;
-use sinks::{Entry, Receipt};
+use parking_lot::{Mutex, MutexGuard};
+use sinks::{Receipt, RowOutcome};
 
-/// How far back rates look.
-const RATE_SPAN: Duration = Duration::from_secs(10);
+use crate::buffer::{Buffer, Fill, Loan};
+use crate::rates::Rates;
+
 /// Longest latency that is told apart, in microseconds: an hour.
 const LATENCY_MAX_US: u64 = 3_600_000_000;
+/// Largest batch that is told apart.
+const ROWS_MAX: u64 = 1 << 27;
 
 pub(crate) struct Account {
     counts: Mutex<Counts>,
 }
 
-/// What is counted beside the ring's own counts.
+/// What is counted beside the buffer's own counts.
 #[derive(Clone)]
 pub(crate) struct Counts {
-    /// Refused before they reached the ring.
+    /// Refused before they reached the buffer.
     pub(crate) refused_early: u64,
     pub(crate) delivered: u64,
     pub(crate) repeated: u64,
     pub(crate) quarantined: u64,
     /// Refused by the sink and kept nowhere.
     pub(crate) rejected: u64,
+    pub(crate) expired: u64,
+    pub(crate) purged: u64,
+    /// Of those that the buffer lost by becoming smaller: they made room for more urgent ones.
+    pub(crate) lower_priority: u64,
     pub(crate) flushes: FlushCounts,
     pub(crate) retries: u64,
     pub(crate) batches: u64,
+    pub(crate) restarts: u64,
     pub(crate) in_flight_since: Option<Instant>,
     pub(crate) failing_since: Option<Instant>,
     pub(crate) last_error: Option<String>,
-    /// Sources that ended though nobody stopped them, with the reason.
-    pub(crate) stopped_sources: Vec<String>,
-    pub(crate) delivered_rate: Rate,
-    pub(crate) accepted_rate: Rate,
-    pub(crate) dropped_rate: Rate,
+    pub(crate) rates: Rates,
     pub(crate) latency_us: Histogram<u64>,
+    /// The sum of all latencies, for means.
+    pub(crate) latency_sum_us: u64,
     pub(crate) write_us: Histogram<u64>,
+    pub(crate) batch_rows: Histogram<u64>,
 }
 
 impl Account {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(now: Instant) -> Self {
         let histogram =
-            || Histogram::new_with_bounds(1, LATENCY_MAX_US, 2).expect("the bounds are in order");
+            |max| Histogram::new_with_bounds(1, max, 2).expect("the bounds are in order");
         Self {
             counts: Mutex::new(Counts {
                 refused_early: 0,
@@ -58,46 +63,46 @@ impl Account {
                 repeated: 0,
                 quarantined: 0,
                 rejected: 0,
+                expired: 0,
+                purged: 0,
+                lower_priority: 0,
                 flushes: FlushCounts::default(),
                 retries: 0,
                 batches: 0,
+                restarts: 0,
                 in_flight_since: None,
                 failing_since: None,
                 last_error: None,
-                stopped_sources: Vec::new(),
-                delivered_rate: Rate::default(),
-                accepted_rate: Rate::default(),
-                dropped_rate: Rate::default(),
-                latency_us: histogram(),
-                write_us: histogram(),
+                rates: Rates::new(now),
+                latency_us: histogram(LATENCY_MAX_US),
+                latency_sum_us: 0,
+                write_us: histogram(LATENCY_MAX_US),
+                batch_rows: histogram(ROWS_MAX),
             }),
         }
     }
 
     /// Both sides of the balance, of one moment.
-    pub(crate) fn snapshot<T>(&self, ring: &Ring<T>) -> (Counts, RingStats) {
+    pub(crate) fn snapshot(&self, buffer: &Buffer) -> (Counts, Fill) {
         let counts = self.counts.lock();
-        let ring = ring.stats();
-        (counts.clone(), ring)
+        let fill = buffer.fill();
+        (counts.clone(), fill)
     }
 
-    /// Records that were refused before they reached the ring.
+    /// Remembers how far the counts have come, for rates.
+    pub(crate) fn sample(&self, now: Instant, buffer: &Buffer) {
+        let mut counts = self.counts.lock();
+        let fill = buffer.fill();
+        let delivered = counts.delivered;
+        let overflowed = fill.displaced + fill.dropped + counts.lower_priority;
+        counts
+            .rates
+            .sample(now, [fill.accepted, delivered, overflowed]);
+    }
+
+    /// Records that were refused before they reached the buffer.
     pub(crate) fn refuse_early(&self, records: usize) {
         self.counts.lock().refused_early += records as u64;
-    }
-
-    /// So many records were accepted, of all that the ring took, and so many fell out of it.
-    pub(crate) fn took(&self, now: Instant, accepted: usize, dropped: usize) {
-        let mut counts = self.counts.lock();
-        counts.accepted_rate.add(now, accepted as u64);
-        if dropped > 0 {
-            counts.dropped_rate.add(now, dropped as u64);
-        }
-    }
-
-    /// A source has ended though nobody stopped it.
-    pub(crate) fn source_stopped(&self, reason: String) {
-        self.counts.lock().stopped_sources.push(reason);
     }
 
     /// A batch goes to the sink; its oldest row arrived at `oldest`.
@@ -126,6 +131,15 @@ impl Account {
         self.counts.lock().failing_since = None;
     }
 
+    /// The task that delivers has panicked and will be started again.
+    pub(crate) fn restarted(&self, now: Instant, error: String) {
+        let mut counts = self.counts.lock();
+        counts.restarts += 1;
+        counts.in_flight_since = None;
+        counts.failing_since.get_or_insert(now);
+        counts.last_error = Some(error);
+    }
+
     /// The last error, if the sink fails.
     pub(crate) fn failure(&self) -> Option<String> {
         let counts = self.counts.lock();
@@ -137,38 +151,81 @@ impl Account {
         self.counts.lock().in_flight_since = None;
     }
 
-    /// The sink has the batch: acknowledges the lease and counts its rows, as one step.
-    pub(crate) fn settle(
-        &self,
-        lease: Lease<Entry>,
-        receipt: &Receipt,
-        reason: Reason,
-        began: Instant,
-        now: Instant,
-    ) {
+    /// Runs something that takes updates out of the buffer and counts them as one step. Nothing
+    /// of a stranger may run in it.
+    pub(crate) fn with<T>(&self, step: impl FnOnce(&mut Counts) -> T) -> T {
+        let mut counts: MutexGuard<'_, Counts> = self.counts.lock();
+        step(&mut counts)
+    }
+
+    /// The sink has the batch: acknowledges the loan and counts its rows, as one step.
+    pub(crate) fn settle(&self, loan: Loan, receipt: &Receipt, reason: Reason, times: Times) {
         // The rows outlive the lock, so that none of them is freed under it.
-        let rows = lease.share();
+        let lent = loan.share();
+        let rows = lent.as_ref();
+        let tally = Tally::of(&loan, receipt);
+        let write = micros(times.ended.saturating_duration_since(times.began));
         let mut counts = self.counts.lock();
-        lease.ack();
-        counts.delivered += receipt.delivered() as u64;
+        loan.ack();
+        counts.delivered += tally.delivered;
         counts.repeated += receipt.repeated() as u64;
         // What a fallback took is safe, and not in the sink.
-        counts.quarantined += (receipt.quarantined().len() + receipt.diverted()) as u64;
-        counts.rejected += receipt.rejected().len() as u64;
+        counts.quarantined += tally.quarantined;
+        counts.rejected += tally.rejected;
         counts.flushes.record(reason, Outcome::Delivered);
         counts.batches += 1;
         counts.in_flight_since = None;
         counts.failing_since = None;
-        counts.delivered_rate.add(now, receipt.delivered() as u64);
-        let write = micros(now.saturating_duration_since(began));
         counts.write_us.saturating_record(write);
+        counts.batch_rows.saturating_record(rows.len() as u64);
         for run in rows.chunk_by(|a, b| a.arrival == b.arrival) {
-            let latency = micros(now.saturating_duration_since(run[0].arrival));
-            counts
-                .latency_us
-                .saturating_record_n(latency, run.len() as u64);
+            let latency = micros(times.ended.saturating_duration_since(run[0].arrival));
+            let count = run.len() as u64;
+            counts.latency_us.saturating_record_n(latency, count);
+            counts.latency_sum_us += latency * count;
         }
         drop(counts);
+    }
+}
+
+/// When a write began and ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    pub(crate) began: Instant,
+    pub(crate) ended: Instant,
+}
+
+/// What became of the updates of a batch.
+struct Tally {
+    delivered: u64,
+    quarantined: u64,
+    rejected: u64,
+}
+
+impl Tally {
+    fn of(loan: &Loan, receipt: &Receipt) -> Self {
+        let rows = loan.rows().len();
+        if loan.updates() == rows as u64 {
+            return Self {
+                delivered: receipt.delivered() as u64,
+                quarantined: (receipt.quarantined().len() + receipt.diverted()) as u64,
+                rejected: receipt.rejected().len() as u64,
+            };
+        }
+        let mut tally = Self {
+            delivered: 0,
+            quarantined: 0,
+            rejected: 0,
+        };
+        for row in 0..rows {
+            let count = match receipt.outcome(row) {
+                RowOutcome::Quarantined(_) | RowOutcome::Diverted => &mut tally.quarantined,
+                RowOutcome::Rejected(_) => &mut tally.rejected,
+                _ => &mut tally.delivered,
+            };
+            *count += loan.updates_of(row);
+        }
+        tally
     }
 }
 
@@ -176,68 +233,4 @@ fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros())
         .unwrap_or(LATENCY_MAX_US)
         .clamp(1, LATENCY_MAX_US)
-}
-
-/// Events per second over the last ten seconds, in bins of one second.
-#[derive(Clone, Default)]
-pub(crate) struct Rate {
-    bins: VecDeque<(Instant, u64)>,
-}
-
-impl Rate {
-    pub(crate) fn add(&mut self, now: Instant, events: u64) {
-        let fresh = self.bins.back().is_none_or(|(start, _)| {
-            now.saturating_duration_since(*start) >= Duration::from_secs(1)
-        });
-        if fresh {
-            self.bins.push_back((now, events));
-        } else if let Some((_, count)) = self.bins.back_mut() {
-            *count += events;
-        }
-        while self
-            .bins
-            .front()
-            .is_some_and(|(start, _)| outdated(*start, now))
-        {
-            self.bins.pop_front();
-        }
-    }
-
-    pub(crate) fn per_s(&self, now: Instant) -> f64 {
-        let recent = self.bins.iter().filter(|(start, _)| !outdated(*start, now));
-        let (mut events, mut first) = (0, None);
-        for (start, count) in recent {
-            events += count;
-            first.get_or_insert(*start);
-        }
-        let span = first.map_or(RATE_SPAN, |first| now.saturating_duration_since(first));
-        events as f64 / span.clamp(Duration::from_secs(1), RATE_SPAN).as_secs_f64()
-    }
-}
-
-fn outdated(start: Instant, now: Instant) -> bool {
-    now.saturating_duration_since(start) > RATE_SPAN
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_rate_follows_what_happened_in_the_last_ten_seconds() {
-        let start = Instant::now();
-        let at = |s: f64| start + Duration::from_secs_f64(s);
-        let mut rate = Rate::default();
-        assert!(rate.per_s(start) == 0.0);
-        for step in 0..200 {
-            rate.add(at(f64::from(step) * 0.1), 5);
-        }
-        assert!(
-            (rate.per_s(at(20.0)) - 50.0).abs() < 6.0,
-            "{}",
-            rate.per_s(at(20.0))
-        );
-        assert!(rate.per_s(at(60.0)) == 0.0);
-        assert!(rate.bins.len() <= 12, "the bins are bounded");
-    }
 }

@@ -5,10 +5,19 @@ use dataservice::RegisterError;
 use flush_policy::PolicyError;
 use sinks::WriteError;
 
+use crate::setting::SettingError;
+use crate::spec::InvalidPlan;
+
 /// A pipeline cannot be built, or its sink is lost to it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PipelineError {
+    /// The sinks, lanes and routes contradict each other.
+    #[error("{0}")]
+    Plan(#[from] InvalidPlan),
+    /// A number is out of its range.
+    #[error("{0}")]
+    Setting(#[from] SettingError),
     /// The buffer's options contradict each other.
     #[error("buffer: {0}")]
     Buffer(#[from] RingError),
@@ -33,12 +42,26 @@ pub enum PipelineError {
 }
 
 /// Records were not taken; none of them is stored or shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum IntakeError {
     /// The buffer refuses.
     #[error("{0}")]
     Refused(#[from] Refusal),
+    /// A lane is past its high mark, and whoever can wait should.
+    #[error("the lane {lane} is filling up")]
+    High {
+        /// The lane, its route and its sink.
+        lane: String,
+    },
+    /// Another source took the room of a lane in between, so that only some were taken.
+    #[error("{} records were refused for want of room, {accepted} were taken", refused.len())]
+    Partly {
+        /// How many were taken.
+        accepted: usize,
+        /// The others, by their index, ascending.
+        refused: Vec<usize>,
+    },
     /// The records have new keys, and the data service has no place for them.
     #[error("the records have new keys: {0}")]
     NewKeys(#[source] RegisterError),

@@ -5,12 +5,15 @@ use std::time::{Duration, SystemTime};
 use record::{FutureLimit, Timestamp};
 
 use crate::IntakeError;
-use crate::driver::now;
 use crate::intake::Intake;
+use crate::queue::now;
 use crate::source::{Progress, ReadError, Reader};
 
 /// Items handed over at a time: enough to make locks cheap, few enough to stay in the cache.
 const CHUNK_ITEMS: usize = 512;
+
+/// How long a lane is waited for before the observer is asked again.
+const HIGH_FOR: Duration = Duration::from_millis(500);
 
 /// How far a feed has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,8 +47,8 @@ pub enum FeedError {
     Intake(#[from] IntakeError),
 }
 
-/// Reads to the end and hands everything over; waits while the buffer is full if its policy is to
-/// block. `future_max` is how far ahead of the clock a timestamp may be. `observe` is called after
+/// Reads to the end and hands everything over; waits while a buffer is past its high mark, or
+/// full if its policy is to block. `future_max` is how far ahead of the clock a timestamp may be. `observe` is called after
 /// each chunk and may stop the feed by returning [`std::ops::ControlFlow::Break`].
 pub fn feed(
     reader: &mut dyn Reader,
@@ -55,6 +58,15 @@ pub fn feed(
 ) -> FeedReport {
     let mut progress = FeedProgress::default();
     let error = loop {
+        // A lane that fills up slows the reading, instead of losing what was read.
+        while !intake.wait_until_low(HIGH_FOR) {
+            if observe(progress).is_break() {
+                return FeedReport {
+                    progress,
+                    error: None,
+                };
+            }
+        }
         let mut items = Vec::with_capacity(CHUNK_ITEMS);
         let limit = FutureLimit::new(Timestamp::from_system(SystemTime::now()), future_max);
         let read = reader.read(&limit, CHUNK_ITEMS, &mut items);

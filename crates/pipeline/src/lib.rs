@@ -1,7 +1,8 @@
 //! Source to data service and ring to flush policy to sink, on tokio.
 //!
-//! - [`Pipeline`]: one buffer, one flush policy and one sink, with the task that drives them.
-//! - [`Intake`]: where a source hands over its records; one per scope.
+//! - [`Pipeline`]: sinks with their lanes, routes into them, and the tasks that drive them; built
+//!   from [`SinkSpec`], [`LaneSpec`] and [`RouteSpec`].
+//! - [`Intake`]: where a source hands over its records; [`Sender`]: a channel for this program.
 //! - [`source`]: NDJSON and CSV readers, and this machine's own metrics.
 //! - [`Stats`]: one consistent account; [`Health`]: a score with reasons.
 //!
@@ -9,13 +10,19 @@
 //! stored and shown, or refused: never one without the other.
 
 mod account;
-mod driver;
+mod budget;
+mod buffer;
 mod error;
 mod feeder;
+mod gate;
 mod glob;
 mod health;
 mod intake;
 mod live;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the lanes of a route take it in")
+)]
 mod merge;
 mod monitor;
 mod notification;
@@ -24,9 +31,20 @@ mod options;
 mod pipeline;
 #[cfg(feature = "host")]
 mod poller;
+mod queue;
+mod rates;
+mod reading;
+mod reconfigure;
+mod route;
+mod sender;
+mod setting;
+mod shape;
+mod sink;
 pub mod source;
+mod sources;
 mod spec;
 mod stats;
+mod tracked;
 
 pub use buffer_core::{Refusal, Watermark};
 pub use error::{IntakeError, PipelineError};
@@ -35,15 +53,19 @@ pub use glob::{GLOB_BYTES_MAX, Glob, InvalidGlob};
 pub use health::{Health, HealthReason, HealthStatus};
 pub use intake::{Accepted, Content, Intake};
 pub use live::{LiveData, Reading};
-pub use merge::CoalesceSpec;
+pub use merge::{APPENDED_VALUES_MAX, CoalesceAggregate, CoalesceError, CoalesceSpec, KeyTemplate};
 pub use notification::{Level, Notification};
-pub use options::PipelineBuilder;
-pub use pipeline::{Pipeline, Report};
+pub use options::{PipelineBuilder, ShortBuilder};
+pub use pipeline::{Pipeline, Report, SinkReport};
 #[cfg(feature = "host")]
 pub use poller::{Poller, PollerOptions};
+pub use reconfigure::Reconfigured;
+pub use sender::{SendError, Sender};
+pub use setting::SettingError;
 pub use spec::{BufferOptions, InvalidPlan, LaneSpec, Plan, RouteSpec, SinkSpec, WhenFull};
 pub use stats::{BufferStats, DroppedStats, LaneState, LaneStats, LatencyStats, RecentStats};
 pub use stats::{RouteStats, SinkState, SinkStats, SizeStats, Stats, Totals};
+pub use tracked::{DropReason, Outcome, Tracked};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

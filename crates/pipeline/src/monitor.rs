@@ -1,35 +1,28 @@
-//! The slow pulse beside the driver: says once per second what people should hear of.
+//! The slow pulse beside the queues: says once per second what people should hear of.
 //!
-//! An overflow, and what the sink rejects, is reported at most once per second with its count, a
-//! crossing of the watermark once each way, a sink that fails and one that works again once each.
+//! An overflow, and what a sink rejects, is reported at most once per second and lane with its
+//! count, a crossing of the watermark once each way, a lane that fails and one that works again
+//! once each. Between the pulses nothing runs.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use buffer_core::{Crossing, Direction, Ring};
-use parking_lot::Mutex;
+use buffer_core::Direction;
 use record::Timestamp;
-use sinks::Entry;
-use tokio::sync::broadcast;
 
-use crate::account::Account;
-use crate::driver::now;
-use crate::live::{LiveData, maintain};
+use crate::live::maintain;
 use crate::notification::{Level, Notification};
+use crate::pipeline::Core;
+use crate::queue::{Queue, now};
 
 /// How often it looks.
 const PULSE: Duration = Duration::from_secs(1);
 
-/// The newest crossing of the watermark that was not yet reported. The ring's listener only leaves
-/// it here: it runs on the threads of the sources.
-pub(crate) type LastCrossing = Arc<Mutex<Option<Crossing>>>;
-
 pub(crate) struct Monitor {
-    pub(crate) ring: Ring<Entry>,
-    pub(crate) account: Arc<Account>,
-    pub(crate) live: Option<LiveData>,
-    pub(crate) crossing: LastCrossing,
-    pub(crate) notifications: broadcast::Sender<Notification>,
+    core: Arc<Core>,
+    /// What was reported last of each queue, by the place of the queue in memory.
+    reported: HashMap<usize, Reported>,
 }
 
 /// What was reported last.
@@ -39,70 +32,53 @@ struct Reported {
     rejected: u64,
     crossing: u64,
     failing_since: Option<Instant>,
+    restarts: u64,
 }
 
 impl Monitor {
-    pub(crate) async fn run(self) {
-        let mut reported = Reported::default();
+    pub(crate) fn new(core: Arc<Core>) -> Self {
+        Self {
+            core,
+            reported: HashMap::new(),
+        }
+    }
+
+    pub(crate) async fn run(mut self) {
         let mut pulse = tokio::time::interval(PULSE);
         pulse.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             pulse.tick().await;
-            for (level, message) in self.look(&mut reported) {
-                self.say(level, message);
+            let now = now();
+            self.core.sample(now);
+            self.look();
+            for route in &self.core.shape.load().routes {
+                route.rebalance();
             }
-            if let Some(live) = &self.live {
-                maintain(live, now());
+            if let Some(live) = &self.core.live {
+                maintain(live, now);
             }
         }
     }
 
-    fn look(&self, reported: &mut Reported) -> Vec<(Level, String)> {
+    fn look(&mut self) {
+        let shape = self.core.shape.load_full();
+        let is_only = shape.queues().count() == 1;
+        let mut seen = Vec::new();
         let mut news = Vec::new();
-        let (counts, ring) = self.account.snapshot(&self.ring);
-        let lost = ring.overflow_count() - reported.overflow;
-        if lost > 0 {
-            reported.overflow = ring.overflow_count();
-            news.push((
-                Level::Warning,
-                format!("{lost} records were dropped because the buffer is full"),
-            ));
+        for queue in shape.queues() {
+            let id = Arc::as_ptr(queue) as usize;
+            seen.push(id);
+            let place = match is_only {
+                true => String::new(),
+                false => format!(" (lane {})", queue.shown()),
+            };
+            let reported = self.reported.entry(id).or_default();
+            look_at(queue, &place, reported, &mut news);
         }
-        let rejected = counts.rejected - reported.rejected;
-        if rejected > 0 {
-            reported.rejected = counts.rejected;
-            news.push((
-                Level::Warning,
-                format!("{rejected} records were refused by the sink and are kept nowhere"),
-            ));
+        self.reported.retain(|id, _| seen.contains(id));
+        for (level, message) in news {
+            self.say(level, message);
         }
-        let crossing = self
-            .crossing
-            .lock()
-            .filter(|crossing| crossing.number > reported.crossing);
-        if let Some(crossing) = crossing {
-            reported.crossing = crossing.number;
-            let fill = format!(
-                "{:.0} % ({} of {})",
-                crossing.utilization_pct(),
-                crossing.current_size,
-                crossing.max_size
-            );
-            news.push(match crossing.direction {
-                Direction::Up => (Level::Warning, format!("the buffer is filling up: {fill}")),
-                Direction::Down => (Level::Info, format!("the buffer has emptied to {fill}")),
-            });
-        }
-        match (reported.failing_since, counts.failing_since) {
-            (None, Some(_)) => {
-                let error = counts.last_error.as_deref().unwrap_or("no message");
-                news.push((Level::Error, format!("the sink fails: {error}")));
-            }
-            (Some(_), None) => news.push((Level::Info, "the sink works again".to_owned())),
-            _ => {}
-        }
-        reported.failing_since = counts.failing_since;
-        news
     }
 
     fn say(&self, level: Level, message: String) {
@@ -113,10 +89,59 @@ impl Monitor {
         }
         let timestamp = Timestamp::from_system(SystemTime::now());
         // Nobody may be listening.
-        let _ = self.notifications.send(Notification {
+        let _ = self.core.notifications.send(Notification {
             level,
             message,
             timestamp,
         });
     }
+}
+
+fn look_at(queue: &Queue, place: &str, reported: &mut Reported, news: &mut Vec<(Level, String)>) {
+    let (counts, fill) = queue.account.snapshot(&queue.buffer);
+    let overflow = fill.displaced + fill.dropped + counts.lower_priority;
+    let lost = overflow - reported.overflow;
+    if lost > 0 {
+        reported.overflow = overflow;
+        news.push((
+            Level::Warning,
+            format!("{lost} records were dropped because the buffer is full{place}"),
+        ));
+    }
+    let rejected = counts.rejected - reported.rejected;
+    if rejected > 0 {
+        reported.rejected = counts.rejected;
+        news.push((
+            Level::Warning,
+            format!("{rejected} records were refused by the sink and are kept nowhere{place}"),
+        ));
+    }
+    let crossing = queue.last_crossing();
+    if let Some(crossing) = crossing.filter(|crossing| crossing.number > reported.crossing) {
+        reported.crossing = crossing.number;
+        let fill = format!(
+            "{:.0} % ({} of {}){place}",
+            crossing.utilization_pct(),
+            crossing.current_size,
+            crossing.max_size
+        );
+        news.push(match crossing.direction {
+            Direction::Up => (Level::Warning, format!("the buffer is filling up: {fill}")),
+            Direction::Down => (Level::Info, format!("the buffer has emptied to {fill}")),
+        });
+    }
+    if counts.restarts > reported.restarts {
+        reported.restarts = counts.restarts;
+        let error = counts.last_error.as_deref().unwrap_or("no message");
+        news.push((Level::Error, format!("{error}; it starts again{place}")));
+    }
+    match (reported.failing_since, counts.failing_since) {
+        (None, Some(_)) => {
+            let error = counts.last_error.as_deref().unwrap_or("no message");
+            news.push((Level::Error, format!("the sink fails: {error}{place}")));
+        }
+        (Some(_), None) => news.push((Level::Info, format!("the sink works again{place}"))),
+        _ => {}
+    }
+    reported.failing_since = counts.failing_since;
 }

@@ -10,15 +10,15 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use buffer_core::LeaseItems;
 use parking_lot::Mutex;
 use record::Position;
-use sinks::{BatchWriter, BoxWriter, Entry, ErrorKind, OpenScope, Retry, RetryDecision};
-use sinks::{RetryPolicy, ScopeIndex, ScopeName, WriteError};
+use sinks::{BatchWriter, Entry, ErrorKind, OpenScope, Retry, RetryDecision, ScopeIndex};
+use sinks::{ScopeName, WriteError};
 use tokio::sync::{oneshot, watch};
 
-use crate::account::Account;
-use crate::driver::now;
+use crate::PipelineError;
+use crate::buffer::Lent;
+use crate::queue::{Queue, now};
 
 /// Where early positions begin: the upper half of what a position can be.
 const EARLY: u64 = 1 << 62;
@@ -108,7 +108,7 @@ impl Openings {
 /// on to the other.
 pub(crate) struct Placed {
     pub(crate) rows: Vec<Entry>,
-    pub(crate) _lent: LeaseItems<Entry>,
+    pub(crate) _lent: Lent,
 }
 
 impl AsRef<[Entry]> for Placed {
@@ -117,52 +117,102 @@ impl AsRef<[Entry]> for Placed {
     }
 }
 
+/// Whether a queue waits for a scope of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hold {
+    /// Records of it may come before it is open.
+    UntilOpen,
+    /// They do not.
+    Not,
+}
+
 /// A scope on its way to being open.
 pub(crate) struct Opening {
-    pub(crate) writer: BoxWriter,
+    pub(crate) queue: Arc<Queue>,
     pub(crate) index: ScopeIndex,
     pub(crate) name: ScopeName,
     pub(crate) watermark: Watermark,
-    pub(crate) openings: Arc<Openings>,
-    pub(crate) account: Arc<Account>,
-    pub(crate) retry: RetryPolicy,
+    /// Whether the queue lends nothing until this scope is open.
+    is_holding: bool,
 }
 
+/// Comes when the first attempt to open a scope has an answer.
+pub(crate) type FirstAnswer = oneshot::Receiver<Result<(), WriteError>>;
+
 impl Opening {
-    /// Tries in a task of its own until it works or the driver has `ended`. Fails only when the
-    /// very first attempt says, within [`FIRST_ANSWER_WITHIN`], that it can never work.
-    pub(crate) async fn start(
-        self,
-        ended: watch::Receiver<Option<crate::pipeline::Ended>>,
-    ) -> Result<(), WriteError> {
-        self.openings.begin(self.index, &self.watermark);
-        let (first, answer) = oneshot::channel();
-        tokio::spawn(self.run(first, ended));
-        match tokio::time::timeout(FIRST_ANSWER_WITHIN, answer).await {
-            Ok(Ok(answer)) => answer,
-            // It takes its time, or the pipeline has ended.
-            Ok(Err(_)) | Err(_) => Ok(()),
+    /// A number for the scope. With `Hold::UntilOpen` the queue lends nothing from now on.
+    pub(crate) fn announce(
+        queue: &Arc<Queue>,
+        name: &ScopeName,
+        hold: Hold,
+    ) -> Result<Self, PipelineError> {
+        let index = queue.sink.take_scope(name)?;
+        let watermark = Watermark::default();
+        let is_holding = hold == Hold::UntilOpen;
+        if is_holding {
+            queue.openings.begin(index, &watermark);
+        }
+        Ok(Self {
+            is_holding,
+            queue: Arc::clone(queue),
+            index,
+            name: name.clone(),
+            watermark,
+        })
+    }
+
+    /// It will not be opened after all.
+    pub(crate) fn withdraw(self) {
+        self.queue.sink.give_up_scope(self.index);
+        self.release();
+    }
+
+    fn release(&self) {
+        if self.is_holding {
+            self.queue.openings.end();
         }
     }
 
-    async fn run(
-        self,
-        first: oneshot::Sender<Result<(), WriteError>>,
-        mut ended: watch::Receiver<Option<crate::pipeline::Ended>>,
-    ) {
+    /// Opens it now, once.
+    pub(crate) async fn open(self) -> Result<OpenScope, WriteError> {
+        let opened = self
+            .queue
+            .sink
+            .writer
+            .open_scope(self.index, &self.name)
+            .await;
+        match &opened {
+            // Only this sets it.
+            Ok(opened) => drop(self.watermark.0.set(*opened)),
+            Err(_) => self.queue.sink.give_up_scope(self.index),
+        }
+        self.release();
+        opened
+    }
+
+    /// Tries in a task of its own until it works or the queue has ended.
+    pub(crate) fn start(self) -> FirstAnswer {
+        let (first, answer) = oneshot::channel();
+        tokio::spawn(self.run(first));
+        answer
+    }
+
+    async fn run(self, first: oneshot::Sender<Result<(), WriteError>>) {
+        let queue = &self.queue;
+        let mut ended = queue.watch_ended();
         let mut first = Some(first);
-        let mut retry = Retry::new(self.retry.unlimited(), now(), fastrand::u64(..));
+        let mut retry = Retry::new(queue.sink.retry.unlimited(), now(), fastrand::u64(..));
         loop {
             let opened = tokio::select! {
-                opened = self.writer.open_scope(self.index, &self.name) => opened,
+                opened = queue.sink.writer.open_scope(self.index, &self.name) => opened,
                 _ = ended.wait_for(Option::is_some) => return,
             };
             let error = match opened {
                 Ok(opened) => {
                     // Only this task sets it.
                     let _ = self.watermark.0.set(opened);
-                    self.account.opened();
-                    self.openings.end();
+                    queue.account.opened();
+                    self.release();
                     first.take().map(|first| first.send(Ok(())));
                     return;
                 }
@@ -172,13 +222,14 @@ impl Opening {
                 && error.kind() != ErrorKind::Transient
                 && first.send(Err(error.clone())).is_ok()
             {
-                self.openings.end();
+                queue.sink.give_up_scope(self.index);
+                self.release();
                 return;
             }
-            self.account.fail_opening(now(), error.to_string());
+            queue.account.fail_opening(now(), error.to_string());
             let delay = match retry.on_failure(now(), &error) {
                 RetryDecision::After(delay) | RetryDecision::Postpone(delay) => delay,
-                RetryDecision::GiveUp(_) => self.retry.bound(u32::MAX),
+                RetryDecision::GiveUp(_) => queue.sink.retry.bound(u32::MAX),
             };
             let scope = &self.name;
             tracing::warn!(%scope, ?delay, %error, "the scope cannot be opened yet");
@@ -191,7 +242,7 @@ impl Opening {
 }
 
 /// How long the first attempt is waited for.
-const FIRST_ANSWER_WITHIN: Duration = Duration::from_secs(2);
+pub(crate) const FIRST_ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {

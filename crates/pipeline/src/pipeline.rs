@@ -1,51 +1,62 @@
 //! The handle to a running pipeline.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use buffer_core::{Demand, Ring};
-use flush_policy::Reason;
+use arc_swap::ArcSwap;
+use futures_util::future::join_all;
 use parking_lot::Mutex;
-use sinks::{Batch, BatchWriter, BoxWriter, Entry, ErrorKind, RetryPolicy};
-use sinks::{ScopeIndex, ScopeName, WriteError};
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use record::Priority;
+use sinks::{BatchWriter, BoxWriter, Entry, ScopeName, WriteError};
+use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 
-use crate::account::Account;
-use crate::driver::{DRAIN_WITHIN, Driver, FlushRequest, now};
-use crate::monitor::{LastCrossing, Monitor};
-use crate::opening::{Opening, Openings, Watermark};
-use crate::options::PipelineBuilder;
-use crate::stats::Moment;
-use crate::{Health, Intake, LiveData, Notification, PipelineError, Stats};
+use crate::intake::{Targets, first_answers, open_soon};
+use crate::monitor::Monitor;
+use crate::opening::{Hold, Opening};
+use crate::options::{PipelineBuilder, ShortBuilder};
+use crate::queue::{CLOSE_WITHIN, now};
+use crate::reading::{Reading, Recent, read_route};
+use crate::route::Route;
+use crate::shape::Shape;
+use crate::sink::Sink;
+use crate::sources::Sources;
+use crate::{Health, Intake, LiveData, Notification, PipelineError, Sender, Stats, intake};
 
 /// Notifications that a listener may fall behind before it misses some.
 const NOTIFICATIONS_MAX: usize = 64;
-/// Flush requests that may wait.
-const REQUESTS_MAX: usize = 16;
+/// How long a shutdown takes at most when nobody says.
+const DRAIN_WITHIN: Duration = Duration::from_secs(10);
+/// The source that senders are, unless they are given another name.
+const CHANNEL: &str = "channel";
 
-/// A running pipeline: one buffer, one flush policy, one sink. A clone is another handle.
+/// A running pipeline: sources, routes with their lanes, and sinks. A clone is another handle.
 ///
 /// ```
 /// use std::time::Instant;
-/// use pipeline::Pipeline;
-/// use record::{Record, Timestamp, Value};
+/// use pipeline::{LaneSpec, Pipeline, RouteSpec, SinkSpec};
+/// use record::{Priority, Record, Timestamp, Value};
 /// use sinks::{BoxWriter, MemoryWriter, ScopeName};
 ///
 /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
 /// # let runtime = runtime.expect("runs");
 /// # runtime.block_on(async {
-/// let sink = MemoryWriter::new();
-/// let pipeline = Pipeline::builder(BoxWriter::new(sink.clone())).start()?;
-/// let intake = pipeline.intake(&ScopeName::new("example/normal")).await?;
-/// let record = Record::new("PLC01", "D100", Value::F64(21.5), Timestamp::default());
-/// let record = record.expect("valid names");
-/// let accepted = intake.push(Instant::now(), vec![Ok(record)]).expect("room for one");
-/// assert_eq!(accepted.accepted, 1);
+/// let (archive, alarms) = (MemoryWriter::new(), MemoryWriter::new());
+/// let pipeline = Pipeline::builder()
+///     .sink(SinkSpec::new("archive", BoxWriter::new(archive.clone())))
+///     .sink(SinkSpec::new("alarms", BoxWriter::new(alarms.clone()))
+///         .lanes([LaneSpec::new(Priority::Critical)]))
+///     .route(RouteSpec::to("archive"))
+///     .route(RouteSpec::to("alarms").tags("alarm.*".parse()?))
+///     .start()?;
+/// let intake = pipeline.intake(&ScopeName::new("plc01")).await?;
+/// let record = |tag| Record::new("PLC01", tag, Value::F64(21.5), Timestamp::default()).map(Ok);
+/// let records = vec![record("D100")?, record("alarm.fire")?];
+/// assert_eq!(intake.push(Instant::now(), records)?.accepted, 2);
 /// let report = pipeline.shutdown(None).await;
-/// assert_eq!((report.stats.delivered, report.stats.pending), (1, 0));
-/// assert_eq!(sink.delivered().len(), 1);
-/// # Ok::<(), pipeline::PipelineError>(()) }).expect("delivered");
+/// assert_eq!((report.stats.delivered, report.stats.pending), (3, 0));
+/// assert_eq!((archive.delivered().len(), alarms.delivered().len()), (2, 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).expect("delivered");
 /// ```
 #[derive(Clone)]
 pub struct Pipeline {
@@ -53,195 +64,188 @@ pub struct Pipeline {
 }
 
 struct Inner {
-    ring: Ring<Entry>,
-    writer: BoxWriter,
-    live: Option<LiveData>,
-    account: Arc<Account>,
-    started: Instant,
-    /// The scopes that were opened, in the order of their indices.
-    scopes: tokio::sync::Mutex<Vec<ScopeName>>,
-    requests: mpsc::Sender<FlushRequest>,
-    stop: watch::Sender<Option<Instant>>,
-    ended: watch::Receiver<Option<Ended>>,
-    /// The batch whose write the driver did not wait for to the end.
-    abandoned: Arc<Mutex<Option<Batch>>>,
-    openings: Arc<Openings>,
-    retry: RetryPolicy,
+    core: Arc<Core>,
     monitor: JoinHandle<()>,
-    notifications: broadcast::Sender<Notification>,
-    alert_threshold_pct: f64,
 }
 
-/// How the driver ended: with the error that made it give up, or without.
-pub(crate) type Ended = Result<(), WriteError>;
+/// What the pipeline's own tasks share with its handles.
+pub(crate) struct Core {
+    pub(crate) shape: ArcSwap<Shape>,
+    pub(crate) live: Option<LiveData>,
+    pub(crate) sources: Arc<Sources>,
+    pub(crate) recent: Mutex<Recent>,
+    /// What routes counted that are gone.
+    pub(crate) retired: Mutex<Option<Reading>>,
+    pub(crate) notifications: broadcast::Sender<Notification>,
+    /// Routes that are being drained, and belong to no shape any more.
+    pub(crate) ending: Mutex<Vec<Arc<Route>>>,
+    /// Held for the moment in which sources are led to a shape. Pushes that block may hold it up.
+    pub(crate) leading: Mutex<()>,
+    /// Held while sources or routes are added, one at a time.
+    pub(crate) changing: tokio::sync::Mutex<fastrand::Rng>,
+    pub(crate) intakes: Mutex<Vec<Weak<intake::Inner>>>,
+    channel: Mutex<Option<Sender>>,
+    started: Instant,
+    alert_threshold_pct: f64,
+}
 
 /// How a pipeline ended.
 #[derive(Debug)]
 pub struct Report {
     /// The last account; `pending` is what was not delivered.
     pub stats: Stats,
-    /// What was accepted and not delivered, oldest first.
+    /// What was accepted and not delivered, sink by sink, oldest first in each lane.
     pub undelivered: Vec<Entry>,
-    /// The error of the sink that ended delivery; `None` when only time ran out.
+    /// The first error of a sink that ended delivery; `None` when only time ran out.
+    pub error: Option<WriteError>,
+    /// The same sink by sink, in the order of the plan.
+    pub sinks: Vec<SinkReport>,
+}
+
+/// How one sink ended.
+#[derive(Clone, Debug)]
+pub struct SinkReport {
+    /// Its name.
+    pub sink: String,
+    /// Which of the undelivered are its own.
+    pub undelivered: std::ops::Range<usize>,
+    /// The error that ended delivery, if one did.
     pub error: Option<WriteError>,
 }
 
 impl Pipeline {
-    /// A pipeline into this sink, with more choices.
-    pub fn builder(writer: BoxWriter) -> PipelineBuilder {
-        PipelineBuilder::new(writer)
+    /// A pipeline of any shape: name its sinks, and the routes into them.
+    pub fn builder() -> PipelineBuilder {
+        PipelineBuilder::default()
+    }
+
+    /// The shortest pipeline: everything into one sink, by one lane.
+    ///
+    /// ```
+    /// use std::time::Instant;
+    /// use pipeline::Pipeline;
+    /// use record::{Record, Timestamp, Value};
+    /// use sinks::{BoxWriter, MemoryWriter, ScopeName};
+    ///
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    /// # let runtime = runtime.expect("runs");
+    /// # runtime.block_on(async {
+    /// let sink = MemoryWriter::new();
+    /// let pipeline = Pipeline::to(BoxWriter::new(sink.clone())).start()?;
+    /// let intake = pipeline.intake(&ScopeName::new("example/normal")).await?;
+    /// let record = Record::new("PLC01", "D100", Value::F64(21.5), Timestamp::default());
+    /// let record = record.expect("valid names");
+    /// let accepted = intake.push(Instant::now(), vec![Ok(record)]).expect("room for one");
+    /// assert_eq!(accepted.accepted, 1);
+    /// let report = pipeline.shutdown(None).await;
+    /// assert_eq!((report.stats.delivered, report.stats.pending), (1, 0));
+    /// assert_eq!(sink.delivered().len(), 1);
+    /// # Ok::<(), pipeline::PipelineError>(()) }).expect("delivered");
+    /// ```
+    pub fn to(writer: BoxWriter) -> ShortBuilder {
+        ShortBuilder::new(writer)
     }
 
     pub(crate) fn start(options: PipelineBuilder) -> Result<Self, PipelineError> {
-        // A flush that could only come once the buffer is more than full would never come.
-        let size = options
-            .flush
-            .items_min()
-            .map(|items| items.min(options.buffer.max_size));
-        let bytes = options.flush_bytes.min(options.buffer.max_bytes);
-        let policy = options.flush.size(size).bytes(bytes).build()?;
-        let crossing = LastCrossing::default();
-        let listener = Arc::clone(&crossing);
-        let ring = Ring::builder(options.buffer.max_size)
-            .max_bytes(options.buffer.max_bytes, Entry::size_bytes)
-            .policy(options.buffer.policy.ring_policy())
-            .watermark(options.buffer.watermark)
-            .on_crossing(move |crossing| {
-                let mut last = listener.lock();
-                if last.is_none_or(|last| last.number < crossing.number) {
-                    *last = Some(crossing);
-                }
-            })
-            .build()?;
-        let account = Arc::new(Account::new());
-        let (requests, inbox) = mpsc::channel(REQUESTS_MAX);
-        let (stop, stopping) = watch::channel(None);
-        let (end, ended) = watch::channel(None);
-        let abandoned = Arc::new(Mutex::new(None));
-        let openings = Arc::new(Openings::new());
+        let mut random = fastrand::Rng::with_seed(options.seed);
+        let shape = Shape::start(&options.plan, &Shape::default(), &mut random)?;
+        let watermark = shape
+            .queues()
+            .next()
+            .map(|queue| queue.spec.buffer.watermark);
         let (notifications, _) = broadcast::channel(NOTIFICATIONS_MAX);
-        let driver = Driver {
-            ring: ring.clone(),
-            policy,
-            due: Demand {
-                items: size.unwrap_or(usize::MAX),
-                bytes,
-            },
-            batch_max: options.batch_max,
-            writer: options.writer.clone(),
-            retry: options.retry,
-            random: fastrand::Rng::with_seed(options.seed),
-            account: Arc::clone(&account),
-            requests: inbox,
-            stop: stopping,
-            next_batch: fastrand::u64(..),
-            openings: Arc::clone(&openings),
-            told: Demand { items: 0, bytes: 0 },
-            abandoned: Arc::clone(&abandoned),
-        };
-        // Whoever still pushes once it has ended is refused, and knows; also after a panic.
-        let closing = CloseOnDrop(ring.clone());
-        tokio::spawn(async move {
-            let _closing = closing;
-            let outcome = driver.run().await;
-            let _ = end.send(Some(outcome));
+        let core = Arc::new(Core {
+            shape: ArcSwap::from_pointee(shape),
+            live: options.live,
+            sources: Arc::default(),
+            recent: Mutex::new(Recent::new(now())),
+            retired: Mutex::default(),
+            ending: Mutex::default(),
+            leading: Mutex::default(),
+            notifications,
+            changing: tokio::sync::Mutex::new(random),
+            intakes: Mutex::default(),
+            channel: Mutex::default(),
+            started: now(),
+            alert_threshold_pct: watermark.unwrap_or_default().high_pct(),
         });
-        let monitor = Monitor {
-            ring: ring.clone(),
-            account: Arc::clone(&account),
-            live: options.live.clone(),
-            crossing,
-            notifications: notifications.clone(),
-        };
+        let monitor = tokio::spawn(Monitor::new(Arc::clone(&core)).run());
         Ok(Self {
-            inner: Arc::new(Inner {
-                ring,
-                writer: options.writer,
-                live: options.live,
-                account,
-                started: now(),
-                scopes: tokio::sync::Mutex::default(),
-                requests,
-                stop,
-                ended,
-                abandoned,
-                openings,
-                retry: options.retry,
-                monitor: tokio::spawn(monitor.run()),
-                notifications,
-                alert_threshold_pct: options.buffer.watermark.high_pct(),
-            }),
+            inner: Arc::new(Inner { core, monitor }),
         })
     }
 
-    /// Opens a scope in the sink and gives a source its way in.
+    /// Opens the scopes of a source in the sinks and gives it its way in. The names of the scopes
+    /// begin with the source's: `plc01`, or `plc01/alarms/critical` where the route has a name and
+    /// there are several lanes.
     ///
     /// # Errors
-    /// When the sink cannot be reached or refuses, or too many scopes are open.
-    pub async fn intake(&self, name: &ScopeName) -> Result<Intake, PipelineError> {
-        let inner = &self.inner;
-        let mut scopes = inner.scopes.lock().await;
-        let index = next_index(&scopes, name)?;
-        let opened = inner.writer.open_scope(index, name).await?;
-        scopes.push(name.clone());
-        Ok(self.intake_of(name, index, Watermark::known(opened)))
+    /// When a sink cannot be reached or refuses, the source is there already, or too many scopes
+    /// are open.
+    pub async fn intake(&self, source: &ScopeName) -> Result<Intake, PipelineError> {
+        let core = &self.inner.core;
+        let _changing = core.changing.lock().await;
+        let shape = core.shape.load_full();
+        let (mut targets, openings) = Targets::announce(&shape, source, None, Hold::Not)?;
+        if let Err(error) = targets.open(openings).await {
+            targets.give_up();
+            return Err(error.into());
+        }
+        Ok(core.intake_of(source, targets))
     }
 
-    /// The same for a source without positions, which need not wait for the sink: its records are
-    /// buffered while the scope is not open, and delivered behind its watermark once it is. The
-    /// scope is opened in the background, again and again; health says why it is not.
+    /// The same for a source without positions, which need not wait for the sinks: its records are
+    /// buffered while a scope is not open, and delivered behind its watermark once it is. Scopes
+    /// are opened in the background, again and again; health says why one is not.
     ///
     /// # Errors
-    /// When the sink says within 2 s that it will never work, or too many scopes are open.
-    pub async fn intake_at_once(&self, name: &ScopeName) -> Result<Intake, PipelineError> {
-        let inner = &self.inner;
-        let mut scopes = inner.scopes.lock().await;
-        let index = next_index(&scopes, name)?;
-        let watermark = Watermark::default();
-        let opening = Opening {
-            writer: inner.writer.clone(),
-            index,
-            name: name.clone(),
-            watermark: watermark.clone(),
-            openings: Arc::clone(&inner.openings),
-            account: Arc::clone(&inner.account),
-            retry: inner.retry,
-        };
-        opening.start(inner.ended.clone()).await?;
-        scopes.push(name.clone());
-        Ok(self.intake_of(name, index, watermark))
+    /// When a sink says within 2 s that it will never work, the source is there already, or too
+    /// many scopes are open.
+    pub async fn intake_at_once(&self, source: &ScopeName) -> Result<Intake, PipelineError> {
+        let core = &self.inner.core;
+        let _changing = core.changing.lock().await;
+        let shape = core.shape.load_full();
+        let (targets, openings) = Targets::announce(&shape, source, None, Hold::UntilOpen)?;
+        if let Err(error) = first_answers(open_soon(openings)).await {
+            targets.give_up();
+            return Err(error.into());
+        }
+        Ok(core.intake_of(source, targets))
     }
 
-    fn intake_of(&self, name: &ScopeName, index: ScopeIndex, watermark: Watermark) -> Intake {
-        let inner = &self.inner;
-        Intake::new(
-            name.clone(),
-            index,
-            watermark,
-            inner.ring.clone(),
-            inner.live.clone(),
-            Arc::clone(&inner.account),
-        )
+    /// A channel into the pipeline, for threads and tasks of this program. All of them are one
+    /// source, `channel`. Nothing is waited for: its scopes are opened in the background.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime, the first time.
+    #[must_use]
+    pub fn sender(&self) -> Sender {
+        let core = &self.inner.core;
+        let mut channel = core.channel.lock();
+        if let Some(sender) = &*channel {
+            return sender.clone();
+        }
+        let _leading = core.leading.lock();
+        let shape = core.shape.load_full();
+        let source = ScopeName::new(CHANNEL);
+        let announced = Targets::announce(&shape, &source, None, Hold::UntilOpen);
+        let (targets, openings) = announced.expect("nobody else has the name, which is short");
+        drop(open_soon(openings));
+        let sender = Sender::new(core.intake_of(&source, targets));
+        *channel = Some(sender.clone());
+        sender
     }
 
     /// The data service in which accepted records are shown, if there is one.
     #[must_use]
     pub fn live(&self) -> Option<&LiveData> {
-        self.inner.live.as_ref()
+        self.inner.core.live.as_ref()
     }
 
     /// One consistent account.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let inner = &self.inner;
-        let (counts, ring) = inner.account.snapshot(&inner.ring);
-        let moment = Moment {
-            now: now(),
-            started: inner.started,
-            oldest_queued: inner.ring.peek(1).first().map(|row| row.arrival),
-            sink: inner.writer.name().to_owned(),
-        };
-        Stats::new(&counts, &ring, &moment)
+        self.inner.core.stats()
     }
 
     /// How the pipeline is doing.
@@ -250,7 +254,7 @@ impl Pipeline {
         let stopped = self.stopped();
         Health::judge(
             &self.stats(),
-            self.inner.alert_threshold_pct,
+            self.inner.core.alert_threshold_pct,
             stopped.as_deref(),
         )
     }
@@ -258,154 +262,226 @@ impl Pipeline {
     /// Why nothing is delivered any more, if that is so.
     #[must_use]
     pub fn stopped(&self) -> Option<String> {
-        match &*self.inner.ended.borrow() {
-            Some(Err(error)) => Some(error.to_string()),
-            Some(Ok(())) => Some("the pipeline was shut down".to_owned()),
-            None if self.inner.ended.has_changed().is_err() => {
-                Some("the task that delivers has panicked".to_owned())
-            }
-            None => None,
-        }
+        self.inner.core.stopped()
     }
 
-    /// Waits until nothing is delivered any more, because of a shutdown or an error.
+    /// Waits until nothing is delivered any more, because of a shutdown or because all sinks are
+    /// lost.
     pub async fn wait_stopped(&self) {
-        // An error means that the driver is gone, which is what is waited for.
-        let _ = self.inner.ended.clone().wait_for(Option::is_some).await;
+        let core = &self.inner.core;
+        loop {
+            let shape = core.shape.load_full();
+            for queue in shape.queues() {
+                queue.wait_ended().await;
+            }
+            if Arc::ptr_eq(&shape, &core.shape.load_full()) {
+                return;
+            }
+        }
     }
 
     /// Messages for people, from now on.
     #[must_use]
     pub fn notifications(&self) -> broadcast::Receiver<Notification> {
-        self.inner.notifications.subscribe()
+        self.inner.core.notifications.subscribe()
     }
 
     /// Flushes what is buffered now and says how many updates that settled.
     ///
     /// # Errors
-    /// When the sink fails; the updates stay in the buffer.
+    /// The first failure of a sink; the updates stay in their buffers, and the other lanes are
+    /// flushed all the same.
     pub async fn flush(&self) -> Result<u64, PipelineError> {
-        let stopped = |pipeline: &Self| {
-            let why = pipeline
-                .stopped()
-                .unwrap_or_else(|| "the pipeline has ended".to_owned());
-            WriteError::new(ErrorKind::Fatal, why)
-        };
-        let (done, outcome) = oneshot::channel();
-        let request = FlushRequest { done };
-        self.inner
-            .requests
-            .send(request)
-            .await
-            .map_err(|_| stopped(self))?;
-        Ok(outcome.await.map_err(|_| stopped(self))??)
+        let shape = self.inner.core.shape.load_full();
+        let flushed = join_all(shape.queues().map(|queue| queue.flush())).await;
+        let mut settled = 0;
+        for count in flushed {
+            settled += count?;
+        }
+        Ok(settled)
     }
 
-    /// Takes nothing more, delivers what is buffered, and closes the sink. What is not delivered
+    /// Throws away what waits in the lanes of this priority, or in all, and says how many updates
+    /// that were. What is under way to a sink stays.
+    pub fn purge(&self, lane: impl Into<Option<Priority>>) -> u64 {
+        let lane = lane.into();
+        let shape = self.inner.core.shape.load_full();
+        let queues = shape.queues();
+        let chosen = queues.filter(|queue| lane.is_none_or(|lane| queue.priority == lane));
+        chosen.map(|queue| queue.purge()).sum()
+    }
+
+    /// Takes nothing more, delivers what is buffered, and closes the sinks. What is not delivered
     /// within the time, 10 s unless said, is handed back.
     ///
     /// # Cancellation
     /// The shutdown goes on; calling again waits for it.
     pub async fn shutdown(&self, within: impl Into<Option<Duration>>) -> Report {
-        let inner = &self.inner;
-        inner.ring.close();
+        let core = &self.inner.core;
         let deadline = now().checked_add(within.into().unwrap_or(DRAIN_WITHIN));
-        inner.stop.send_replace(deadline);
-        self.wait_stopped().await;
-        inner.monitor.abort();
-        let abandoned = inner.abandoned.lock().take();
+        let shape = core.shape.load_full();
+        shape.queues().for_each(|queue| queue.close(deadline));
+        join_all(shape.queues().map(|queue| queue.wait_ended())).await;
+        self.inner.monitor.abort();
         let mut undelivered = Vec::new();
-        if let Some(batch) = abandoned {
-            // A write that was cut off may have gone through since.
-            let rows = batch.rows().to_vec();
-            let settled = tokio::time::timeout(CLOSE_WITHIN, self.settle_abandoned(batch)).await;
-            if settled.is_err() {
-                tracing::error!("the sink does not say whether it wrote the last batch");
-            }
-            if inner.ring.stats().leased > 0 {
-                // The sink still holds on to them, so they have not come back to the ring.
-                undelivered = rows;
-            }
+        let mut sinks = Vec::new();
+        for sink in &shape.sinks {
+            let first = undelivered.len();
+            let of_sink = |queue: &&Arc<_>| is_of(queue, sink);
+            let left = join_all(
+                shape
+                    .queues()
+                    .filter(of_sink)
+                    .map(|queue| queue.leftovers()),
+            );
+            undelivered.extend(left.await.into_iter().flatten());
+            sinks.push(SinkReport {
+                sink: sink.name.clone(),
+                undelivered: first..undelivered.len(),
+                error: sink.lost(),
+            });
         }
-        undelivered.extend(inner.openings.place(&inner.ring.peek(usize::MAX)));
-        let closed = tokio::time::timeout(CLOSE_WITHIN, inner.writer.close()).await;
-        if let Ok(Err(error)) = closed {
-            tracing::warn!(%error, "the sink was not closed cleanly");
-        }
-        let error = match &*inner.ended.borrow() {
-            Some(outcome) => outcome.clone().err(),
-            None => Some(WriteError::new(
-                ErrorKind::Fatal,
-                "the task that delivers has panicked",
-            )),
-        };
+        join_all(shape.sinks.iter().map(close)).await;
         Report {
             stats: self.stats(),
             undelivered,
-            error,
+            error: sinks.iter().find_map(|sink| sink.error.clone()),
+            sinks,
         }
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.inner.core
     }
 }
 
-impl Pipeline {
-    /// Offers the abandoned batch once more, behind the write that was not waited for: a sink knows
-    /// again what it has, so nothing is both in the sink and handed back. Without a receipt the
-    /// rows are back in the ring afterwards.
-    async fn settle_abandoned(&self, batch: Batch) {
-        let inner = &self.inner;
-        let began = now();
-        let written = inner.writer.write(&batch).await;
-        let count = batch.rows().len();
-        drop(batch);
-        // A sink that works in order has let go of the rows before it answered.
-        while inner.ring.stats().leased > 0 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        let Ok(receipt) = written else { return };
-        // Nothing was leased since, so its rows are the oldest.
-        if let Some(lease) = inner.ring.lease(count) {
-            inner
-                .account
-                .settle(lease, &receipt, Reason::Shutdown, began, now());
-        }
+fn is_of(queue: &crate::queue::Queue, sink: &Arc<Sink>) -> bool {
+    Arc::ptr_eq(&queue.sink, sink)
+}
+
+/// Closes a sink that nobody writes to any more.
+pub(crate) async fn close(sink: &Arc<Sink>) {
+    let closed = tokio::time::timeout(CLOSE_WITHIN, sink.writer.close()).await;
+    if let Ok(Err(error)) = closed {
+        tracing::warn!(sink = sink.name, %error, "the sink was not closed cleanly");
     }
 }
 
-/// The number of the next scope.
-fn next_index(scopes: &[ScopeName], name: &ScopeName) -> Result<ScopeIndex, PipelineError> {
-    if scopes.contains(name) {
-        return Err(PipelineError::ScopeOpen {
-            name: name.to_string(),
-        });
+impl Core {
+    fn intake_of(&self, source: &ScopeName, targets: Targets) -> Intake {
+        let sources = Arc::clone(&self.sources);
+        let intake = Intake::new(source.clone(), targets, self.live.clone(), sources);
+        let mut intakes = self.intakes.lock();
+        intakes.retain(|intake| intake.strong_count() > 0);
+        intakes.push(Arc::downgrade(&intake.inner));
+        intake
     }
-    let index = u16::try_from(scopes.len()).map(ScopeIndex);
-    index.map_err(|_| PipelineError::TooManyScopes {
-        limit: usize::from(u16::MAX) + 1,
-    })
-}
 
-/// Closes a ring when the task that empties it is gone, however it went.
-struct CloseOnDrop(Ring<Entry>);
+    /// Leads all sources to this shape; all or none.
+    pub(crate) fn lead_to(&self, shape: &Arc<Shape>) -> Result<Vec<Opening>, PipelineError> {
+        let intakes: Vec<_> = {
+            let intakes = self.intakes.lock();
+            intakes.iter().filter_map(Weak::upgrade).collect()
+        };
+        let mut openings = Vec::new();
+        for intake in intakes {
+            match intake.reshape(shape) {
+                Ok(more) => openings.extend(more),
+                Err(error) => {
+                    openings.into_iter().for_each(Opening::withdraw);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(openings)
+    }
 
-impl Drop for CloseOnDrop {
-    fn drop(&mut self) {
-        self.0.close();
+    pub(crate) fn stats(&self) -> Stats {
+        let now = now();
+        // In this order, so that a route that ends is counted once at every moment.
+        let ending = self.ending.lock();
+        let shape = self.shape.load_full();
+        let mut sum = self.retired.lock().clone();
+        let mut routes = Vec::with_capacity(shape.routes.len());
+        let ending = ending.iter().filter(|route| !shape.has(route));
+        for route in shape.routes.iter().chain(ending) {
+            let (stats, reading) = read_route(route, now);
+            routes.push(stats);
+            match (&mut sum, reading) {
+                (Some(sum), Some(reading)) => sum.add(&reading),
+                (None, reading) => sum = reading,
+                (Some(_), None) => {}
+            }
+        }
+        let sum = sum.expect("a plan has a sink, and every route a lane");
+        let names: Vec<&str> = shape.sinks.iter().map(|sink| sink.writer.name()).collect();
+        Stats {
+            uptime_s: now.saturating_duration_since(self.started).as_secs_f64(),
+            offered: sum.totals.offered,
+            accepted: sum.totals.accepted,
+            refused: sum.totals.refused,
+            updates_per_second: sum.updates_per_second(),
+            delivered: sum.totals.delivered,
+            dropped: sum.totals.dropped,
+            quarantined: sum.totals.quarantined,
+            pending: sum.totals.pending,
+            buffer: sum.buffer(now),
+            flushes: sum.flushes,
+            sink: sum.sink(names.join(", "), now),
+            latency_ms: sum.latency(),
+            stopped_sources: self.sources.all_stopped(),
+            unrouted: self.sources.all_unrouted(),
+            recent: self.recent.lock().stats(now, sum.recent()),
+            routes,
+            sinks: shape.sinks.iter().map(|sink| sink.state()).collect(),
+        }
+    }
+
+    /// Remembers how far the counts have come.
+    pub(crate) fn sample(&self, now: Instant) {
+        let shape = self.shape.load();
+        for queue in shape.queues() {
+            queue.account.sample(now, &queue.buffer);
+        }
+        let retired = self.retired.lock().clone();
+        let running = shape.queues().map(|queue| Reading::of(queue, now));
+        if let Some(sum) = Reading::sum(retired.into_iter().chain(running)) {
+            self.recent.lock().sample(now, sum.recent());
+        }
+    }
+
+    /// Why nothing is delivered any more, if that is so.
+    pub(crate) fn stopped(&self) -> Option<String> {
+        let shape = self.shape.load();
+        let mut why = None;
+        for queue in shape.queues() {
+            match queue.ended()? {
+                Err(error) => why = why.or(Some(error.to_string())),
+                Ok(()) => {}
+            }
+        }
+        Some(why.unwrap_or_else(|| "the pipeline was shut down".to_owned()))
     }
 }
 
 impl Drop for Inner {
+    /// Every handle is gone: what is buffered is delivered, and then all tasks end.
     fn drop(&mut self) {
         self.monitor.abort();
+        self.core
+            .shape
+            .load()
+            .queues()
+            .for_each(|queue| queue.close(None));
     }
 }
 
-/// How long closing the sink may take.
-const CLOSE_WITHIN: Duration = Duration::from_secs(5);
-
 impl std::fmt::Debug for Pipeline {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let shape = self.inner.core.shape.load();
         out.debug_struct("Pipeline")
-            .field("ring", &self.inner.ring)
+            .field("sinks", &shape.sinks.len())
+            .field("routes", &shape.routes.len())
             .finish_non_exhaustive()
     }
 }

@@ -1,14 +1,9 @@
 //! What a pipeline says of itself, in the names that every interface uses.
 
-use std::time::Instant;
-
-use buffer_core::RingStats;
 use flush_policy::FlushCounts;
 use hdrhistogram::Histogram;
 use record::Priority;
 use serde::Serialize;
-
-use crate::account::Counts;
 
 /// One consistent account of a pipeline: the totals over all routes, then each route and its lanes.
 /// In each, `offered = accepted + refused` and
@@ -300,8 +295,21 @@ pub struct LatencyStats {
     pub max: f64,
 }
 
+impl SizeStats {
+    pub(crate) fn of(histogram: &Histogram<u64>) -> Self {
+        if histogram.is_empty() {
+            return Self::default();
+        }
+        Self {
+            p50: histogram.value_at_quantile(0.5),
+            p99: histogram.value_at_quantile(0.99),
+            max: histogram.max(),
+        }
+    }
+}
+
 impl LatencyStats {
-    fn of(histogram_us: &Histogram<u64>) -> Self {
+    pub(crate) fn of(histogram_us: &Histogram<u64>) -> Self {
         let at = |quantile| histogram_us.value_at_quantile(quantile) as f64 / 1000.0;
         if histogram_us.is_empty() {
             return Self {
@@ -316,71 +324,6 @@ impl LatencyStats {
             p95: at(0.95),
             p99: at(0.99),
             max: histogram_us.max() as f64 / 1000.0,
-        }
-    }
-}
-
-/// What goes into an account beside the counts.
-pub(crate) struct Moment {
-    pub(crate) now: Instant,
-    pub(crate) started: Instant,
-    pub(crate) oldest_queued: Option<Instant>,
-    pub(crate) sink: String,
-}
-
-impl Stats {
-    pub(crate) fn new(counts: &Counts, ring: &RingStats, moment: &Moment) -> Self {
-        let since = |start: Instant| moment.now.saturating_duration_since(start).as_secs_f64();
-        let oldest = counts
-            .in_flight_since
-            .into_iter()
-            .chain(moment.oldest_queued)
-            .min();
-        Self {
-            uptime_s: since(moment.started),
-            offered: ring.total_offered + counts.refused_early,
-            accepted: ring.total_added,
-            refused: ring.total_refused + counts.refused_early,
-            updates_per_second: counts.accepted_rate.per_s(moment.now),
-            delivered: counts.delivered,
-            dropped: DroppedStats {
-                drop_oldest: ring.dropped.oldest,
-                drop_newest: ring.dropped.newest,
-                resize: ring.dropped.resized,
-                rejected: counts.rejected,
-                ..DroppedStats::default()
-            },
-            quarantined: counts.quarantined,
-            pending: ring.current_size as u64,
-            buffer: BufferStats {
-                current_size: ring.current_size,
-                max_size: ring.max_size,
-                utilization_pct: ring.utilization_pct(),
-                overflow_count: ring.overflow_count(),
-                overflow_rate_pct: ring.overflow_rate_pct(),
-                overflow_per_s: counts.dropped_rate.per_s(moment.now),
-                current_bytes: ring.current_bytes,
-                total_added: ring.total_added,
-                total_acked: ring.total_acked,
-                oldest_age_s: oldest.filter(|_| ring.current_size > 0).map_or(0.0, since),
-            },
-            flushes: counts.flushes,
-            sink: SinkStats {
-                name: moment.sink.clone(),
-                rows_per_s: counts.delivered_rate.per_s(moment.now),
-                batches: counts.batches,
-                retries: counts.retries,
-                repeated: counts.repeated,
-                failing_for_s: counts.failing_since.map_or(0.0, since),
-                last_error: counts.last_error.clone(),
-                write_ms: LatencyStats::of(&counts.write_us),
-            },
-            latency_ms: LatencyStats::of(&counts.latency_us),
-            stopped_sources: counts.stopped_sources.clone(),
-            unrouted: 0,
-            recent: RecentStats::default(),
-            routes: Vec::new(),
-            sinks: Vec::new(),
         }
     }
 }

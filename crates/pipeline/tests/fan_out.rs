@@ -27,7 +27,7 @@ async fn no_target_takes_new_rows_for_those_that_it_had_before() {
         Target::new(ahead.clone(), WhenBehind::Wait),
         Target::new(behind.clone(), WhenBehind::Wait),
     ]);
-    let pipeline = Pipeline::builder(BoxWriter::new(fan_out)).start().unwrap();
+    let pipeline = Pipeline::to(BoxWriter::new(fan_out)).start().unwrap();
     let known = intake(&pipeline).await;
     assert_eq!(known.watermark(), Position::new(6));
     push(&known, records(100..120));

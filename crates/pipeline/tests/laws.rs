@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use common::{AGE, assert_balanced, builder, intake, now, numbers, push, record, records};
 use flush_policy::Reason;
-use pipeline::{BufferOptions, Content, LiveData, OverflowPolicy};
+use pipeline::{BufferOptions, Content, LiveData, WhenFull};
 use record::{Key, Malformed, Name, Value};
 use sinks::{MemoryWriter, RetryPolicy, ScopeName};
 
@@ -200,10 +200,10 @@ async fn law_8_a_lost_answer_writes_nothing_twice() {
 #[tokio::test(start_paused = true)]
 async fn law_2_a_full_buffer_refuses_or_drops_by_its_policy_and_says_so() {
     let table = [
-        (OverflowPolicy::Reject, (10, 5, 0, 0)),
-        (OverflowPolicy::DropNewest, (15, 0, 0, 5)),
-        (OverflowPolicy::DropOldest, (15, 0, 5, 0)),
-        (OverflowPolicy::Block(Duration::ZERO), (10, 5, 0, 0)),
+        (WhenFull::Reject, (10, 5, 0, 0)),
+        (WhenFull::DropNewest, (15, 0, 0, 5)),
+        (WhenFull::DropOldest, (15, 0, 5, 0)),
+        (WhenFull::Block(Duration::ZERO), (10, 5, 0, 0)),
     ];
     for (policy, expected) in table {
         let sink = MemoryWriter::new();
@@ -241,7 +241,7 @@ async fn a_record_is_stored_and_shown_or_refused_never_one_without_the_other() {
         .unwrap();
     let options = BufferOptions {
         max_size: 10,
-        policy: OverflowPolicy::Reject,
+        policy: WhenFull::Reject,
         ..BufferOptions::default()
     };
     let pipeline = builder(&sink)

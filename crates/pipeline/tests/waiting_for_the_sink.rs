@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use common::{AGE, assert_balanced, intake, numbers, push, records};
-use pipeline::{Pipeline, PipelineBuilder, PipelineError};
+use pipeline::{Pipeline, PipelineError, ShortBuilder};
 use record::{Position, Record};
 use sinks::{Batch, BatchWriter, BoxWriter, ErrorKind, MemoryWriter, OpenScope, Receipt, Refused};
 use sinks::{RetryPolicy, ScopeIndex, ScopeName, WriteError};
@@ -49,8 +49,8 @@ impl Gated {
         *self.unreachable.lock().unwrap() = why_not;
     }
 
-    fn builder(&self) -> PipelineBuilder {
-        Pipeline::builder(BoxWriter::new(self.clone())).flush(10, AGE)
+    fn builder(&self) -> ShortBuilder {
+        Pipeline::to(BoxWriter::new(self.clone())).flush(10, AGE)
     }
 }
 
@@ -210,7 +210,7 @@ async fn law_1_rows_that_a_sink_rejects_are_dropped_and_counted() {
 /// A sink whose scope was delivered up to 3 by somebody before.
 async fn written_before() -> MemoryWriter {
     let sink = MemoryWriter::new();
-    let pipeline = Pipeline::builder(BoxWriter::new(sink.other_process()));
+    let pipeline = Pipeline::to(BoxWriter::new(sink.other_process()));
     let pipeline = pipeline.start().unwrap();
     push(&intake(&pipeline).await, records(0..3));
     pipeline.shutdown(HOUR).await;

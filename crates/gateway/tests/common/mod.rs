@@ -46,7 +46,7 @@ impl Server {
             .resume_updates(1_000)
             .build()
             .unwrap();
-        let pipeline = Pipeline::builder(BoxWriter::new(sink.clone()))
+        let pipeline = Pipeline::to(BoxWriter::new(sink.clone()))
             .buffer(buffer)
             .flush(500, Duration::from_millis(20))
             .retry(RetryPolicy::default().unlimited())

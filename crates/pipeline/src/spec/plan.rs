@@ -146,6 +146,13 @@ impl Plan {
     }
 
     fn check_routes(&self, sinks: &HashSet<&str>) -> Result<(), InvalidPlan> {
+        check_range(
+            "the number of routes",
+            "the plan",
+            self.routes.len(),
+            0,
+            ROUTES_MAX,
+        )?;
         let mut names = HashSet::new();
         for (index, route) in self.routes.iter().enumerate() {
             if !sinks.contains(route.sink.as_str()) {
@@ -189,12 +196,12 @@ fn check_sink(sink: &SinkSpec) -> Result<(), InvalidPlan> {
     check_range("concurrency", &owner, sink.concurrency, 1, CONCURRENCY_MAX)?;
     check_lanes(&owner, &sink.lanes)?;
     let reserved: usize = sink.lanes.iter().map(|lane| lane.reserved).sum();
-    if reserved > sink.concurrency {
+    if reserved > 0 && reserved >= sink.concurrency {
         return Err(InvalidPlan::OutOfRange {
             field: "the sum of `reserved`",
             owner,
             value: reserved.to_string(),
-            expected: format!("at most its concurrency of {}", sink.concurrency),
+            expected: format!("less than its concurrency of {}", sink.concurrency),
         });
     }
     Ok(())
@@ -266,6 +273,8 @@ fn check_name(what: &'static str, name: &str) -> Result<(), InvalidPlan> {
     })
 }
 
+/// Most routes of a plan.
+const ROUTES_MAX: usize = 1_000;
 /// The longest name of a sink or route.
 const NAME_BYTES_MAX: usize = 64;
 /// Most writes of a sink at the same time.

@@ -41,8 +41,7 @@ impl SinkSpec {
         }
     }
 
-    /// For a change of a running pipeline: the sink of this name goes on as it is, with its writer,
-    /// concurrency and retries. Its lanes are those for new or changed routes.
+    /// For a change of a running pipeline: the sink of this name goes on just as it is.
     pub fn kept(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use pipeline::{Content, Intake, Pipeline, PipelineBuilder, Stats};
+use pipeline::{Content, Intake, Pipeline, ShortBuilder, Stats};
 use record::{Record, Timestamp, Value};
 use sinks::{BoxWriter, MemoryWriter, RetryPolicy, ScopeName};
 
@@ -19,8 +19,8 @@ pub(crate) fn records(numbers: std::ops::Range<i64>) -> Vec<Content> {
     numbers.map(|number| record("D100", number)).collect()
 }
 
-pub(crate) fn builder(sink: &MemoryWriter) -> PipelineBuilder {
-    Pipeline::builder(BoxWriter::new(sink.clone()))
+pub(crate) fn builder(sink: &MemoryWriter) -> ShortBuilder {
+    Pipeline::to(BoxWriter::new(sink.clone()))
         .flush(100, AGE)
         .retry(RetryPolicy::default().unlimited())
 }

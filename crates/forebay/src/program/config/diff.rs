@@ -3,11 +3,15 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::sections::Config;
+use super::sections::{Config, LogConfig};
 use super::tree::{Path, Visit, walk};
 
 /// Sections of which nothing can be changed while the program runs.
-const AT_START: [&str; 6] = ["", "gateway", "history", "host", "input", "source"];
+const AT_START: [&str; 7] = ["", "gateway", "history", "host", "input", "source", "alert"];
+/// Sections that say what sinks and routes there are.
+const OF_PIPELINE: [&str; 7] = [
+    "sink", "sinks", "buffer", "flush", "lanes", "retry", "route",
+];
 
 /// A setting that is different.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +26,11 @@ impl Change {
     /// Whether it counts only once the program is started again.
     pub(crate) fn needs_restart(&self) -> bool {
         AT_START.contains(&self.path.section()) || self.path.to_string() == "log.format"
+    }
+
+    /// Whether sinks or routes are others with it.
+    pub(crate) fn is_of_pipeline(&self) -> bool {
+        OF_PIPELINE.contains(&self.path.section())
     }
 }
 
@@ -58,6 +67,25 @@ impl Config {
                 after: new.get(path).and_then(|value| value.shown.clone()),
             })
             .collect()
+    }
+
+    /// This, with what only a restart can change as it is in `before`.
+    pub(crate) fn keeping_what_needs_restart(self, before: &Self) -> Self {
+        let before = before.clone();
+        Self {
+            data: before.data,
+            gateway: before.gateway,
+            history: before.history,
+            host: before.host,
+            input: before.input,
+            source: before.source,
+            alert: before.alert,
+            log: LogConfig {
+                format: before.log.format,
+                ..self.log
+            },
+            ..self
+        }
     }
 
     /// Every setting with its value, in the order of a file.

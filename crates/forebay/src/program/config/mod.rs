@@ -26,7 +26,9 @@ use clap::ValueEnum;
 
 use super::logs::{LogFormat, LogLevel};
 use check::Check;
+pub(crate) use diff::Change;
 use error::Mistakes;
+pub(crate) use plan::Planned;
 pub(crate) use sections::Config;
 use tree::Visit;
 

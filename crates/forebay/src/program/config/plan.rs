@@ -76,6 +76,12 @@ impl Config {
             .collect()
     }
 
+    /// The names of the sinks.
+    pub(crate) fn sink_names(&self) -> Vec<String> {
+        let sinks = self.all_sinks().into_iter();
+        sinks.map(|(name, _)| name.to_owned()).collect()
+    }
+
     /// What is said of a sink.
     pub(crate) fn sink_named(&self, name: &str) -> Option<&SinkConfig> {
         match name {
@@ -198,6 +204,12 @@ impl Config {
 impl CoalesceConfig {
     /// How a route merges.
     fn spec(&self) -> Result<CoalesceSpec> {
-        Ok(CoalesceSpec {})
+        let aggregate = self.aggregate.unwrap_or("last").parse()?;
+        let spec = CoalesceSpec::new(aggregate)
+            .key(self.key.parse()?)
+            .keys_max(self.keys_max)
+            .updates_max(self.updates_max);
+        spec.check()?;
+        Ok(spec)
     }
 }

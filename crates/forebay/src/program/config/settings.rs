@@ -75,7 +75,7 @@ const GLOB: Form = Form {
 };
 const KEY: Form = Form {
     expected: "a text with {source}, {tag} or {quality}, such as \"{source}/{tag}\"",
-    is_met: |text| text.contains('{'),
+    is_met: |text| text.parse::<pipeline::KeyTemplate>().is_ok(),
 };
 const COMMAND: Form = Form {
     expected: "a list of a program and its arguments, such as [\"notify\", \"--urgent\"]",

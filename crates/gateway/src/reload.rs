@@ -1,0 +1,108 @@
+//! `POST /api/reload`: asks the program to read its configuration again.
+//!
+//! A gateway knows no configuration. It passes the question on to whoever runs it, by the channel
+//! in [`GatewayOptions::reload`](crate::GatewayOptions::reload), and answers with what it hears:
+//! what has changed, or every mistake, with which nothing has changed.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::oneshot;
+
+use crate::error::Refused;
+use crate::state::App;
+
+/// How long an answer may take; draining the lanes of ended routes is part of it.
+const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+
+/// Somebody asks that the configuration be read again, and waits for the answer.
+///
+/// A request that is dropped unanswered is answered with 503.
+///
+/// ```
+/// use gateway::{GatewayOptions, ReloadOutcome, ReloadRequest};
+///
+/// let (reload, mut requests) = tokio::sync::mpsc::channel::<ReloadRequest>(1);
+/// let options = GatewayOptions { reload: Some(reload), ..GatewayOptions::default() };
+/// # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+/// # runtime.block_on(async move {
+/// # drop(options);
+/// while let Some(request) = requests.recv().await {
+///     let changes = vec!["[buffer] max_size: 10000 -> 20000".to_owned()];
+///     request.answer(ReloadOutcome::Applied { changes });
+/// }
+/// # });
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct ReloadRequest {
+    answer: oneshot::Sender<ReloadOutcome>,
+}
+
+/// What came of reading the configuration again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReloadOutcome {
+    /// It is in force.
+    Applied {
+        /// What is different now, one line per setting; empty when nothing is.
+        changes: Vec<String>,
+    },
+    /// It is refused as a whole, and what was in force goes on.
+    Refused {
+        /// Every mistake, one line each.
+        mistakes: Vec<String>,
+    },
+}
+
+impl ReloadRequest {
+    /// Answers whoever asked. Nothing happens when they have gone.
+    pub fn answer(self, outcome: ReloadOutcome) {
+        // They may have hung up.
+        let _ = self.answer.send(outcome);
+    }
+}
+
+/// `POST /api/reload`
+pub(crate) async fn reload(State(app): State<App>) -> Result<Response, Refused> {
+    let unavailable = |message: String| Refused::new(StatusCode::SERVICE_UNAVAILABLE, message);
+    let Some(requests) = &app.options.reload else {
+        return Err(Refused::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "this program does not read its configuration again; start it anew",
+        ));
+    };
+    let (answer, answered) = oneshot::channel();
+    requests
+        .try_send(ReloadRequest { answer })
+        .map_err(|error| match error {
+            TrySendError::Full(_) => {
+                unavailable("the configuration is being read already".to_owned()).retry_after_s(1)
+            }
+            TrySendError::Closed(_) => {
+                unavailable("the program ends and reads no configuration".to_owned())
+            }
+        })?;
+    match tokio::time::timeout(ANSWER_WITHIN, answered).await {
+        Ok(Ok(ReloadOutcome::Applied { changes })) => {
+            Ok(Json(json!({ "changes": changes })).into_response())
+        }
+        Ok(Ok(ReloadOutcome::Refused { mistakes })) => {
+            let error = "the configuration is refused, and nothing has changed";
+            let body = Json(json!({ "error": error, "mistakes": mistakes }));
+            Ok((StatusCode::UNPROCESSABLE_ENTITY, body).into_response())
+        }
+        Ok(Err(_)) => Err(unavailable(
+            "the program ends, or could not say what came of it; see its log".to_owned(),
+        )),
+        Err(_) => Err(unavailable(format!(
+            "there was no answer within {} s; the change goes on, see the log",
+            ANSWER_WITHIN.as_secs()
+        ))),
+    }
+}

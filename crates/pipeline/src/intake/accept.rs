@@ -1,0 +1,433 @@
+//! The way of records: to the scopes they belong to, into the buffers, and into the data service.
+
+use std::time::Instant;
+
+use buffer_core::{PushedMany, Refusal};
+use dataservice::{KeyId, Transaction};
+use record::{Position, Record};
+use sinks::Entry;
+
+use super::{Accepted, Content, Inner, State};
+use crate::error::IntakeError;
+use crate::live::{LiveData, Reading};
+use crate::tracked::Tracked;
+
+/// How buffers without room are dealt with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// As their lanes say.
+    ByPolicy,
+    /// As their lanes say, but nobody waits.
+    NoWait,
+    /// Nothing is displaced, nobody waits, and it is all or nothing.
+    AllOrNone,
+}
+
+/// The records that go to one scope.
+#[derive(Default)]
+pub(super) struct Part {
+    target: usize,
+    rows: Vec<Entry>,
+    /// Where each row stands, and which of the records it is.
+    places: Vec<(Position, usize)>,
+    /// The highest position before them.
+    before: Position,
+}
+
+/// Records on their way; the vectors are used again and again.
+#[derive(Default)]
+pub(super) struct Staged {
+    parts: Vec<Part>,
+    used: usize,
+    /// Those that no route matches.
+    unrouted: Vec<(usize, Record)>,
+    count: usize,
+}
+
+/// A value on its way to the data service, with the number of its record.
+struct Shown {
+    index: usize,
+    id: KeyId,
+    time_us: i64,
+    reading: Reading,
+}
+
+impl Inner {
+    pub(super) fn accept(
+        &self,
+        now: Instant,
+        contents: impl Iterator<Item = (Option<Position>, Content)>,
+        mode: Mode,
+        tracked: Option<&mut Tracked>,
+    ) -> Result<Accepted, IntakeError> {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        let mut staged = std::mem::take(&mut state.staged);
+        staged.stage(state, now, contents);
+        let checked = match mode {
+            Mode::ByPolicy | Mode::NoWait => Ok(()),
+            Mode::AllOrNone => staged.check_room(state),
+        };
+        let learnt = checked.and_then(|()| match &self.live {
+            Some(live) => state.keys.learn(live, staged.records()),
+            None => Ok(()),
+        });
+        if let Err(error) = learnt {
+            staged.refuse_all(state);
+            // The records are dropped after unlocking.
+            drop(guard);
+            return Err(error);
+        }
+        let shown = match &self.live {
+            Some(_) => staged.shown(state),
+            None => Vec::new(),
+        };
+        let unrouted = std::mem::take(&mut staged.unrouted);
+        let mut lost = Vec::new();
+        let outcome = staged.push(state, mode, tracked, &mut lost);
+        if let Some(live) = &self.live {
+            show(live, shown, &outcome);
+        }
+        let count = staged.count;
+        staged.clear();
+        state.staged = staged;
+        drop(guard);
+        if !unrouted.is_empty() {
+            self.sources.unrouted(unrouted.len() as u64);
+        }
+        // What was displaced or refused is dropped here.
+        drop((lost, unrouted));
+        Ok(outcome.accepted(count))
+    }
+}
+
+/// What became of the records, part by part.
+#[derive(Default)]
+struct Pushed {
+    dropped: usize,
+    refusal: Option<Refusal>,
+    /// Records that one of their routes refused, ascending and each once after [`Self::tidy`].
+    refused: Vec<usize>,
+    /// Records that one of their buffers does not hold: refused, or dropped on arrival.
+    missing: Vec<usize>,
+    /// Records that are in several parts, once for each part but the first, if there are any.
+    again: Vec<usize>,
+}
+
+impl Pushed {
+    fn accepted(mut self, count: usize) -> Accepted {
+        self.refused.sort_unstable();
+        let all = self.refused.clone();
+        self.refused.dedup();
+        let is_partly = |index: &&usize| times(&all, **index) <= times(&self.again, **index);
+        Accepted {
+            accepted: count - self.refused.len(),
+            dropped: self.dropped,
+            refusal: self.refusal,
+            refused_partly: self.refused.iter().filter(is_partly).count(),
+            refused: self.refused,
+        }
+    }
+}
+
+impl Staged {
+    /// Makes rows of records, each with its place in its scopes.
+    fn stage(
+        &mut self,
+        state: &mut State,
+        now: Instant,
+        contents: impl Iterator<Item = (Option<Position>, Content)>,
+    ) {
+        let State { targets, keys, .. } = state;
+        for target in &mut targets.all {
+            target.last = target.watermark.place(target.last);
+        }
+        for (index, (position, content)) in contents.enumerate() {
+            self.count = index + 1;
+            let record = match &content {
+                Ok(record) if !targets.is_single => record,
+                // What is no record goes to the first route, to be quarantined once.
+                _ => {
+                    let priority = content.as_ref().ok().and_then(|record| record.priority);
+                    let target = targets.of(0, priority);
+                    self.add(&mut targets.all, target, index, now, position, content);
+                    continue;
+                }
+            };
+            let routes = keys.routes(&targets.shape, record);
+            let priority = record.priority;
+            let Some((last, others)) = routes.split_last() else {
+                self.unrouted
+                    .extend(content.ok().map(|record| (index, record)));
+                continue;
+            };
+            for route in others {
+                let target = targets.of(*route, priority);
+                self.add(
+                    &mut targets.all,
+                    target,
+                    index,
+                    now,
+                    position,
+                    content.clone(),
+                );
+            }
+            let target = targets.of(*last, priority);
+            self.add(&mut targets.all, target, index, now, position, content);
+        }
+    }
+
+    fn add(
+        &mut self,
+        targets: &mut [super::targets::Target],
+        target: usize,
+        index: usize,
+        now: Instant,
+        position: Option<Position>,
+        content: Content,
+    ) {
+        let goal = &mut targets[target];
+        let part = match self.parts[..self.used]
+            .iter()
+            .position(|part| part.target == target)
+        {
+            Some(part) => part,
+            None => {
+                if self.used == self.parts.len() {
+                    self.parts.push(Part::default());
+                }
+                let part = &mut self.parts[self.used];
+                (part.target, part.before) = (target, goal.last);
+                self.used += 1;
+                self.used - 1
+            }
+        };
+        let position = position.unwrap_or_else(|| goal.last.next());
+        goal.last = goal.last.max(position);
+        let part = &mut self.parts[part];
+        part.places.push((position, index));
+        part.rows.push(Entry {
+            scope: goal.scope,
+            position,
+            arrival: now,
+            content,
+        });
+    }
+
+    /// Refuses before keys are registered: a full buffer must not fill the table of keys.
+    fn check_room(&self, state: &State) -> Result<(), IntakeError> {
+        for part in &self.parts[..self.used] {
+            let queue = &state.targets.all[part.target].queue;
+            let bytes: usize = part.rows.iter().map(Entry::size_bytes).sum();
+            let fill = queue.buffer.fill();
+            let rows = part.rows.len();
+            if queue.buffer.is_closed() {
+                return Err(Refusal::Closed.into());
+            }
+            if rows > fill.size_max || bytes > fill.bytes_max {
+                return Err(Refusal::TooHeavy.into());
+            }
+            if fill.size + rows > fill.size_max || fill.bytes.saturating_add(bytes) > fill.bytes_max
+            {
+                return Err(Refusal::Full.into());
+            }
+            if queue.is_high() {
+                return Err(IntakeError::High {
+                    lane: queue.shown(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing of this was: positions are given again.
+    fn refuse_all(&mut self, state: &mut State) {
+        for part in &self.parts[..self.used] {
+            let target = &mut state.targets.all[part.target];
+            target.last = part.before;
+            target.queue.account.refuse_early(part.rows.len());
+        }
+    }
+
+    fn records(&self) -> impl Iterator<Item = &Record> {
+        let rows = self.parts[..self.used].iter().flat_map(|part| &part.rows);
+        let routed = rows.filter_map(|row| row.content.as_ref().ok());
+        routed.chain(self.unrouted.iter().map(|(_, record)| record))
+    }
+
+    /// The values to be shown: each record once, in their order.
+    fn shown(&self, state: &State) -> Vec<Shown> {
+        let of = |index, record: &Record| {
+            Some(Shown {
+                index,
+                id: state.keys.id(record)?,
+                time_us: record.timestamp.micros(),
+                reading: Reading {
+                    value: record.value.clone(),
+                    quality: record.quality,
+                },
+            })
+        };
+        let mut shown = Vec::with_capacity(self.count);
+        for part in &self.parts[..self.used] {
+            let rows = part.rows.iter().zip(&part.places);
+            shown.extend(
+                rows.filter_map(|(row, (_, index))| of(*index, row.content.as_ref().ok()?)),
+            );
+        }
+        let unrouted = self.unrouted.iter();
+        shown.extend(unrouted.filter_map(|(index, record)| of(*index, record)));
+        if self.used + usize::from(!self.unrouted.is_empty()) > 1 {
+            shown.sort_by_key(|shown| shown.index);
+            shown.dedup_by_key(|shown| shown.index);
+        }
+        shown
+    }
+
+    /// Into the buffers. What is not in them afterwards is in `lost`.
+    fn push(
+        &mut self,
+        state: &mut State,
+        mode: Mode,
+        mut tracked: Option<&mut Tracked>,
+        lost: &mut Vec<Vec<Entry>>,
+    ) -> Pushed {
+        let mut outcome = Pushed {
+            again: self.again(),
+            ..Pushed::default()
+        };
+        for part in &mut self.parts[..self.used] {
+            let target = &mut state.targets.all[part.target];
+            let queue = &target.queue;
+            if let Some(tracked) = tracked.as_deref_mut() {
+                for row in &part.rows {
+                    let receiver = queue.tracking.begin(row.scope, row.position);
+                    tracked.waiting.push((queue.sink.name.clone(), receiver));
+                }
+            }
+            let pushed = match mode {
+                Mode::ByPolicy => target.route.push(queue, &mut part.rows),
+                Mode::NoWait => target.route.push_at_once(queue, &mut part.rows),
+                Mode::AllOrNone => all_or_none(queue.buffer.try_push_all(&mut part.rows), part),
+            };
+            outcome.dropped += pushed.displaced + pushed.dropped;
+            let refused = pushed.refused_of(&part.rows);
+            if let Some(first) = refused.first() {
+                // Refused rows never were: their positions are given again.
+                target.last = part.before.max(previous(first.position));
+                outcome.refusal = outcome.refusal.or(pushed.refusal);
+                let places = &part.places[part.places.len() - refused.len()..];
+                outcome
+                    .refused
+                    .extend(places.iter().map(|(_, index)| *index));
+                outcome
+                    .missing
+                    .extend(places.iter().map(|(_, index)| *index));
+                if let Some(tracked) = tracked.as_deref_mut() {
+                    refused
+                        .iter()
+                        .for_each(|row| queue.tracking.forget(row.scope, row.position));
+                    tracked
+                        .waiting
+                        .truncate(tracked.waiting.len() - refused.len());
+                }
+            }
+            for row in pushed.dropped_of(&part.rows) {
+                let place = part
+                    .places
+                    .binary_search_by_key(&row.position, |place| place.0);
+                outcome
+                    .missing
+                    .extend(place.ok().map(|place| part.places[place].1));
+            }
+            if !part.rows.is_empty() {
+                lost.push(std::mem::take(&mut part.rows));
+            }
+        }
+        outcome
+    }
+
+    /// Records that are in several parts, once for each part but the first.
+    fn again(&self) -> Vec<usize> {
+        if self.used < 2 {
+            return Vec::new();
+        }
+        let parts = self.parts[..self.used].iter();
+        let mut all: Vec<usize> = parts
+            .flat_map(|part| part.places.iter().map(|(_, index)| *index))
+            .collect();
+        all.sort_unstable();
+        let pairs = all.windows(2).filter(|pair| pair[0] == pair[1]);
+        pairs.map(|pair| pair[0]).collect()
+    }
+
+    fn clear(&mut self) {
+        for part in &mut self.parts[..self.used] {
+            part.rows.clear();
+            part.places.clear();
+        }
+        self.used = 0;
+        self.count = 0;
+    }
+}
+
+fn all_or_none(outcome: Result<(), Refusal>, part: &Part) -> PushedMany {
+    match outcome {
+        Ok(()) => PushedMany {
+            accepted: part.places.len(),
+            ..PushedMany::default()
+        },
+        Err(refusal) => PushedMany {
+            refusal: Some(refusal),
+            ..PushedMany::default()
+        },
+    }
+}
+
+/// Makes the values visible in one commit: those that one buffer at least has taken, and those
+/// that have no route.
+fn show(live: &LiveData, mut shown: Vec<Shown>, pushed: &Pushed) {
+    if !pushed.missing.is_empty() {
+        // A record that is missing from all of its parts is not shown.
+        let mut missing = pushed.missing.clone();
+        missing.sort_unstable();
+        let is_gone = |index| {
+            let missing = times(&missing, index);
+            missing > 0 && missing > times(&pushed.again, index)
+        };
+        shown.retain(|shown| !is_gone(shown.index));
+    }
+    let mut transaction = live.begin();
+    for Shown {
+        id,
+        time_us,
+        reading,
+        ..
+    } in shown
+    {
+        // The ids are registered, so the only refusal is a full transaction.
+        if let Err(full) = transaction.put(id, time_us, reading) {
+            commit(std::mem::replace(&mut transaction, live.begin()));
+            let _ = transaction.put(id, time_us, full.value);
+        }
+    }
+    if !transaction.is_empty() {
+        commit(transaction);
+    }
+}
+
+/// How often a number stands in an ascending list.
+fn times(list: &[usize], number: usize) -> usize {
+    let first = list.partition_point(|other| *other < number);
+    list[first..].partition_point(|other| *other == number)
+}
+
+/// The rows are in the buffers, whether they can be shown or not; the service counts what it
+/// refuses.
+fn commit(transaction: Transaction<Reading>) {
+    drop(transaction.commit());
+}
+
+fn previous(position: Position) -> Position {
+    Position::new(position.number().saturating_sub(1))
+}

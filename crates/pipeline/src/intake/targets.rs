@@ -1,0 +1,165 @@
+//! Where the records of one source lead: a scope in each lane of each route.
+
+use std::sync::Arc;
+
+use record::{Position, Priority};
+use sinks::{ScopeIndex, ScopeName, WriteError};
+
+use crate::PipelineError;
+use crate::opening::{FIRST_ANSWER_WITHIN, FirstAnswer, Hold, Opening, Watermark};
+use crate::queue::Queue;
+use crate::route::Route;
+use crate::shape::Shape;
+use crate::spec::WhenFull;
+
+/// The scopes of one source.
+pub(crate) struct Targets {
+    pub(super) shape: Arc<Shape>,
+    /// Of each route, where its lanes begin among the targets.
+    starts: Vec<usize>,
+    pub(super) all: Vec<Target>,
+    /// Whether every record goes to the first route, so that nothing has to be looked up.
+    pub(super) is_single: bool,
+}
+
+/// One scope, and how far its positions have come.
+#[derive(Clone)]
+pub(super) struct Target {
+    pub(super) route: Arc<Route>,
+    pub(super) queue: Arc<Queue>,
+    pub(super) scope: ScopeIndex,
+    pub(super) watermark: Watermark,
+    /// The highest position ever handed to the buffer.
+    pub(super) last: Position,
+}
+
+impl Targets {
+    /// The scopes of a source in this shape. Those that `before` has go on; the others have to be
+    /// opened.
+    pub(crate) fn announce(
+        shape: &Arc<Shape>,
+        source: &ScopeName,
+        before: Option<&Self>,
+        hold: Hold,
+    ) -> Result<(Self, Vec<Opening>), PipelineError> {
+        let kept: &[Target] = before.map_or(&[], |before| &before.all);
+        let mut announced = Vec::new();
+        let mut targets = Self {
+            starts: Vec::with_capacity(shape.routes.len()),
+            all: Vec::new(),
+            is_single: shape.is_single(),
+            shape: Arc::clone(shape),
+        };
+        for route in &shape.routes {
+            targets.starts.push(targets.all.len());
+            let goes_on = |target: &Target| Arc::ptr_eq(&target.route, route);
+            if let Some(first) = kept.iter().position(goes_on) {
+                let end = first + route.lanes.len();
+                targets.all.extend_from_slice(&kept[first..end]);
+                continue;
+            }
+            for (index, lane) in route.lanes.iter().enumerate() {
+                let name = route.scope_name(source, index);
+                let queue = &lane.queues[queue_of(&name, lane.queues.len())];
+                let opening = match Opening::announce(queue, &name, hold) {
+                    Ok(opening) => opening,
+                    Err(error) => {
+                        announced.into_iter().for_each(Opening::withdraw);
+                        return Err(error);
+                    }
+                };
+                route.remember_scope(opening.index);
+                targets.all.push(Target {
+                    route: Arc::clone(route),
+                    queue: Arc::clone(queue),
+                    scope: opening.index,
+                    watermark: opening.watermark.clone(),
+                    last: opening.watermark.base(),
+                });
+                announced.push(opening);
+            }
+        }
+        Ok((targets, announced))
+    }
+
+    /// The names of its scopes may be used again.
+    pub(crate) fn give_up(&self) {
+        for target in &self.all {
+            target.queue.sink.give_up_scope(target.scope);
+        }
+    }
+
+    /// Opens scopes now; the source waits until it knows how far each has come.
+    pub(crate) async fn open(&mut self, openings: Vec<Opening>) -> Result<(), WriteError> {
+        let mut failed = None;
+        for opening in openings {
+            match failed {
+                None => failed = opening.open().await.err(),
+                Some(_) => opening.withdraw(),
+            }
+        }
+        for target in &mut self.all {
+            target.last = target.watermark.base();
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// The place of a record's scope.
+    pub(super) fn of(&self, route: u16, priority: Option<Priority>) -> usize {
+        let route = usize::from(route);
+        self.starts[route] + self.shape.routes[route].lane_of(priority)
+    }
+
+    pub(super) fn watermark(&self) -> Position {
+        let positions = self.all.iter().map(|target| target.watermark.position());
+        let least = positions
+            .map(|position| position.unwrap_or(Position::START))
+            .min();
+        least.unwrap_or(Position::START)
+    }
+
+    pub(super) fn is_high(&self) -> bool {
+        self.all.iter().any(|target| target.queue.is_high())
+    }
+
+    /// The same without those that make whoever pushes wait.
+    pub(super) fn is_high_unblocked(&self) -> bool {
+        let blocks = |queue: &Queue| matches!(queue.spec.buffer.policy, WhenFull::Block(_));
+        self.all.iter().any(|target| {
+            let queue = &target.queue;
+            !blocks(queue) && queue.is_high() && !queue.buffer.is_closed()
+        })
+    }
+}
+
+/// Tries to open scopes in the background.
+pub(crate) fn open_soon(openings: Vec<Opening>) -> Vec<FirstAnswer> {
+    openings.into_iter().map(Opening::start).collect()
+}
+
+/// Waits until each has been tried once, and not for long.
+pub(crate) async fn first_answers(answers: Vec<FirstAnswer>) -> Result<(), WriteError> {
+    let all = async {
+        let mut outcome = Ok(());
+        for answer in answers {
+            // One that gives no answer has ended with its pipeline.
+            outcome = outcome.and(answer.await.unwrap_or(Ok(())));
+        }
+        outcome
+    };
+    // Those that take their time go on in the background.
+    let within = tokio::time::timeout(FIRST_ANSWER_WITHIN, all);
+    within.await.unwrap_or(Ok(()))
+}
+
+/// Which of several queues a scope is dealt to: the same one as long as it lives.
+fn queue_of(scope: &ScopeName, queues: usize) -> usize {
+    // FNV-1a: even, and the same in every run.
+    let hash = scope
+        .as_str()
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+    usize::try_from(hash % queues as u64).unwrap_or(0)
+}

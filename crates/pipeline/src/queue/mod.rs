@@ -1,0 +1,303 @@
+//! One queue of a lane: its buffer, its account, and the task that empties it.
+//!
+//! A lane has one queue, or several among which its scopes are dealt out. One batch of a queue is
+//! in flight at a time, so the order of acceptance is the order of delivery, through every retry.
+
+mod driver;
+mod supervise;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use buffer_core::{Crossing, Demand, Direction, Ring};
+use flush_policy::Reason;
+use parking_lot::Mutex;
+use record::Priority;
+use sinks::{Batch, BatchWriter, Entry, ErrorKind, Receipt, WriteError};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::account::{Account, Times};
+use crate::buffer::{Buffer, Loan};
+use crate::opening::Openings;
+use crate::sink::Sink;
+use crate::spec::LaneSpec;
+use crate::stats::LaneState;
+use crate::tracked::{DropReason, Tracking};
+use crate::{CoalesceSpec, PipelineError};
+
+pub(crate) use driver::FlushRequest;
+use driver::{Driver, Moving};
+
+/// The pipeline's clock: tokio's, so that a test can stop and turn it.
+pub(crate) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+/// How a queue ended: with the error that made it give up, or without.
+pub(crate) type Ended = Result<(), WriteError>;
+
+/// Flush requests that may wait.
+const REQUESTS_MAX: usize = 16;
+
+pub(crate) struct Queue {
+    pub(crate) route: Option<String>,
+    pub(crate) sink: Arc<Sink>,
+    pub(crate) priority: Priority,
+    pub(crate) spec: LaneSpec,
+    pub(crate) buffer: Arc<Buffer>,
+    pub(crate) account: Account,
+    pub(crate) openings: Openings,
+    pub(crate) tracking: Tracking,
+    /// The newest crossing of the watermark; the ring's listener only leaves it here, since it
+    /// runs on the threads of the sources.
+    crossing: Arc<LastCrossing>,
+    /// The records of a batch at the most, as it stands now.
+    batch_size: AtomicUsize,
+    /// How long a flush waits at most for the first record.
+    pub(crate) age_max: Option<Duration>,
+    state: AtomicU8,
+    requests: mpsc::Sender<FlushRequest>,
+    stop: watch::Sender<Option<Instant>>,
+    ended: watch::Receiver<Option<Ended>>,
+    /// The batch whose write was not waited for to the end.
+    abandoned: Mutex<Option<(Loan, Batch)>>,
+}
+
+/// The newest crossing of a watermark, and whether the fill is past its high mark.
+#[derive(Default)]
+pub(crate) struct LastCrossing {
+    last: Mutex<Option<Crossing>>,
+    is_high: AtomicBool,
+}
+
+impl LastCrossing {
+    fn crossed(&self, crossing: Crossing) {
+        let mut last = self.last.lock();
+        if last.is_none_or(|last| last.number < crossing.number) {
+            *last = Some(crossing);
+            let is_high = crossing.direction == Direction::Up;
+            self.is_high.store(is_high, Ordering::Release);
+        }
+    }
+}
+
+impl Queue {
+    /// Starts a queue of this lane on the current runtime.
+    pub(crate) fn start(
+        lane: &LaneSpec,
+        route: Option<&str>,
+        coalesce: Option<&CoalesceSpec>,
+        sink: &Arc<Sink>,
+        seed: u64,
+    ) -> Result<Arc<Self>, PipelineError> {
+        let mut spec = lane.clone();
+        spec.buffer.max_size = (spec.buffer.max_size / spec.parallel).max(1);
+        spec.buffer.max_bytes = (spec.buffer.max_bytes / spec.parallel).max(1);
+        let crossing = Arc::new(LastCrossing::default());
+        let buffer = Arc::new(buffer_of(&spec, coalesce, &crossing)?);
+        let moving = Moving::new(&spec, coalesce)?;
+        let (requests, inbox) = mpsc::channel(REQUESTS_MAX);
+        let (stop, stopping) = watch::channel(None);
+        let (end, ended) = watch::channel(None);
+        let queue = Arc::new(Self {
+            route: route.map(str::to_owned),
+            sink: Arc::clone(sink),
+            priority: spec.priority,
+            batch_size: AtomicUsize::new(moving.batch_items()),
+            age_max: spec.flush.age_max(),
+            spec,
+            buffer,
+            account: Account::new(now()),
+            openings: Openings::new(),
+            tracking: Tracking::default(),
+            crossing,
+            state: AtomicU8::new(LaneState::Running as u8),
+            requests,
+            stop,
+            ended,
+            abandoned: Mutex::new(None),
+        });
+        let driver = Driver::new(Arc::clone(&queue), moving, inbox, stopping, seed);
+        tokio::spawn(supervise::run(driver, end));
+        Ok(queue)
+    }
+
+    /// What it is called in messages: the lane, where it alone says nothing, the route and sink.
+    pub(crate) fn shown(&self) -> String {
+        let lane = self.priority.as_str();
+        match &self.route {
+            Some(route) => format!("{lane} of {route} into {}", self.sink.name),
+            None => format!("{lane} into {}", self.sink.name),
+        }
+    }
+
+    /// Whether the buffer is past its high mark and not yet back at the low one.
+    pub(crate) fn is_high(&self) -> bool {
+        self.crossing.is_high.load(Ordering::Acquire)
+    }
+
+    /// Whether there is no room for another record.
+    pub(crate) fn is_full(&self) -> bool {
+        let fill = self.buffer.fill();
+        fill.size >= fill.size_max || fill.bytes >= fill.bytes_max
+    }
+
+    pub(crate) fn last_crossing(&self) -> Option<Crossing> {
+        *self.crossing.last.lock()
+    }
+
+    pub(crate) fn state(&self) -> LaneState {
+        match self.state.load(Ordering::Acquire) {
+            state if state == LaneState::Waiting as u8 => LaneState::Waiting,
+            state if state == LaneState::Retrying as u8 => LaneState::Retrying,
+            state if state == LaneState::Restarting as u8 => LaneState::Restarting,
+            state if state == LaneState::Ended as u8 => LaneState::Ended,
+            _ => LaneState::Running,
+        }
+    }
+
+    fn set_state(&self, state: LaneState) {
+        self.state.store(state as u8, Ordering::Release);
+    }
+
+    pub(crate) fn batch_size(&self) -> usize {
+        self.batch_size.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn watch_ended(&self) -> watch::Receiver<Option<Ended>> {
+        self.ended.clone()
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn ended(&self) -> Option<Ended> {
+        self.ended.borrow().clone()
+    }
+
+    pub(crate) async fn wait_ended(&self) {
+        // An error means that the task is gone, which is what is waited for.
+        let _ = self.ended.clone().wait_for(Option::is_some).await;
+    }
+
+    /// Takes nothing more, and ends once everything is delivered, or at the deadline.
+    pub(crate) fn close(&self, deadline: Option<Instant>) {
+        self.buffer.close();
+        if deadline.is_some() {
+            self.stop.send_replace(deadline);
+        }
+    }
+
+    /// Flushes what is there now and says how many updates that settled.
+    pub(crate) async fn flush(&self) -> Result<u64, WriteError> {
+        let (done, outcome) = oneshot::channel();
+        let request = FlushRequest { done };
+        let gone = |queue: &Self| match queue.ended() {
+            Some(Err(error)) => error,
+            _ => WriteError::new(ErrorKind::Fatal, "the pipeline has ended"),
+        };
+        if self.requests.send(request).await.is_err() {
+            return Err(gone(self));
+        }
+        outcome.await.map_err(|_| gone(self))?
+    }
+
+    /// Throws away what waits, and says how many updates that were. What is under way to the sink
+    /// stays.
+    pub(crate) fn purge(&self) -> u64 {
+        let mut purged = 0;
+        // Loan by loan, so that the balance holds at each step and nothing is copied.
+        loop {
+            let taken = self.account.with(|counts| {
+                let loan = self.buffer.lend(EVERYTHING)?;
+                let (lent, updates) = (loan.share(), loan.updates());
+                let tracked = loan.tracked();
+                loan.ack();
+                counts.purged += updates;
+                Some((lent, updates, tracked))
+            });
+            // The rows are freed here, not under the lock.
+            let Some((lent, updates, tracked)) = taken else {
+                return purged;
+            };
+            purged += updates;
+            self.tracking.dropped(lent.as_ref(), DropReason::Purged);
+            self.tracking.dropped_at(&tracked, DropReason::Purged);
+        }
+    }
+
+    /// After the end: settles the batch that was abandoned, and hands over what is left.
+    pub(crate) async fn leftovers(&self) -> Vec<Entry> {
+        let abandoned = self.abandoned.lock().take();
+        let mut left = Vec::new();
+        if let Some((loan, batch)) = abandoned {
+            // A write that was cut off may have gone through since.
+            let rows = batch.rows().to_vec();
+            let settling = self.settle_abandoned(loan, batch);
+            if tokio::time::timeout(CLOSE_WITHIN, settling).await.is_err() {
+                tracing::error!("the sink does not say whether it wrote the last batch");
+            }
+            if self.buffer.fill().lent > 0 {
+                // The sink still holds on to them, so they have not come back to the buffer.
+                left = rows;
+            }
+        }
+        left.extend(self.openings.place(&self.buffer.waiting()));
+        self.tracking.abandon();
+        left
+    }
+
+    /// Offers the abandoned batch once more, behind the write that was not waited for: a sink knows
+    /// again what it has, so nothing is both in the sink and handed back. Without a receipt the
+    /// rows are back in the buffer afterwards.
+    async fn settle_abandoned(&self, loan: Loan, batch: Batch) {
+        let began = now();
+        let written = self.sink.writer.write(&batch).await;
+        drop(batch);
+        match written {
+            Ok(receipt) => {
+                let ended = now();
+                self.settle(loan, &receipt, Reason::Shutdown, Times { began, ended });
+            }
+            Err(_) => {
+                drop(loan);
+                // A sink that works in order lets go of the rows before long.
+                while self.buffer.fill().lent > 0 {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            }
+        }
+    }
+
+    /// The sink has the batch.
+    pub(crate) fn settle(&self, loan: Loan, receipt: &Receipt, reason: Reason, times: Times) {
+        let (lent, tracked) = (loan.share(), loan.tracked());
+        self.account.settle(loan, receipt, reason, times);
+        self.tracking.settled(lent.as_ref(), receipt);
+        self.tracking.settled_at(&tracked, receipt);
+    }
+}
+
+/// The buffer that a lane wants.
+fn buffer_of(
+    spec: &LaneSpec,
+    coalesce: Option<&CoalesceSpec>,
+    crossing: &Arc<LastCrossing>,
+) -> Result<Buffer, PipelineError> {
+    let _ = coalesce;
+    let listener = Arc::clone(crossing);
+    let ring = Ring::builder(spec.buffer.max_size)
+        .max_bytes(spec.buffer.max_bytes, Entry::size_bytes)
+        .policy(spec.buffer.policy.ring_policy())
+        .watermark(spec.buffer.watermark)
+        .on_crossing(move |crossing| listener.crossed(crossing))
+        .build()?;
+    Ok(Buffer::Ring(ring))
+}
+
+const EVERYTHING: Demand = Demand {
+    items: usize::MAX,
+    bytes: usize::MAX,
+};
+
+/// How long the last answer of a sink, and closing it, may take.
+pub(crate) const CLOSE_WITHIN: Duration = Duration::from_secs(5);

@@ -1,0 +1,218 @@
+//! A running route: its lanes, and the memory that they share.
+
+use std::sync::Arc;
+
+use buffer_core::PushedMany;
+use parking_lot::Mutex;
+use record::Priority;
+use sinks::{Entry, ScopeIndex, ScopeName};
+
+use crate::PipelineError;
+use crate::budget::{Budget, Moves, Room};
+use crate::queue::Queue;
+use crate::sink::Sink;
+use crate::spec::{LaneSpec, RouteSpec, WhenFull};
+use crate::tracked::DropReason;
+
+pub(crate) struct Route {
+    pub(crate) spec: RouteSpec,
+    pub(crate) sink: Arc<Sink>,
+    /// The most urgent first.
+    pub(crate) lanes: Vec<Lane>,
+    /// The lane of each priority, by its number.
+    lane_of: [usize; 4],
+    budget: Mutex<Budget>,
+    /// The scopes that were opened for it.
+    scopes: Mutex<Vec<ScopeIndex>>,
+}
+
+/// A lane with its queues, among which scopes are dealt out.
+pub(crate) struct Lane {
+    pub(crate) spec: LaneSpec,
+    pub(crate) queues: Vec<Arc<Queue>>,
+}
+
+impl Route {
+    /// Starts the queues of all its lanes.
+    pub(crate) fn start(
+        spec: &RouteSpec,
+        sink: &Arc<Sink>,
+        random: &mut fastrand::Rng,
+    ) -> Result<Arc<Self>, PipelineError> {
+        let mut specs = spec.lanes.clone().unwrap_or_else(|| sink.lanes.clone());
+        specs.sort_by_key(|lane| std::cmp::Reverse(lane.priority));
+        let mut lanes = Vec::with_capacity(specs.len());
+        for lane in specs {
+            let queues = (0..lane.parallel).map(|_| {
+                let seed = random.u64(..);
+                let name = spec.name.as_deref();
+                Queue::start(&lane, name, spec.coalesce.as_ref(), sink, seed)
+            });
+            let queues = queues.collect::<Result<_, _>>()?;
+            lanes.push(Lane { spec: lane, queues });
+        }
+        Ok(Arc::new(Self {
+            spec: spec.clone(),
+            sink: Arc::clone(sink),
+            lane_of: lane_of(&lanes),
+            budget: Mutex::new(budget_of(&lanes, spec.coalesce.is_some())?),
+            lanes,
+            scopes: Mutex::default(),
+        }))
+    }
+
+    pub(crate) fn queues(&self) -> impl Iterator<Item = &Arc<Queue>> {
+        self.lanes.iter().flat_map(|lane| &lane.queues)
+    }
+
+    /// The lane that a record of this priority goes to: its own, else the next less urgent one,
+    /// else the least urgent there is.
+    pub(crate) fn lane_of(&self, own: Option<Priority>) -> usize {
+        let priority = own.or(self.spec.priority).unwrap_or_default();
+        self.lane_of[priority as usize]
+    }
+
+    /// The name of a source's scope in one of the lanes: the source, the route if it has a name,
+    /// and the lane if there are several.
+    pub(crate) fn scope_name(&self, source: &ScopeName, lane: usize) -> ScopeName {
+        let mut name = source.as_str().to_owned();
+        if let Some(route) = &self.spec.name {
+            name.push('/');
+            name.push_str(route);
+        }
+        if self.lanes.len() > 1 {
+            name.push('/');
+            name.push_str(self.lanes[lane].spec.priority.as_str());
+        }
+        ScopeName::new(name)
+    }
+
+    pub(crate) fn remember_scope(&self, index: ScopeIndex) {
+        self.scopes.lock().push(index);
+    }
+
+    /// The names of its scopes may be used by another route.
+    pub(crate) fn give_up_scopes(&self) {
+        for index in self.scopes.lock().drain(..) {
+            self.sink.give_up_scope(index);
+        }
+    }
+
+    /// Pushes rows by the policy of the lane. What is not in the buffer then is in `rows`.
+    pub(crate) fn push(&self, queue: &Queue, rows: &mut Vec<Entry>) -> PushedMany {
+        if queue.spec.buffer.policy == WhenFull::DropLowestPriority {
+            self.make_room(queue, rows.len());
+        }
+        let pushed = queue.buffer.push_many(rows);
+        queue
+            .tracking
+            .dropped(pushed.displaced_of(rows), DropReason::DropOldest);
+        queue
+            .tracking
+            .dropped(pushed.dropped_of(rows), DropReason::DropNewest);
+        pushed
+    }
+
+    /// The same without waiting for room.
+    pub(crate) fn push_at_once(&self, queue: &Queue, rows: &mut Vec<Entry>) -> PushedMany {
+        match queue.spec.buffer.policy {
+            WhenFull::Block(_) => queue.buffer.try_push_many(rows),
+            _ => self.push(queue, rows),
+        }
+    }
+
+    /// Takes memory from lanes that do not need it, or that are less urgent.
+    fn make_room(&self, queue: &Queue, wanted: usize) {
+        let fill = queue.buffer.fill();
+        let free = fill.size_max.saturating_sub(fill.size);
+        if free >= wanted {
+            return;
+        }
+        let mut evicted = Vec::new();
+        let mut budget = self.budget.lock();
+        let moves = budget.make_room(queue.priority, wanted - free, self.used());
+        self.resize(&moves, &mut evicted);
+        drop(budget);
+        for (loser, rows) in &evicted {
+            loser.tracking.dropped(rows, DropReason::LowerPriority);
+        }
+    }
+
+    /// Gives borrowed memory back where it is not needed any more.
+    pub(crate) fn rebalance(&self) {
+        let mut evicted = Vec::new();
+        let mut budget = self.budget.lock();
+        let moves = budget.give_back(self.used());
+        self.resize(&moves, &mut evicted);
+        drop(budget);
+        for (loser, rows) in &evicted {
+            loser.tracking.dropped(rows, DropReason::LowerPriority);
+        }
+    }
+
+    /// What each lane holds, by its priority's number.
+    fn used(&self) -> [usize; 4] {
+        let mut used = [0; 4];
+        for lane in &self.lanes {
+            let size = lane
+                .queues
+                .iter()
+                .map(|queue| queue.buffer.fill().size)
+                .sum();
+            used[lane.spec.priority as usize] = size;
+        }
+        used
+    }
+
+    /// Makes the rings as large as the budget says; smaller ones first, so that the sum is never
+    /// above the total.
+    fn resize(&self, moves: &Moves, evicted: &mut Vec<(Arc<Queue>, Vec<Entry>)>) {
+        for (priority, size) in moves.shrunk().chain(moves.grown()) {
+            let lane = self
+                .lanes
+                .iter()
+                .find(|lane| lane.spec.priority == priority);
+            let Some(queue) = lane.and_then(|lane| lane.queues.first()) else {
+                continue;
+            };
+            let Some(ring) = queue.buffer.ring() else {
+                continue;
+            };
+            let lost = queue.account.with(|counts| {
+                // A size within the total is possible.
+                let lost = ring.resize(size).unwrap_or_default();
+                counts.lower_priority += lost.len() as u64;
+                lost
+            });
+            if !lost.is_empty() {
+                evicted.push((Arc::clone(queue), lost));
+            }
+        }
+    }
+}
+
+fn lane_of(lanes: &[Lane]) -> [usize; 4] {
+    let mut lane_of = [lanes.len() - 1; 4];
+    for (number, place) in lane_of.iter_mut().enumerate() {
+        let fits = |lane: &Lane| lane.spec.priority as usize <= number;
+        if let Some(lane) = lanes.iter().position(fits) {
+            *place = lane;
+        }
+    }
+    lane_of
+}
+
+/// The memory that lanes share: those with one queue that keeps each record.
+fn budget_of(lanes: &[Lane], coalesces: bool) -> Result<Budget, PipelineError> {
+    let mut rooms = [None; 4];
+    for lane in lanes {
+        if let ([queue], false) = (lane.queues.as_slice(), coalesces) {
+            let size = queue.spec.buffer.max_size;
+            rooms[lane.spec.priority as usize] = Some(Room {
+                size,
+                reserved: lane.spec.size_min.min(size),
+            });
+        }
+    }
+    Ok(Budget::new(rooms)?)
+}

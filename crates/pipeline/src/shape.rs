@@ -1,0 +1,109 @@
+//! What a pipeline consists of at a moment: its routes and sinks.
+
+use std::sync::Arc;
+
+use crate::PipelineError;
+use crate::queue::Queue;
+use crate::route::Route;
+use crate::sink::Sink;
+use crate::spec::{InvalidPlan, Plan};
+
+/// Routes and sinks in the order of the plan. It never changes; a new one takes its place.
+#[derive(Default)]
+pub(crate) struct Shape {
+    pub(crate) routes: Vec<Arc<Route>>,
+    pub(crate) sinks: Vec<Arc<Sink>>,
+}
+
+impl Shape {
+    /// Starts what the plan has and `running` has not. What both have goes on.
+    ///
+    /// # Errors
+    /// When the plan is impossible; then whatever was started ends again by itself.
+    pub(crate) fn start(
+        plan: &Plan,
+        running: &Self,
+        random: &mut fastrand::Rng,
+    ) -> Result<Self, PipelineError> {
+        plan.check()?;
+        let mut shape = Self::default();
+        for spec in &plan.sinks {
+            let sink = match &spec.writer {
+                Some(writer) => Arc::new(Sink::new(spec, writer.clone())?),
+                None => running
+                    .sink(&spec.name)
+                    .ok_or_else(|| InvalidPlan::NotRunning {
+                        name: spec.name.clone(),
+                    })?,
+            };
+            shape.sinks.push(sink);
+        }
+        for spec in plan.effective_routes() {
+            let sink = shape
+                .sink(&spec.sink)
+                .ok_or_else(|| InvalidPlan::NotRunning {
+                    name: spec.sink.clone(),
+                })?;
+            let goes_on = |route: &&Arc<Route>| {
+                route.spec == spec && Arc::ptr_eq(&route.sink, &sink) && sink.lost().is_none()
+            };
+            let route = match running.routes.iter().find(goes_on) {
+                Some(route) => Arc::clone(route),
+                None => match Route::start(&spec, &sink, random) {
+                    Ok(route) => route,
+                    Err(error) => {
+                        shape.close_but(running);
+                        return Err(error);
+                    }
+                },
+            };
+            shape.routes.push(route);
+        }
+        Ok(shape)
+    }
+
+    /// Closes the queues of routes that the other has not.
+    pub(crate) fn close_but(&self, other: &Self) {
+        for route in self.routes.iter().filter(|route| !other.has(route)) {
+            route.queues().for_each(|queue| queue.close(None));
+        }
+    }
+
+    pub(crate) fn has(&self, route: &Arc<Route>) -> bool {
+        self.routes.iter().any(|ours| Arc::ptr_eq(ours, route))
+    }
+
+    pub(crate) fn has_sink(&self, sink: &Arc<Sink>) -> bool {
+        self.sinks.iter().any(|ours| Arc::ptr_eq(ours, sink))
+    }
+
+    pub(crate) fn queues(&self) -> impl Iterator<Item = &Arc<Queue>> {
+        self.routes.iter().flat_map(|route| route.queues())
+    }
+
+    /// The routes that take records of a key: the first that matches of each sink.
+    pub(crate) fn routes_of(&self, source: &str, tag: &str) -> Vec<u16> {
+        let mut found: Vec<u16> = Vec::new();
+        for (index, route) in self.routes.iter().enumerate() {
+            let is_taken = found
+                .iter()
+                .any(|other| Arc::ptr_eq(&self.routes[usize::from(*other)].sink, &route.sink));
+            if !is_taken && route.spec.matches_key(source, tag) {
+                found.extend(u16::try_from(index));
+            }
+        }
+        found
+    }
+
+    /// Whether every record goes to the one route there is.
+    pub(crate) fn is_single(&self) -> bool {
+        let [route] = self.routes.as_slice() else {
+            return false;
+        };
+        route.spec.sources.is_any() && route.spec.tags.is_any()
+    }
+
+    fn sink(&self, name: &str) -> Option<Arc<Sink>> {
+        self.sinks.iter().find(|sink| sink.name == name).cloned()
+    }
+}
