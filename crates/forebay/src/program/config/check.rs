@@ -18,6 +18,8 @@ pub(crate) struct Check<'a> {
     pub(crate) config: &'a Config,
     pub(crate) given: &'a [Given<'a>],
     pub(crate) sections: &'a [(Path, Origin)],
+    /// Settings whose values were not taken over.
+    pub(crate) refused: &'a [Path],
     /// The bytes of memory that this machine has.
     pub(crate) machine: u64,
     pub(crate) mistakes: &'a mut Vec<Mistake>,
@@ -41,6 +43,10 @@ impl Check<'_> {
     /// Says `what` at the first of these settings and sections that somebody has given. What nobody
     /// has said cannot be wrong.
     fn refuse(&mut self, places: &[Path], what: String) {
+        // What follows from a mistake is none of its own.
+        if places.iter().any(|place| self.refused.contains(place)) {
+            return;
+        }
         let origin = places.iter().find_map(|place| {
             // What comes from the environment was read last, and wins.
             let set = self.given.iter().rev().find(|given| given.path == *place);

@@ -28,12 +28,12 @@ pub(crate) fn read<'a>(
         };
         let origin = Origin::Variable(name.to_owned());
         let rest = rest.to_ascii_lowercase();
-        if !rest.contains("__") {
+        if !rest.starts_with('_') && !rest.contains("__") {
             mistakes.extend(slip(&rest, config).map(|what| Mistake::new(origin, what)));
             continue;
         }
         let steps: Vec<&str> = match rest.strip_prefix('_') {
-            Some(key) => vec![key.trim_start_matches('_')],
+            Some(key) => vec![key],
             None => rest.split("__").collect(),
         };
         let path = match find(config, &Path::default(), &steps) {

@@ -125,7 +125,7 @@ impl LaneConfig {
             format!("batches of {min} to {max} or after {}", show_duration(wait))
         };
         let expires = match self.expires_after.flatten() {
-            Some(age) => format!(", expires after {}", show_duration(age)),
+            Some(age) => format!(", for {}", show_duration(age)),
             None => String::new(),
         };
         format!("{records} records or {bytes}, {policy}; {batches}{expires}")

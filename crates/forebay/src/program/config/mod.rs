@@ -64,6 +64,7 @@ impl Config {
         };
         let mut given = content.given;
         given.extend(environment::read(variables, &mut config, &mut mistakes));
+        let mut refused = Vec::new();
         for (index, each) in given.iter().enumerate() {
             // The environment was read last, and wins.
             let is_last = !given[index + 1..]
@@ -72,12 +73,14 @@ impl Config {
             let slot = tree::slot(&mut config, &each.path).filter(|_| is_last);
             if let Some(Err(expected)) = slot.map(|slot| slot.set(&each.value)) {
                 mistakes.push(each.mistake(&expected));
+                refused.push(each.path.clone());
             }
         }
         let mut check = Check {
             config: &config,
             given: &given,
             sections: &content.sections,
+            refused: &refused,
             machine,
             mistakes: &mut mistakes,
         };

@@ -137,7 +137,6 @@ fn every_setting_can_be_set_and_is_printed() {
     let printed = config.to_toml();
     assert_eq!(build(&printed, &[]).unwrap(), config, "{printed}");
     assert_eq!(build(&printed, &[]).unwrap().to_toml(), printed);
-    let default = Config::default().to_toml();
     let mut unset = Vec::new();
     let mut all = config.clone();
     tree::walk(&mut all, &mut |path, visit| {
@@ -158,10 +157,15 @@ fn every_setting_can_be_set_and_is_printed() {
         }
     });
     assert!(unset.is_empty(), "{unset:?}");
-    let unchanged: Vec<_> = printed
-        .lines()
-        .filter(|line| line.contains('=') && default.lines().any(|other| other == *line))
-        .collect();
+    let changes = Config::default().changes(&config);
+    let mut unchanged = Vec::new();
+    tree::walk(&mut Config::default(), &mut |path, _| {
+        let name = path.to_string();
+        let is_changed = |change: &Change| change.to_string().starts_with(&format!("{name}: "));
+        if !name.contains("lanes") && !changes.iter().any(is_changed) {
+            unchanged.push(name);
+        }
+    });
     assert!(unchanged.is_empty(), "{unchanged:?}");
 }
 
@@ -173,7 +177,15 @@ fn what_is_set_is_what_is_meant() {
     assert_eq!(config.shutdown.deadline, Duration::from_millis(1500));
     assert_eq!(config.fallback(), Path::new("left"));
     assert_eq!(config.log_format(), LogFormat::Json);
-    insta::assert_snapshot!(config.lanes_in_words(), @"");
+    insta::assert_snapshot!(config.lanes_in_words(), @r#"
+    # archive/alarms/critical: 11 records or 3 MiB, block; batches of 2 to 9 or after 7ms, for 1h
+    # archive/alarms/high: 1000 records or 2 MB, block; batches of 1 to 500 or after 10ms
+    # archive/alarms/normal: 12 records or 2 MB, block; batches of 6 or after 9s
+    # main/default/critical: 1000 records or 2 MB, block; delivered at once
+    # main/default/high: 1000 records or 2 MB, block; batches of 1 to 500 or after 10ms
+    # main/default/normal: 1000 records or 2 MB, block; batches of 6 or after 9s
+    # main/default/low: 1000 records or 2 MB, block; batches of 7 or after 8s, for 1m
+    "#);
 }
 
 #[test]
@@ -242,4 +254,111 @@ fn a_password_of_a_sink_is_never_said() {
          \"sqlite:data/plant.sqlite\": parameter `colour` is unknown, expected one of table, \
          busy_timeout, checkpoint_pages"
     );
+}
+
+#[test]
+fn nested_settings_can_stand_in_the_environment() {
+    let text = "[sinks.My-Archive]\nurl = 'sqlite:a.sqlite'\n[[route]]\nsink = 'My-Archive'";
+    let variables = [
+        ("FOREBAY_LANES__LOW__EXPIRES_AFTER", "1m"),
+        ("FOREBAY_SINKS__MY_ARCHIVE__CONCURRENCY", "3"),
+        ("FOREBAY_SINKS__EXTRA__URL", "sqlite:b.sqlite"),
+        ("FOREBAY_ROUTE__0__PRIORITY", "high"),
+        ("FOREBAY_ROUTE__0__COALESCE__AGGREGATE", "last"),
+    ];
+    let config = build(text, &variables).unwrap();
+    let minute = Some(Some(Duration::from_secs(60)));
+    assert_eq!(config.lanes.low.expires_after, minute);
+    assert_eq!(config.sinks["My-Archive"].concurrency, 3);
+    assert!(config.sinks["extra"].url.is_some());
+    assert_eq!(config.route[0].priority, Some("high"));
+    assert_eq!(
+        config.route[0].coalesce.as_ref().unwrap().aggregate,
+        Some("last")
+    );
+}
+
+#[test]
+fn lanes_that_say_nothing_go_by_their_sink_then_their_class_then_the_common_sections() {
+    let text = "[buffer]\nmax_size = 100\npolicy = 'reject'\n[flush]\nsize = 7\n\
+                [lanes.low]\nmax_size = 200\nage = '9s'\n\
+                [sinks.b]\nurl = 'sqlite:b.sqlite'\n[sinks.b.lanes.low]\nmax_size = 300\nwait = '1s'";
+    let config = build(text, &[]).unwrap();
+    let lane = |sink, priority| config.lane(sink, None, priority);
+    let low = lane("main", record::Priority::Low);
+    assert_eq!((low.max_size, low.flush.size), (Some(200), Some(7)));
+    assert_eq!(low.flush.age, Some(Some(Duration::from_secs(9))));
+    let other = lane("b", record::Priority::Low);
+    assert_eq!((other.max_size, other.flush.size), (Some(300), None));
+    let high = lane("b", record::Priority::High);
+    assert_eq!((high.max_size, high.flush.size), (None, None));
+}
+
+#[test]
+fn words_of_aggregates_are_those_of_the_code() {
+    let words = pipeline::CoalesceAggregate::ALL.map(pipeline::CoalesceAggregate::as_str);
+    for word in words {
+        let text = format!("[[route]]\n[route.coalesce]\naggregate = '{word}'");
+        let config = build(&text, &[]).unwrap();
+        assert!(config.plan_unopened().unwrap().check().is_ok());
+    }
+    let mistakes = build("[[route]]\n[route.coalesce]\naggregate = ''", &[]).unwrap_err();
+    assert_eq!(mistakes.matches('"').count(), 2 * words.len(), "{mistakes}");
+}
+
+#[test]
+fn what_is_different_is_said_without_secrets() {
+    let before = "[sink]\nurl = 'postgres://me:hunter2@host/db'\n[lanes.low]\nweight = 2\n\
+                  [[route]]\nname = 'a'\n";
+    let after = "[sink]\nurl = 'postgres://me:hunter3@host/db'\n[buffer]\nmax_size = 5\n\
+                 [gateway]\nlisten = '127.0.0.1:1'\n[log]\nformat = 'json'\nlevel = 'warn'\n\
+                 [[route]]\nname = 'b'\n[route.coalesce]\naggregate = 'sum'\n";
+    let (before, after) = (build(before, &[]).unwrap(), build(after, &[]).unwrap());
+    assert_eq!(before.changes(&before), []);
+    let changes = before.changes(&after);
+    let said: Vec<String> = changes.iter().map(ToString::to_string).collect();
+    assert!(!said.concat().contains("hunter"), "{said:?}");
+    insta::assert_snapshot!(said.join("\n"), @r#"
+    sink.url: "postgres://me:***@host/db", of which a secret part is another
+    gateway.listen: "127.0.0.1:8000" -> "127.0.0.1:1"
+    buffer.max_size: 10000 -> 5
+    log.format: "human" -> "json"
+    log.level: "info" -> "warn"
+    route.0.name: "a" -> "b"
+    route.0.coalesce: not set -> a section
+    route.0.coalesce.aggregate: not set -> "sum"
+    route.0.coalesce.key: not set -> "{source}/{tag}"
+    route.0.coalesce.keys_max: not set -> 10000
+    route.0.coalesce.updates_max: not set -> 1000000
+    lanes.low.weight: 2 -> not set
+    "#);
+    let restart = changes.iter().filter(|change| change.needs_restart());
+    let restart: Vec<String> = restart.map(ToString::to_string).collect();
+    insta::assert_snapshot!(restart.join("\n"), @r#"
+    gateway.listen: "127.0.0.1:8000" -> "127.0.0.1:1"
+    log.format: "human" -> "json"
+    "#);
+    let kept = after.clone().keeping_what_needs_restart(&before);
+    assert_eq!(kept.gateway, before.gateway);
+    assert_eq!((kept.log.format, kept.log.level), ("human", "warn"));
+    assert_eq!(kept.route, after.route);
+}
+
+#[test]
+fn a_sink_of_which_nothing_changes_is_not_opened_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = format!("data = '{}'\n", folder.path().display());
+    let archive = format!(
+        "[sinks.archive]\nurl = 'sqlite://{}'\n",
+        folder.path().join("archive.sqlite").display()
+    );
+    let before = build(&data, &[]).unwrap();
+    let planned = before.plan(None).unwrap();
+    assert_eq!(planned.opened.keys().collect::<Vec<_>>(), ["main"]);
+    let after = build(&(data.clone() + &archive), &[]).unwrap();
+    let planned = after.plan(Some(&before)).unwrap();
+    assert_eq!(planned.opened.keys().collect::<Vec<_>>(), ["archive"]);
+    let retry = data + "[retry]\nbase = '1s'\n" + &archive;
+    let planned = build(&retry, &[]).unwrap().plan(Some(&after)).unwrap();
+    assert_eq!(planned.opened.len(), 2);
 }
