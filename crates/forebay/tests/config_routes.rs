@@ -20,7 +20,8 @@ fn nested_sections_are_named_with_their_place() {
         ),
         (
             "[[route]]\n[[route]]\nname = 'a'\nprio = 'low'",
-            "f.toml:4: route.1.prio is no setting, [[route]] has name, sink, sources, tags, priority",
+            "f.toml:4: route.1.prio is no setting, [[route]] has name, sink, sources, tags, \
+             priority",
         ),
         (
             "[lanes.lo]\nweight = 1",

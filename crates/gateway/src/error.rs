@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use axum::Json;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde::Serialize;
 
 /// The address cannot be bound.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +35,8 @@ pub(crate) struct Refused {
     pub(crate) status: StatusCode,
     pub(crate) message: String,
     pub(crate) retry_after_s: Option<u32>,
+    /// The lane that has no room, if one is the reason.
+    pub(crate) lane: Option<String>,
 }
 
 impl Refused {
@@ -43,6 +45,7 @@ impl Refused {
             status,
             message: message.into(),
             retry_after_s: None,
+            lane: None,
         }
     }
 
@@ -56,6 +59,21 @@ impl Refused {
             ..self
         }
     }
+
+    pub(crate) fn lane(self, lane: &str) -> Self {
+        Self {
+            lane: Some(lane.to_owned()),
+            ..self
+        }
+    }
+}
+
+/// What a refused request is told.
+#[derive(Serialize)]
+struct Told<'a> {
+    error: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lane: Option<&'a str>,
 }
 
 impl IntoResponse for Refused {
@@ -63,7 +81,10 @@ impl IntoResponse for Refused {
         let retry: Option<[(HeaderName, String); 1]> = self
             .retry_after_s
             .map(|seconds| [(header::RETRY_AFTER, seconds.to_string())]);
-        let body = Json(json!({ "error": self.message }));
+        let body = Json(Told {
+            error: &self.message,
+            lane: self.lane.as_deref(),
+        });
         match retry {
             Some(retry) => (self.status, retry, body).into_response(),
             None => (self.status, body).into_response(),

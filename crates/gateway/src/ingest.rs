@@ -1,8 +1,10 @@
 //! `POST /api/ingest`: records as NDJSON or as a JSON array.
 //!
-//! A body is taken whole or not at all: when the buffer has no room for all of its records, none
-//! is stored and the answer is 429. Lines that are no records are quarantined beside the others
-//! and named in the answer; a body without a single record is refused.
+//! A body is taken whole or not at all: when a lane has no room for the records that belong to it,
+//! or is past its high mark, none is stored and the answer is 429 with the name of the lane. Only a
+//! body for several lanes may be taken in part, when another source fills one of them in the very
+//! moment: then the lines that were refused are named. Lines that are no records are quarantined
+//! beside the others and named in the answer; a body without a single record is refused.
 
 use std::time::{Duration, Instant};
 
@@ -25,6 +27,8 @@ pub(crate) const BODIES_KIBIBYTES_MAX: u32 = 64 << 10;
 const RECEIVE_WITHIN: Duration = Duration::from_secs(30);
 /// Malformed lines that an answer names; the others are only counted.
 const NAMED_MAX: usize = 100;
+/// When a client that was refused should come again: lanes are emptied many times a second.
+const RETRY_AFTER_S: u32 = 1;
 
 #[derive(Debug, Default, Serialize)]
 struct Answer {
@@ -33,6 +37,9 @@ struct Answer {
     malformed: Vec<Line>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+    /// The lines to send again, when only some were taken.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    refused: Vec<usize>,
 }
 
 #[derive(Debug, Serialize)]
@@ -100,16 +107,12 @@ fn kibibytes(bytes: usize) -> u32 {
 fn take(app: &App, body: &[u8]) -> Result<Response, Refused> {
     let limit = FutureLimit::new(wall_time(), app.options.future_max);
     let mut answer = Answer::default();
-    let mut contents = Vec::new();
-    // More than the buffer can ever hold is refused before it takes up memory.
-    let records_max = app.pipeline.stats().buffer.max_size;
+    let mut contents: Vec<Content> = Vec::new();
+    // The line of each of them.
+    let mut lines = Vec::new();
+    // More than its lane can ever hold is refused before it takes up memory.
+    let mut room = app.ingest.count_room();
     let mut add = |number: usize, text: &[u8]| {
-        if contents.len() == records_max {
-            return Err(Refused::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                format!("nothing was taken: the body has more than {records_max} records"),
-            ));
-        }
         let content: Content = ndjson::parse(text, &limit).map_err(|error| {
             answer.malformed_count += 1;
             if answer.malformed.len() < NAMED_MAX {
@@ -120,7 +123,9 @@ fn take(app: &App, body: &[u8]) -> Result<Response, Refused> {
             }
             Malformed::new(format!("line {number}: {error}"), text)
         });
+        room.add(&content).map_err(|error| refuse(&error))?;
         contents.push(content);
+        lines.push(number);
         Ok(())
     };
     if body.trim_ascii_start().starts_with(b"[") {
@@ -141,23 +146,88 @@ fn take(app: &App, body: &[u8]) -> Result<Response, Refused> {
         answer.error = Some("the body has no usable record".to_owned());
         return Ok((StatusCode::BAD_REQUEST, Json(answer)).into_response());
     }
+    // Which of them can be sent again is known only before they are handed over.
+    let is_record: Vec<bool> = contents.iter().map(Result::is_ok).collect();
     match app.ingest.try_push_all(Instant::now(), contents) {
         Ok(()) => Ok(Json(answer).into_response()),
+        Err(IntakeError::Partly { refused, .. }) => {
+            Ok(partly(answer, &refused, &lines, &is_record))
+        }
         Err(error) => Err(refuse(&error)),
     }
 }
 
+/// Some were taken: names the others by their lines, so that they alone are sent again.
+fn partly(mut answer: Answer, refused: &[usize], lines: &[usize], is_record: &[bool]) -> Response {
+    answer.accepted -= refused.iter().filter(|index| is_record[**index]).count();
+    answer.refused = refused.iter().map(|index| lines[*index]).collect();
+    answer.error = Some(format!(
+        "{} records were taken; send only the lines in `refused` again",
+        answer.accepted
+    ));
+    let retry = [(header::RETRY_AFTER, RETRY_AFTER_S.to_string())];
+    (StatusCode::TOO_MANY_REQUESTS, retry, Json(answer)).into_response()
+}
+
 fn refuse(error: &IntakeError) -> Refused {
     let status = match error {
-        IntakeError::Refused(Refusal::Full | Refusal::TimedOut) => StatusCode::TOO_MANY_REQUESTS,
-        IntakeError::Refused(Refusal::TooHeavy) => StatusCode::PAYLOAD_TOO_LARGE,
+        IntakeError::Full { .. }
+        | IntakeError::High { .. }
+        | IntakeError::Refused(Refusal::Full | Refusal::TimedOut) => StatusCode::TOO_MANY_REQUESTS,
+        IntakeError::TooMany { .. } | IntakeError::Refused(Refusal::TooHeavy) => {
+            StatusCode::PAYLOAD_TOO_LARGE
+        }
         IntakeError::Refused(_) => StatusCode::SERVICE_UNAVAILABLE,
         IntakeError::NewKeys(_) => StatusCode::UNPROCESSABLE_ENTITY,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    let refused = Refused::new(status, format!("nothing was taken: {error}"));
+    let message = match error {
+        IntakeError::TooMany { lane, size_max } => format!(
+            "nothing was taken: the body has more than {size_max} records for the lane {lane}; \
+             send it in parts"
+        ),
+        error => format!("nothing was taken: {error}"),
+    };
+    let mut refused = Refused::new(status, message);
+    if let IntakeError::Full { lane }
+    | IntakeError::High { lane }
+    | IntakeError::TooMany { lane, .. } = error
+    {
+        refused = refused.lane(lane);
+    }
     match status {
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => refused.retry_after_s(1),
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+            refused.retry_after_s(RETRY_AFTER_S)
+        }
         _ => refused,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_that_was_taken_in_part_names_the_lines_to_send_again() {
+        // Lines 1, 3, 4 and 6 had something; 3 was no record.
+        let answer = Answer {
+            accepted: 3,
+            malformed_count: 1,
+            ..Answer::default()
+        };
+        let answer = partly(answer, &[1, 3], &[1, 3, 4, 6], &[true, false, true, true]);
+        assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(answer.headers()[header::RETRY_AFTER], "1");
+        let body = axum::body::to_bytes(answer.into_body(), 1000)
+            .await
+            .unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(
+            body,
+            serde_json::json!({
+                "accepted": 2, "malformed_count": 1, "malformed": [], "refused": [3, 6],
+                "error": "2 records were taken; send only the lines in `refused` again",
+            })
+        );
     }
 }

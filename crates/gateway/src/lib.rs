@@ -2,23 +2,28 @@
 //!
 //! - [`Gateway`]: binds, serves, and shuts down in a bounded time.
 //! - REST: `/api/buffer/status`, `/api/health`, `/api/metrics`, `/metrics`, `/api/keys`,
-//!   `/api/history/{source}/{tag}`, `/api/ingest`, `/api/flush`.
+//!   `/api/history/{source}/{tag}`, `/api/ingest`, `/api/flush`, `/api/purge`,
+//!   `/api/breaker/reset`, `/api/reload`, `/api/live`, `/api/ready`.
 //! - WebSocket `/ws`: subscribe by glob, a snapshot, then updates; each client is a set of cursors
 //!   on the data service, so one that is slow gets the newest state and costs no memory. Nothing
 //!   here keeps a value.
+//! - [`Exporter`]: what `/metrics` is made of, [`described`] in full.
 //! - The page at `/`, with its chart library, from the binary itself.
 //!
 //! What comes from outside is checked first: the `Host` and the exact `Origin`, sizes, counts and
 //! patterns. There are no tokens yet: bind to loopback, or put a proxy that asks in front.
 
 mod assets;
+mod control;
 mod error;
+mod exporter;
 mod guard;
 mod history;
 mod ingest;
 mod options;
 mod prometheus;
 mod range;
+mod ready;
 mod reload;
 mod rest;
 mod server;
@@ -26,7 +31,10 @@ mod state;
 mod ws;
 
 pub use error::BindError;
+pub use exporter::Exporter;
 pub use options::GatewayOptions;
+pub use prometheus::described;
+pub use ready::Readiness;
 pub use reload::{ReloadOutcome, ReloadRequest};
 pub use server::Gateway;
 

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
+use crate::ready::Readiness;
 use crate::reload::ReloadRequest;
 
 /// What a gateway lets in, how much of it, and whom it asks.
@@ -21,6 +22,8 @@ pub struct GatewayOptions {
     /// Who reads the configuration again when `POST /api/reload` asks; without, it answers 501.
     /// A channel with room for one is enough: while it is full, more requests are told to wait.
     pub reload: Option<mpsc::Sender<ReloadRequest>>,
+    /// How far the program is, for `GET /api/ready`; without, it is ready from the start.
+    pub readiness: Option<watch::Receiver<Readiness>>,
 }
 
 impl Default for GatewayOptions {
@@ -33,6 +36,7 @@ impl Default for GatewayOptions {
             websockets_max: 1000,
             future_max: Duration::from_secs(24 * 60 * 60),
             reload: None,
+            readiness: None,
         }
     }
 }

@@ -1,256 +1,201 @@
-//! The metrics in the text format of Prometheus.
+//! `GET /metrics`: refreshes every series and renders them.
+//!
+//! A gateway has its own exporter and installs nothing: several gateways, or an application with a
+//! recorder of its own, do not meet. What an account says is written at each question, under one
+//! lock, so that an answer is one account; what is only seen as it happens, the distributions of
+//! batches, is recorded through the pipeline's telemetry.
 
-use std::fmt::Write;
+use std::sync::Arc;
 
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use metrics::{Counter, Gauge, Key, Level, Metadata, Recorder, Unit};
+use parking_lot::Mutex;
+use pipeline::{Attachment, Health, MetricDescription, MetricKind, Publisher, Telemetry};
+
+use crate::exporter::Exporter;
 use crate::rest::Metrics;
+use crate::state::App;
 
-/// One sample per line, each family with its help and type.
-pub(crate) fn render(metrics: &Metrics, health_score: u8) -> String {
-    let stats = &metrics.stats;
-    let mut out = Text::default();
-    let counters: [(&str, &str, u64); 7] = [
-        ("offered", "Updates that sources offered.", stats.offered),
-        ("accepted", "Updates that were accepted.", stats.accepted),
-        (
-            "refused",
-            "Updates that were refused, and their source told.",
-            stats.refused,
-        ),
-        (
-            "delivered",
-            "Updates that are in the sink.",
-            stats.delivered,
-        ),
-        (
-            "quarantined",
-            "Updates that are in the quarantine.",
-            stats.quarantined,
-        ),
-        ("batches", "Batches written.", stats.sink.batches),
-        (
-            "retries",
-            "Failed attempts to write a batch.",
-            stats.sink.retries,
-        ),
-    ];
-    for (name, help, value) in counters {
-        out.family(
-            &format!("{name}_total"),
-            "counter",
-            help,
-            [("", value as f64)],
-        );
-    }
-    out.family(
-        "dropped_total",
-        "counter",
-        "Updates that were accepted and lost, by reason.",
-        [
-            ("policy=\"drop_oldest\"", stats.dropped.drop_oldest as f64),
-            ("policy=\"drop_newest\"", stats.dropped.drop_newest as f64),
-            ("policy=\"resize\"", stats.dropped.resize as f64),
-            ("policy=\"rejected\"", stats.dropped.rejected as f64),
-        ],
-    );
-    let flushes: Vec<(String, f64)> = stats
-        .flushes
-        .iter()
-        .flat_map(|(reason, counts)| {
-            [("delivered", counts.delivered), ("failed", counts.failed)].map(|(outcome, count)| {
-                (
-                    format!("reason=\"{reason}\",outcome=\"{outcome}\""),
-                    count as f64,
-                )
-            })
-        })
-        .collect();
-    out.family(
-        "flushes_total",
-        "counter",
-        "Flushes by reason and outcome.",
-        flushes
-            .iter()
-            .map(|(labels, count)| (labels.as_str(), *count)),
-    );
-    gauges(&mut out, metrics, health_score);
-    history(&mut out, metrics);
-    for (name, help, latency) in [
-        (
-            "latency_seconds",
-            "From acceptance to delivery.",
-            &stats.latency_ms,
-        ),
-        (
-            "write_seconds",
-            "How long writing a batch takes.",
-            &stats.sink.write_ms,
-        ),
-    ] {
-        let quantiles = [
-            ("quantile=\"0.5\"", latency.p50 / 1000.0),
-            ("quantile=\"0.95\"", latency.p95 / 1000.0),
-            ("quantile=\"0.99\"", latency.p99 / 1000.0),
-            ("quantile=\"1\"", latency.max / 1000.0),
-        ];
-        out.family(name, "gauge", help, quantiles);
-    }
-    out.0
+/// Every metric that `GET /metrics` shows: the pipeline's and the gateway's own.
+///
+/// ```
+/// assert!(gateway::described().any(|metric| metric.name == "forebay_keys"));
+/// ```
+pub fn described() -> impl Iterator<Item = MetricDescription> {
+    pipeline::described().chain(OWN.iter().map(|(metric, _)| *metric))
 }
 
-fn gauges(out: &mut Text, metrics: &Metrics, health_score: u8) {
-    let stats = &metrics.stats;
-    let buffer = &stats.buffer;
-    let gauges: [(&str, &str, f64); 9] = [
-        (
-            "pending",
-            "Updates in the buffer and under way to the sink.",
-            stats.pending as f64,
-        ),
-        (
-            "buffer_max_size",
-            "Updates that the buffer can hold.",
-            buffer.max_size as f64,
-        ),
-        (
-            "buffer_bytes",
-            "Bytes in the buffer.",
-            buffer.current_bytes as f64,
-        ),
-        (
-            "buffer_oldest_age_seconds",
-            "Age of the oldest pending update.",
-            buffer.oldest_age_s,
-        ),
-        (
-            "sink_failing_seconds",
-            "For how long every attempt failed.",
-            stats.sink.failing_for_s,
-        ),
-        (
-            "health_score",
-            "Health from 0 to 100.",
-            f64::from(health_score),
-        ),
-        ("keys", "Keys with a history.", metrics.keys as f64),
-        (
-            "websocket_connections",
-            "Clients.",
-            metrics.websocket_connections as f64,
-        ),
-        ("uptime_seconds", "Time since the start.", stats.uptime_s),
-    ];
-    for (name, help, value) in gauges {
-        out.family(name, "gauge", help, [("", value)]);
-    }
+/// What a gateway shows to Prometheus.
+pub(crate) struct Scrapes {
+    exporter: Exporter,
+    writing: Mutex<Writing>,
+    _attachment: Attachment,
 }
 
-fn history(out: &mut Text, metrics: &Metrics) {
-    let history = &metrics.history;
-    let counters: [(&str, &str, u64); 8] = [
-        (
-            "websocket_updates",
-            "Update frames for clients.",
-            metrics.websocket_updates,
-        ),
-        ("history_commits", "Commits.", history.commits),
-        (
-            "history_updates",
-            "Values that were committed.",
-            history.updates,
-        ),
-        (
-            "history_displaced",
-            "Values that left their history.",
-            history.displaced,
-        ),
-        (
-            "history_expired",
-            "Keys that were idle for too long.",
-            history.expired,
-        ),
-        (
-            "history_resizes",
-            "Changes of the depth of a history.",
-            history.resizes,
-        ),
-        (
-            "history_refused_memory",
-            "Commits and keys refused for lack of memory.",
-            history.refused_memory,
-        ),
-        ("history_wakes", "Wakes of subscribers.", history.wakes),
-    ];
-    for (name, help, value) in counters {
-        let name = format!("{name}_total");
-        out.family(&name, "counter", help, [("", value as f64)]);
-    }
-    let gauges: [(&str, &str, f64); 9] = [
-        (
-            "history_bytes",
-            "Memory of keys, histories and log.",
-            history.bytes as f64,
-        ),
-        (
-            "history_bytes_spare",
-            "Of that, memory kept to be used again.",
-            history.bytes_spare as f64,
-        ),
-        (
-            "history_bytes_max",
-            "How much that may be.",
-            history.bytes_max as f64,
-        ),
-        (
-            "history_values",
-            "Keys that hold a value.",
-            history.values as f64,
-        ),
-        (
-            "history_subscribers",
-            "Subscriptions and feeds.",
-            history.subscribers as f64,
-        ),
-        ("history_feeds", "Feeds among them.", history.feeds as f64),
-        (
-            "history_log_updates",
-            "Updates kept for feeds and for who resumes.",
-            history.log_updates as f64,
-        ),
-        (
-            "history_commit_mean_seconds",
-            "How long a commit takes.",
-            history.commit_us_mean / 1e6,
-        ),
-        (
-            "history_commit_max_seconds",
-            "How long the longest one took.",
-            history.commit_us_max / 1e6,
-        ),
-    ];
-    for (name, help, value) in gauges {
-        out.family(name, "gauge", help, [("", value)]);
-    }
+/// What is written at each question.
+struct Writing {
+    publisher: Publisher,
+    own: Vec<Handle>,
 }
 
-#[derive(Default)]
-struct Text(String);
+enum Handle {
+    Counter(Counter),
+    Gauge(Gauge),
+}
 
-impl Text {
-    fn family<'a>(
-        &mut self,
-        name: &str,
-        kind: &str,
-        help: &str,
-        samples: impl IntoIterator<Item = (&'a str, f64)>,
-    ) {
-        // Writing to a string cannot fail.
-        let _ = writeln!(self.0, "# HELP forebay_{name} {help}");
-        let _ = writeln!(self.0, "# TYPE forebay_{name} {kind}");
-        for (labels, value) in samples {
-            let _ = match labels {
-                "" => writeln!(self.0, "forebay_{name} {value}"),
-                labels => writeln!(self.0, "forebay_{name}{{{labels}}} {value}"),
-            };
+impl Scrapes {
+    pub(crate) fn new(telemetry: &Telemetry) -> Self {
+        let exporter = Exporter::new();
+        let metadata = Metadata::new("gateway", Level::INFO, Some("gateway"));
+        let own = OWN.iter().map(|(metric, _)| {
+            metric.describe_to(&exporter);
+            let key = Key::from_name(metric.name);
+            match metric.kind {
+                MetricKind::Counter => Handle::Counter(exporter.register_counter(&key, &metadata)),
+                _ => Handle::Gauge(exporter.register_gauge(&key, &metadata)),
+            }
+        });
+        let own = own.collect();
+        Self {
+            writing: Mutex::new(Writing {
+                publisher: Publisher::to(Arc::new(exporter.clone())),
+                own,
+            }),
+            _attachment: telemetry.attach(Arc::new(exporter.clone())),
+            exporter,
         }
     }
+
+    /// All series as they stand now. The account is taken under the lock, so that a slower question
+    /// cannot mix an older one into the answer of a quicker.
+    fn render(&self, account: impl FnOnce() -> (Metrics, Health)) -> String {
+        let mut writing = self.writing.lock();
+        let (metrics, health) = account();
+        writing.publisher.publish(&metrics.stats, &health);
+        let refused = self.exporter.refused();
+        for (handle, (_, read)) in writing.own.iter().zip(&OWN) {
+            match (handle, read(&metrics, refused)) {
+                (Handle::Counter(counter), Is::Count(value)) => counter.absolute(value),
+                (Handle::Gauge(gauge), Is::Level(value)) => gauge.set(value),
+                _ => {}
+            }
+        }
+        self.exporter.render()
+    }
 }
+
+/// `GET /metrics`, in the text format of Prometheus.
+pub(crate) async fn prometheus_metrics(State(app): State<App>) -> Response {
+    let text = app
+        .scrapes
+        .render(|| (Metrics::of(&app), app.pipeline.health()));
+    (
+        [(
+            header::CONTENT_TYPE,
+            "text/plain; version=0.0.4; charset=utf-8",
+        )],
+        text,
+    )
+        .into_response()
+}
+
+enum Is {
+    Count(u64),
+    Level(f64),
+}
+
+type Read = fn(&Metrics, u64) -> Is;
+
+const fn counter(name: &'static str, help: &'static str, read: Read) -> (MetricDescription, Read) {
+    (own(name, MetricKind::Counter, Unit::Count, help), read)
+}
+
+const fn gauge(
+    name: &'static str,
+    unit: Unit,
+    help: &'static str,
+    read: Read,
+) -> (MetricDescription, Read) {
+    (own(name, MetricKind::Gauge, unit, help), read)
+}
+
+const fn own(
+    name: &'static str,
+    kind: MetricKind,
+    unit: Unit,
+    help: &'static str,
+) -> MetricDescription {
+    MetricDescription {
+        name,
+        kind,
+        unit,
+        labels: &[],
+        help,
+    }
+}
+
+#[rustfmt::skip]
+static OWN: [(MetricDescription, Read); 20] = [
+    gauge("forebay_keys", Unit::Count,
+        "Keys with a history.",
+        |all, _| Is::Level(all.keys as f64)),
+    gauge("forebay_websocket_connections", Unit::Count,
+        "Clients.",
+        |all, _| Is::Level(all.websocket_connections as f64)),
+    counter("forebay_websocket_updates_total",
+        "Update frames for clients.",
+        |all, _| Is::Count(all.websocket_updates)),
+    counter("forebay_history_commits_total",
+        "Commits.",
+        |all, _| Is::Count(all.history.commits)),
+    counter("forebay_history_updates_total",
+        "Values that were committed.",
+        |all, _| Is::Count(all.history.updates)),
+    counter("forebay_history_displaced_total",
+        "Values that left their history.",
+        |all, _| Is::Count(all.history.displaced)),
+    counter("forebay_history_expired_total",
+        "Keys that were idle for too long.",
+        |all, _| Is::Count(all.history.expired)),
+    counter("forebay_history_resizes_total",
+        "Changes of the depth of a history.",
+        |all, _| Is::Count(all.history.resizes)),
+    counter("forebay_history_refused_memory_total",
+        "Commits and keys refused for lack of memory.",
+        |all, _| Is::Count(all.history.refused_memory)),
+    counter("forebay_history_wakes_total",
+        "Wakes of subscribers.",
+        |all, _| Is::Count(all.history.wakes)),
+    gauge("forebay_history_bytes", Unit::Bytes,
+        "Memory of keys, histories and log.",
+        |all, _| Is::Level(all.history.bytes as f64)),
+    gauge("forebay_history_bytes_spare", Unit::Bytes,
+        "Of that, memory kept to be used again.",
+        |all, _| Is::Level(all.history.bytes_spare as f64)),
+    gauge("forebay_history_bytes_max", Unit::Bytes,
+        "How much that memory may be.",
+        |all, _| Is::Level(all.history.bytes_max as f64)),
+    gauge("forebay_history_values", Unit::Count,
+        "Keys that hold a value.",
+        |all, _| Is::Level(all.history.values as f64)),
+    gauge("forebay_history_subscribers", Unit::Count,
+        "Subscriptions and feeds.",
+        |all, _| Is::Level(all.history.subscribers as f64)),
+    gauge("forebay_history_feeds", Unit::Count,
+        "Feeds among the subscriptions.",
+        |all, _| Is::Level(all.history.feeds as f64)),
+    gauge("forebay_history_log_updates", Unit::Count,
+        "Updates kept for feeds and for who resumes.",
+        |all, _| Is::Level(all.history.log_updates as f64)),
+    gauge("forebay_history_commit_mean_seconds", Unit::Seconds,
+        "How long a commit takes.",
+        |all, _| Is::Level(all.history.commit_us_mean / 1e6)),
+    gauge("forebay_history_commit_max_seconds", Unit::Seconds,
+        "How long the longest commit took.",
+        |all, _| Is::Level(all.history.commit_us_max / 1e6)),
+    counter("forebay_series_refused_total",
+        "Metrics that were not exported: too many, or an invalid name.",
+        |_, refused| Is::Count(refused)),
+];

@@ -1,24 +1,19 @@
-//! The plain questions: how full, how well, what, which keys; and the order to flush.
+//! The plain questions: how full, how well, what, which keys.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use pipeline::{BufferStats, HealthStatus, Reading, Stats};
 use record::Key;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use crate::error::Refused;
-use crate::prometheus;
 use crate::state::App;
 use crate::ws::Globs;
-
-/// How long a flush on request may take.
-const FLUSH_WITHIN: Duration = Duration::from_secs(10);
 
 /// `GET /api/buffer/status`
 pub(crate) async fn buffer_status(State(app): State<App>) -> Json<BufferStats> {
@@ -45,6 +40,44 @@ pub(crate) struct Metrics {
     pub(crate) history: HistoryStats,
     pub(crate) websocket_connections: usize,
     pub(crate) websocket_updates: u64,
+    #[serde(flatten)]
+    familiar: Familiar,
+}
+
+/// The same once more, by the names that dashboards of WebSocket update services ask for. Of these,
+/// `updates_per_second` and `websocket_connections` are also names of ours.
+#[derive(Serialize)]
+struct Familiar {
+    /// Updates that were accepted.
+    total_updates: u64,
+    /// The mean from acceptance to delivery over the last minutes, in milliseconds.
+    average_latency_ms: f64,
+    /// Batches written in percent of all attempts over the last minutes.
+    success_rate: f64,
+    /// The worst of all breakers; `closed` where there is none.
+    circuit_breaker_state: &'static str,
+    /// Seconds since the start.
+    uptime: f64,
+}
+
+impl Familiar {
+    fn of(stats: &Stats) -> Self {
+        let states = stats.sinks.iter().filter_map(|sink| sink.breaker);
+        Self {
+            total_updates: stats.accepted,
+            average_latency_ms: stats.recent.latency_mean_ms,
+            success_rate: stats.recent.success_rate_pct,
+            circuit_breaker_state: worst(states),
+            uptime: stats.uptime_s,
+        }
+    }
+}
+
+/// The state of breakers that most needs a look.
+fn worst<'a>(states: impl Iterator<Item = &'a str>) -> &'static str {
+    const FROM_GOOD_TO_BAD: [&str; 3] = ["closed", "half_open", "open"];
+    let rank = |state: &str| FROM_GOOD_TO_BAD.iter().position(|known| *known == state);
+    FROM_GOOD_TO_BAD[states.filter_map(rank).max().unwrap_or(0)]
 }
 
 /// What the data service counts.
@@ -99,11 +132,13 @@ fn microseconds(duration: Duration) -> f64 {
 }
 
 impl Metrics {
-    fn of(app: &App) -> Self {
+    pub(crate) fn of(app: &App) -> Self {
         let history = app.live.stats();
+        let stats = app.pipeline.stats();
         Self {
             instance: app.live.instance().to_string(),
-            stats: app.pipeline.stats(),
+            familiar: Familiar::of(&stats),
+            stats,
             keys: history.keys,
             history: history.into(),
             websocket_connections: app.websockets.load(Ordering::Relaxed),
@@ -115,20 +150,6 @@ impl Metrics {
 /// `GET /api/metrics`
 pub(crate) async fn metrics(State(app): State<App>) -> Json<Metrics> {
     Json(Metrics::of(&app))
-}
-
-/// `GET /metrics`, in the text format of Prometheus.
-pub(crate) async fn prometheus_metrics(State(app): State<App>) -> Response {
-    let health = app.pipeline.health();
-    let text = prometheus::render(&Metrics::of(&app), health.score);
-    (
-        [(
-            header::CONTENT_TYPE,
-            "text/plain; version=0.0.4; charset=utf-8",
-        )],
-        text,
-    )
-        .into_response()
 }
 
 #[derive(Deserialize)]
@@ -191,24 +212,27 @@ pub(crate) async fn keys(
     .into_response())
 }
 
-/// `POST /api/flush`: delivers what is buffered now, and says how many updates that were.
-pub(crate) async fn flush(State(app): State<App>) -> Result<Response, Refused> {
-    let unavailable =
-        |message: String| Refused::new(StatusCode::SERVICE_UNAVAILABLE, message).retry_after_s(1);
-    match tokio::time::timeout(FLUSH_WITHIN, app.pipeline.flush()).await {
-        Ok(Ok(flushed)) => Ok(Json(json!({ "flushed": flushed })).into_response()),
-        Ok(Err(error)) => Err(unavailable(error.to_string())),
-        Err(_) => Err(unavailable(format!(
-            "the sink did not take everything within {} s; it is still tried",
-            FLUSH_WITHIN.as_secs()
-        ))),
-    }
-}
-
 /// Everything else.
 pub(crate) async fn not_found(uri: axum::http::Uri) -> Refused {
     Refused::new(
         StatusCode::NOT_FOUND,
         format!("there is nothing at {:?}", uri.path()),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_breaker_speaks_for_all() {
+        for (states, expected) in [
+            (vec![], "closed"),
+            (vec!["closed", "closed"], "closed"),
+            (vec!["closed", "half_open"], "half_open"),
+            (vec!["open", "half_open", "closed"], "open"),
+        ] {
+            assert_eq!(worst(states.iter().copied()), expected, "{states:?}");
+        }
+    }
 }

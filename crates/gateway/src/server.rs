@@ -14,8 +14,9 @@ use tokio::sync::{Semaphore, watch};
 use crate::error::BindError;
 use crate::guard::{Guard, guard};
 use crate::options::GatewayOptions;
+use crate::prometheus::{self, Scrapes};
 use crate::state::{App, Shared};
-use crate::{assets, history, ingest, reload, rest, ws};
+use crate::{assets, control, history, ingest, ready, reload, rest, ws};
 
 /// How long open connections may take to end once the gateway closes.
 const CLOSE_WITHIN: Duration = Duration::from_secs(3);
@@ -78,6 +79,7 @@ impl Gateway {
         let (closing, is_closing) = watch::channel(false);
         let live = pipeline.live().cloned().unwrap_or_else(LiveData::new);
         let app = App::new(Shared {
+            scrapes: Scrapes::new(pipeline.telemetry()),
             guard: Guard::new(local, &options.allowed_origins),
             options,
             pipeline,
@@ -182,12 +184,16 @@ fn router(app: App) -> Router {
         .route("/api/buffer/status", get(rest::buffer_status))
         .route("/api/health", get(rest::health))
         .route("/api/metrics", get(rest::metrics))
-        .route("/metrics", get(rest::prometheus_metrics))
+        .route("/metrics", get(prometheus::prometheus_metrics))
         .route("/api/keys", get(rest::keys))
         .route("/api/history/{source}/{tag}", get(history::history))
         .route("/api/ingest", post(ingest::ingest))
-        .route("/api/flush", post(rest::flush))
+        .route("/api/flush", post(control::flush))
+        .route("/api/purge", post(control::purge))
+        .route("/api/breaker/reset", post(control::reset_breakers))
         .route("/api/reload", post(reload::reload))
+        .route("/api/live", get(ready::live))
+        .route("/api/ready", get(ready::ready))
         .route("/ws", get(ws::connect))
         .fallback(rest::not_found)
         .layer(axum::middleware::from_fn_with_state(app.clone(), guard))

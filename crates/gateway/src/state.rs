@@ -10,6 +10,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::guard::Guard;
 use crate::options::GatewayOptions;
+use crate::prometheus::Scrapes;
 
 /// What all requests share; cheap to clone.
 #[derive(Clone)]
@@ -22,6 +23,8 @@ pub(crate) struct Shared {
     /// What the pages read; a gateway over a pipeline without live data shows no keys.
     pub(crate) live: LiveData,
     pub(crate) ingest: Intake,
+    /// What `GET /metrics` shows.
+    pub(crate) scrapes: Scrapes,
     /// Room for bodies that are received, in KiB.
     pub(crate) bodies: Semaphore,
     /// Places for bodies that are parsed at the same time.

@@ -7,6 +7,7 @@ mod common;
 use std::time::Duration;
 
 use common::Server;
+use common::exposition::Exposition;
 use gateway::{BindError, Gateway, GatewayOptions};
 use serde_json::{Value as Json, json};
 use sinks::ScopeName;
@@ -80,6 +81,30 @@ async fn law_1_every_answer_of_metrics_balances_also_under_load() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn metrics_also_answer_by_the_names_that_other_dashboards_ask_for() {
+    let server = Server::start().await;
+    server.put_many("D1", 40);
+    server.send("POST", "/api/flush", "", &[]).await;
+    let metrics = server.get("/api/metrics").await.json();
+    let number = |name: &str| metrics[name].as_f64().unwrap_or_else(|| panic!("{name}"));
+    assert_eq!(metrics["total_updates"], metrics["accepted"]);
+    assert_eq!(number("total_updates"), 40.0);
+    assert_eq!(
+        metrics["average_latency_ms"],
+        metrics["recent"]["latency_mean_ms"]
+    );
+    assert_eq!(
+        metrics["success_rate"],
+        metrics["recent"]["success_rate_pct"]
+    );
+    assert_eq!(metrics["uptime"], metrics["uptime_s"]);
+    assert_eq!(metrics["circuit_breaker_state"], "closed");
+    assert_eq!(number("websocket_connections"), 0.0);
+    assert!(number("updates_per_second") > 0.0, "{metrics}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn buffer_status_health_and_prometheus_have_their_fixed_names() {
     let server = Server::start().await;
     server.sink.go_down();
@@ -107,29 +132,30 @@ async fn buffer_status_health_and_prometheus_have_their_fixed_names() {
     );
     assert_eq!(health["reasons"][0]["code"], "sink_failing");
     assert!(health["reasons"][0]["hint"].as_str().unwrap().len() > 10);
-    let text = server.get("/metrics").await.text;
-    for line in [
-        "forebay_accepted_total 1",
-        "forebay_dropped_total{policy=\"drop_oldest\"} 0",
-        "forebay_pending 1",
-        "forebay_health_score 60",
-        "forebay_history_updates_total 1",
-        "forebay_history_values 1",
-        "forebay_history_resizes_total 0",
-        "forebay_history_expired_total 0",
-        "forebay_history_refused_memory_total 0",
-        "forebay_history_feeds 0",
-        "forebay_websocket_updates_total 0",
+    let read = Exposition::read(&server.get("/metrics").await.text);
+    for (name, labels, value) in [
+        ("accepted_total", &[][..], 1.0),
+        ("dropped_total", &[("policy", "drop_oldest")], 0.0),
+        ("pending", &[], 1.0),
+        ("health_score", &[], 60.0),
+        ("history_updates_total", &[], 1.0),
+        ("history_values", &[], 1.0),
+        ("history_resizes_total", &[], 0.0),
+        ("history_expired_total", &[], 0.0),
+        ("history_refused_memory_total", &[], 0.0),
+        ("history_feeds", &[], 0.0),
+        ("websocket_updates_total", &[], 0.0),
     ] {
-        assert!(text.lines().any(|found| found == line), "{line} in {text}");
+        assert_eq!(
+            read.sum(&format!("forebay_{name}"), labels),
+            value,
+            "{name}"
+        );
     }
     let history = &server.get("/api/metrics").await.json()["history"];
     for name in ["bytes", "bytes_max"] {
-        let gauge = format!("forebay_history_{name} {}", history[name]);
-        assert!(
-            text.lines().any(|found| found == gauge),
-            "{gauge} in {text}"
-        );
+        let gauge = read.sum(&format!("forebay_history_{name}"), &[]);
+        assert_eq!(Some(gauge), history[name].as_f64(), "{name}");
     }
     for name in ["commit_us_mean", "commit_us_max", "log_updates"] {
         assert!(history[name].is_number(), "{name} in {history}");

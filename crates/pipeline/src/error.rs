@@ -5,6 +5,7 @@ use dataservice::RegisterError;
 use flush_policy::PolicyError;
 use sinks::WriteError;
 
+use crate::merge::CoalesceError;
 use crate::setting::SettingError;
 use crate::spec::InvalidPlan;
 
@@ -15,6 +16,9 @@ pub enum PipelineError {
     /// The sinks, lanes and routes contradict each other.
     #[error("{0}")]
     Plan(#[from] InvalidPlan),
+    /// Records cannot be merged like that.
+    #[error("coalesce: {0}")]
+    Coalesce(#[from] CoalesceError),
     /// A number is out of its range.
     #[error("{0}")]
     Setting(#[from] SettingError),
@@ -53,6 +57,20 @@ pub enum IntakeError {
     High {
         /// The lane, its route and its sink.
         lane: String,
+    },
+    /// A lane has no room for the records that belong to it.
+    #[error("the lane {lane} is full")]
+    Full {
+        /// The lane, its route and its sink.
+        lane: String,
+    },
+    /// A lane will never have room for the records that belong to it, all at once.
+    #[error("the lane {lane} never has room for so many at once, but for {size_max} records")]
+    TooMany {
+        /// The lane, its route and its sink.
+        lane: String,
+        /// Records that it holds at the most.
+        size_max: usize,
     },
     /// Another source took the room of a lane in between, so that only some were taken.
     #[error("{} records were refused for want of room, {accepted} were taken", refused.len())]

@@ -57,6 +57,7 @@ pub fn feed(
     mut observe: impl FnMut(FeedProgress) -> std::ops::ControlFlow<()>,
 ) -> FeedReport {
     let mut progress = FeedProgress::default();
+    let mut passed_over = 0;
     let error = loop {
         // A lane that fills up slows the reading, instead of losing what was read.
         while !intake.wait_until_low(HIGH_FOR) {
@@ -76,6 +77,7 @@ pub fn feed(
             match intake.push_items(now(), items) {
                 Ok(accepted) => {
                     progress.items += accepted.accepted as u64;
+                    passed_over += accepted.skipped as u64;
                     if let Some(refusal) = accepted.refusal {
                         break Some(FeedError::Intake(refusal.into()));
                     }
@@ -84,7 +86,7 @@ pub fn feed(
             }
         }
         progress.bytes = reader.bytes_read();
-        progress.skipped = reader.skipped();
+        progress.skipped = reader.skipped() + passed_over;
         let stop = observe(progress).is_break();
         match read {
             Ok(Progress::More) if !stop => {}

@@ -12,6 +12,7 @@
 mod account;
 mod budget;
 mod buffer;
+mod control;
 mod error;
 mod feeder;
 mod gate;
@@ -44,6 +45,7 @@ pub mod source;
 mod sources;
 mod spec;
 mod stats;
+mod telemetry;
 mod tracked;
 
 pub use buffer_core::{Refusal, Watermark};
@@ -51,7 +53,7 @@ pub use error::{IntakeError, PipelineError};
 pub use feeder::{FeedError, FeedProgress, FeedReport, feed};
 pub use glob::{GLOB_BYTES_MAX, Glob, InvalidGlob};
 pub use health::{Health, HealthReason, HealthStatus};
-pub use intake::{Accepted, Content, Intake};
+pub use intake::{Accepted, Content, Intake, RoomCount};
 pub use live::{LiveData, Reading};
 pub use merge::{APPENDED_VALUES_MAX, CoalesceAggregate, CoalesceError, CoalesceSpec, KeyTemplate};
 pub use notification::{Level, Notification};
@@ -65,6 +67,8 @@ pub use setting::SettingError;
 pub use spec::{BufferOptions, InvalidPlan, LaneSpec, Plan, RouteSpec, SinkSpec, WhenFull};
 pub use stats::{BufferStats, DroppedStats, LaneState, LaneStats, LatencyStats, RecentStats};
 pub use stats::{RouteStats, SinkState, SinkStats, SizeStats, Stats, Totals};
+pub use telemetry::{Attachment, LaneMetrics, MetricDescription, MetricKind, Publisher};
+pub use telemetry::{SharedRecorder, Telemetry, described};
 pub use tracked::{DropReason, Outcome, Tracked};
 
 #[cfg(doctest)]

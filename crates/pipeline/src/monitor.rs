@@ -15,6 +15,7 @@ use crate::live::maintain;
 use crate::notification::{Level, Notification};
 use crate::pipeline::Core;
 use crate::queue::{Queue, now};
+use crate::telemetry::Publisher;
 
 /// How often it looks.
 const PULSE: Duration = Duration::from_secs(1);
@@ -23,6 +24,7 @@ pub(crate) struct Monitor {
     core: Arc<Core>,
     /// What was reported last of each queue, by the place of the queue in memory.
     reported: HashMap<usize, Reported>,
+    publisher: Publisher,
 }
 
 /// What was reported last.
@@ -40,6 +42,7 @@ impl Monitor {
         Self {
             core,
             reported: HashMap::new(),
+            publisher: Publisher::installed(),
         }
     }
 
@@ -51,6 +54,8 @@ impl Monitor {
             let now = now();
             self.core.sample(now);
             self.look();
+            let stats = self.core.stats();
+            self.publisher.publish(&stats, &self.core.judge(&stats));
             for route in &self.core.shape.load().routes {
                 route.rebalance();
             }

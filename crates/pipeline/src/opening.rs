@@ -28,10 +28,6 @@ const EARLY: u64 = 1 << 62;
 pub(crate) struct Watermark(Arc<OnceLock<OpenScope>>);
 
 impl Watermark {
-    pub(crate) fn known(opened: OpenScope) -> Self {
-        Self(Arc::new(OnceLock::from(opened)))
-    }
-
     pub(crate) fn position(&self) -> Option<Position> {
         self.0.get().map(|opened| opened.watermark)
     }

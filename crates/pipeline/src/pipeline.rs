@@ -21,6 +21,7 @@ use crate::route::Route;
 use crate::shape::Shape;
 use crate::sink::Sink;
 use crate::sources::Sources;
+use crate::telemetry::Telemetry;
 use crate::{Health, Intake, LiveData, Notification, PipelineError, Sender, Stats, intake};
 
 /// Notifications that a listener may fall behind before it misses some.
@@ -77,6 +78,7 @@ pub(crate) struct Core {
     /// What routes counted that are gone.
     pub(crate) retired: Mutex<Option<Reading>>,
     pub(crate) notifications: broadcast::Sender<Notification>,
+    pub(crate) telemetry: Telemetry,
     /// Routes that are being drained, and belong to no shape any more.
     pub(crate) ending: Mutex<Vec<Arc<Route>>>,
     /// Held for the moment in which sources are led to a shape. Pushes that block may hold it up.
@@ -148,7 +150,9 @@ impl Pipeline {
 
     pub(crate) fn start(options: PipelineBuilder) -> Result<Self, PipelineError> {
         let mut random = fastrand::Rng::with_seed(options.seed);
-        let shape = Shape::start(&options.plan, &Shape::default(), &mut random)?;
+        let telemetry = Telemetry::new();
+        let nothing = Shape::default();
+        let shape = Shape::start(&options.plan, &nothing, &telemetry, &mut random)?;
         let watermark = shape
             .queues()
             .next()
@@ -163,6 +167,7 @@ impl Pipeline {
             ending: Mutex::default(),
             leading: Mutex::default(),
             notifications,
+            telemetry,
             changing: tokio::sync::Mutex::new(random),
             intakes: Mutex::default(),
             channel: Mutex::default(),
@@ -251,12 +256,7 @@ impl Pipeline {
     /// How the pipeline is doing.
     #[must_use]
     pub fn health(&self) -> Health {
-        let stopped = self.stopped();
-        Health::judge(
-            &self.stats(),
-            self.inner.core.alert_threshold_pct,
-            stopped.as_deref(),
-        )
+        self.inner.core.judge(&self.stats())
     }
 
     /// Why nothing is delivered any more, if that is so.
@@ -278,6 +278,12 @@ impl Pipeline {
                 return;
             }
         }
+    }
+
+    /// Where its lanes record what each batch was like; a recorder can be attached to it.
+    #[must_use]
+    pub fn telemetry(&self) -> &Telemetry {
+        &self.inner.core.telemetry
     }
 
     /// Messages for people, from now on.
@@ -451,13 +457,18 @@ impl Core {
     }
 
     /// Why nothing is delivered any more, if that is so.
+    /// What an account means.
+    pub(crate) fn judge(&self, stats: &Stats) -> Health {
+        let stopped = self.stopped();
+        Health::judge(stats, self.alert_threshold_pct, stopped.as_deref())
+    }
+
     pub(crate) fn stopped(&self) -> Option<String> {
         let shape = self.shape.load();
         let mut why = None;
         for queue in shape.queues() {
-            match queue.ended()? {
-                Err(error) => why = why.or(Some(error.to_string())),
-                Ok(()) => {}
+            if let Err(error) = queue.ended()? {
+                why.get_or_insert(error.to_string());
             }
         }
         Some(why.unwrap_or_else(|| "the pipeline was shut down".to_owned()))

@@ -66,7 +66,7 @@ impl Pipeline {
         let core = self.core();
         let mut random = core.changing.lock().await;
         let before = core.shape.load_full();
-        let after = Arc::new(Shape::start(&plan, &before, &mut random)?);
+        let after = Arc::new(Shape::start(&plan, &before, &core.telemetry, &mut random)?);
         let ended: Vec<Arc<Route>> = before
             .routes
             .iter()

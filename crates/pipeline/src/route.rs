@@ -12,6 +12,7 @@ use crate::budget::{Budget, Moves, Room};
 use crate::queue::Queue;
 use crate::sink::Sink;
 use crate::spec::{LaneSpec, RouteSpec, WhenFull};
+use crate::telemetry::Telemetry;
 use crate::tracked::DropReason;
 
 pub(crate) struct Route {
@@ -37,16 +38,25 @@ impl Route {
     pub(crate) fn start(
         spec: &RouteSpec,
         sink: &Arc<Sink>,
+        telemetry: &Telemetry,
         random: &mut fastrand::Rng,
     ) -> Result<Arc<Self>, PipelineError> {
         let mut specs = spec.lanes.clone().unwrap_or_else(|| sink.lanes.clone());
         specs.sort_by_key(|lane| std::cmp::Reverse(lane.priority));
         let mut lanes = Vec::with_capacity(specs.len());
         for lane in specs {
+            let metrics = telemetry.lane(spec.name.as_deref(), &sink.name, lane.priority);
             let queues = (0..lane.parallel).map(|_| {
                 let seed = random.u64(..);
                 let name = spec.name.as_deref();
-                Queue::start(&lane, name, spec.coalesce.as_ref(), sink, seed)
+                Queue::start(
+                    &lane,
+                    name,
+                    spec.coalesce.as_ref(),
+                    sink,
+                    metrics.clone(),
+                    seed,
+                )
             });
             let queues = queues.collect::<Result<_, _>>()?;
             lanes.push(Lane { spec: lane, queues });
@@ -103,7 +113,8 @@ impl Route {
         if queue.spec.buffer.policy == WhenFull::DropLowestPriority {
             self.make_room(queue, rows.len());
         }
-        let pushed = queue.buffer.push_many(rows);
+        let tracks = |row: &Entry| queue.tracking.tracks(row.scope, row.position);
+        let pushed = queue.buffer.push_many(rows, &tracks);
         queue
             .tracking
             .dropped(pushed.displaced_of(rows), DropReason::DropOldest);
@@ -116,7 +127,10 @@ impl Route {
     /// The same without waiting for room.
     pub(crate) fn push_at_once(&self, queue: &Queue, rows: &mut Vec<Entry>) -> PushedMany {
         match queue.spec.buffer.policy {
-            WhenFull::Block(_) => queue.buffer.try_push_many(rows),
+            WhenFull::Block(_) => {
+                let tracks = |row: &Entry| queue.tracking.tracks(row.scope, row.position);
+                queue.buffer.try_push_many(rows, &tracks)
+            }
             _ => self.push(queue, rows),
         }
     }

@@ -7,6 +7,7 @@ use crate::queue::Queue;
 use crate::route::Route;
 use crate::sink::Sink;
 use crate::spec::{InvalidPlan, Plan};
+use crate::telemetry::Telemetry;
 
 /// Routes and sinks in the order of the plan. It never changes; a new one takes its place.
 #[derive(Default)]
@@ -23,6 +24,7 @@ impl Shape {
     pub(crate) fn start(
         plan: &Plan,
         running: &Self,
+        telemetry: &Telemetry,
         random: &mut fastrand::Rng,
     ) -> Result<Self, PipelineError> {
         plan.check()?;
@@ -49,7 +51,7 @@ impl Shape {
             };
             let route = match running.routes.iter().find(goes_on) {
                 Some(route) => Arc::clone(route),
-                None => match Route::start(&spec, &sink, random) {
+                None => match Route::start(&spec, &sink, telemetry, random) {
                     Ok(route) => route,
                     Err(error) => {
                         shape.close_but(running);

@@ -89,6 +89,11 @@ impl Sink {
         self.lost.subscribe()
     }
 
+    /// Closes its breaker and lets it forget what it counted; says whether there is one.
+    pub(crate) fn reset_breaker(&self) -> bool {
+        self.breaker.as_ref().map(BreakerHandle::reset).is_some()
+    }
+
     pub(crate) fn state(&self) -> SinkState {
         let gate = self.gate.snapshot();
         SinkState {

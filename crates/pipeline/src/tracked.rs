@@ -143,13 +143,6 @@ impl Tracking {
     }
 
     /// The same for rows that were merged into rows of the batch.
-    pub(crate) fn dropped_at(&self, rows: &[MergedInto], reason: DropReason) {
-        for &(_, scope, position) in rows {
-            self.end(scope, position, Outcome::Dropped(reason));
-        }
-    }
-
-    /// The same for rows that were merged into rows of the batch.
     pub(crate) fn settled_at(&self, rows: &[MergedInto], receipt: &Receipt) {
         for &(row, scope, position) in rows {
             self.end(scope, position, outcome_of(receipt, row));

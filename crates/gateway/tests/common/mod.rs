@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(dead_code, reason = "each test uses a part")]
 
+pub(crate) mod exposition;
 pub(crate) mod socket;
 
 use std::net::SocketAddr;

@@ -73,7 +73,7 @@ pub(crate) struct Moves {
 
 impl Moves {
     /// Whether nothing moves.
-    #[must_use]
+    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.before == self.after
     }
@@ -124,7 +124,7 @@ impl Budget {
     }
 
     /// The sizes of the lanes now, 0 where there is none; `sizes[priority as usize]`.
-    #[must_use]
+    #[cfg(test)]
     pub(crate) fn sizes(&self) -> PerClass<usize> {
         self.sizes
     }

@@ -7,6 +7,7 @@ use dataservice::{KeyId, Transaction};
 use record::{Position, Record};
 use sinks::Entry;
 
+use super::room::check;
 use super::{Accepted, Content, Inner, State};
 use crate::error::IntakeError;
 use crate::live::{LiveData, Reading};
@@ -42,6 +43,8 @@ pub(super) struct Staged {
     /// Those that no route matches.
     unrouted: Vec<(usize, Record)>,
     count: usize,
+    /// Rows that their scopes had before they were opened.
+    skipped: usize,
 }
 
 /// A value on its way to the data service, with the number of its record.
@@ -88,7 +91,7 @@ impl Inner {
         if let Some(live) = &self.live {
             show(live, shown, &outcome);
         }
-        let count = staged.count;
+        let (count, skipped) = (staged.count, staged.skipped);
         staged.clear();
         state.staged = staged;
         drop(guard);
@@ -97,7 +100,7 @@ impl Inner {
         }
         // What was displaced or refused is dropped here.
         drop((lost, unrouted));
-        Ok(outcome.accepted(count))
+        Ok(outcome.accepted(count, skipped))
     }
 }
 
@@ -115,7 +118,7 @@ struct Pushed {
 }
 
 impl Pushed {
-    fn accepted(mut self, count: usize) -> Accepted {
+    fn accepted(mut self, count: usize, skipped: usize) -> Accepted {
         self.refused.sort_unstable();
         let all = self.refused.clone();
         self.refused.dedup();
@@ -123,6 +126,7 @@ impl Pushed {
         Accepted {
             accepted: count - self.refused.len(),
             dropped: self.dropped,
+            skipped,
             refusal: self.refusal,
             refused_partly: self.refused.iter().filter(is_partly).count(),
             refused: self.refused,
@@ -187,6 +191,10 @@ impl Staged {
         content: Content,
     ) {
         let goal = &mut targets[target];
+        if position.is_some_and(|position| goal.has(position)) {
+            self.skipped += 1;
+            return;
+        }
         let part = match self.parts[..self.used]
             .iter()
             .position(|part| part.target == target)
@@ -219,23 +227,7 @@ impl Staged {
         for part in &self.parts[..self.used] {
             let queue = &state.targets.all[part.target].queue;
             let bytes: usize = part.rows.iter().map(Entry::size_bytes).sum();
-            let fill = queue.buffer.fill();
-            let rows = part.rows.len();
-            if queue.buffer.is_closed() {
-                return Err(Refusal::Closed.into());
-            }
-            if rows > fill.size_max || bytes > fill.bytes_max {
-                return Err(Refusal::TooHeavy.into());
-            }
-            if fill.size + rows > fill.size_max || fill.bytes.saturating_add(bytes) > fill.bytes_max
-            {
-                return Err(Refusal::Full.into());
-            }
-            if queue.is_high() {
-                return Err(IntakeError::High {
-                    lane: queue.shown(),
-                });
-            }
+            check(queue, part.rows.len(), bytes)?;
         }
         Ok(())
     }
@@ -308,7 +300,11 @@ impl Staged {
             let pushed = match mode {
                 Mode::ByPolicy => target.route.push(queue, &mut part.rows),
                 Mode::NoWait => target.route.push_at_once(queue, &mut part.rows),
-                Mode::AllOrNone => all_or_none(queue.buffer.try_push_all(&mut part.rows), part),
+                Mode::AllOrNone => {
+                    let tracks = |row: &Entry| queue.tracking.tracks(row.scope, row.position);
+                    let outcome = queue.buffer.try_push_all(&mut part.rows, &tracks);
+                    all_or_none(outcome, part)
+                }
             };
             outcome.dropped += pushed.displaced + pushed.dropped;
             let refused = pushed.refused_of(&part.rows);
@@ -368,6 +364,7 @@ impl Staged {
         }
         self.used = 0;
         self.count = 0;
+        self.skipped = 0;
     }
 }
 

@@ -7,10 +7,11 @@
 //! the data service's subscribers run under it too: they must not push here.
 //!
 //! Where to read on: `accept` is the way of a record, `targets` where it leads, `keys` what is
-//! remembered of a key.
+//! remembered of a key, `room` counts what would go where.
 
 mod accept;
 mod keys;
+mod room;
 mod targets;
 
 use std::sync::Arc;
@@ -33,6 +34,7 @@ use crate::tracked::Tracked;
 pub(crate) use accept::Mode;
 use accept::Staged;
 use keys::Keys;
+pub use room::RoomCount;
 pub(crate) use targets::{Targets, first_answers, open_soon};
 
 /// A record, or a piece of input that was none and goes to the quarantine.
@@ -47,6 +49,9 @@ pub struct Accepted {
     pub accepted: usize,
     /// How many older or newer ones were lost for them, by the policies of their lanes.
     pub dropped: usize,
+    /// How many rows were passed over because their scope had them before it was opened: a source
+    /// with several lanes is read again from where the last of them was. Counted once per route.
+    pub skipped: usize,
     /// Why others were refused, if any were.
     pub refusal: Option<Refusal>,
     /// Which ones were refused by one of their routes at least, by their index, ascending. Where

@@ -33,6 +33,15 @@ pub(super) struct Target {
     pub(super) last: Position,
 }
 
+impl Target {
+    /// Whether the sink had what stands there when the scope was opened.
+    pub(super) fn has(&self, position: Position) -> bool {
+        self.watermark
+            .position()
+            .is_some_and(|watermark| position <= watermark)
+    }
+}
+
 impl Targets {
     /// The scopes of a source in this shape. Those that `before` has go on; the others have to be
     /// opened.

@@ -24,5 +24,7 @@ mod tests;
 
 pub use aggregate::{APPENDED_VALUES_MAX, CoalesceAggregate};
 pub use error::CoalesceError;
+pub(crate) use lease::{MergedLease, MergedRows};
 pub use spec::CoalesceSpec;
+pub(crate) use store::{MergePolicy, Merger};
 pub use template::KeyTemplate;

@@ -215,18 +215,39 @@ impl Merger {
     /// is on loan. A batch that came back after it was [sent](MergedLease::mark_sent) comes first,
     /// by itself and as it was.
     pub(crate) fn lease(&self) -> Option<MergedLease> {
+        self.lease_with(|state| state.aside.take())
+    }
+
+    /// Copies of all rows that wait, those that were sent first.
+    pub(crate) fn waiting(&self) -> Vec<Entry> {
+        let is_sent = self.inner.state.lock().aside.is_some();
+        let mut rows = match is_sent {
+            true => self.lease().map_or_else(Vec::new, |lease| lease.to_vec()),
+            false => Vec::new(),
+        };
+        // What is not marked as sent is merged back.
+        let others = self.lease_with(|_| None);
+        rows.extend(others.into_iter().flat_map(|lease| lease.to_vec()));
+        rows
+    }
+
+    fn lease_with(&self, sent: impl FnOnce(&mut State) -> Option<Aside>) -> Option<MergedLease> {
         let mut state = self.inner.state.lock();
         if state.is_lent || state.buffered == 0 {
             return None;
         }
-        let is_sent = state.aside.is_some();
-        let parts = match state.aside.take() {
+        let aside = sent(&mut state);
+        let is_sent = aside.is_some();
+        let parts = match aside {
             Some(aside) => aside.parts,
             None => {
                 state.oldest = None;
                 self.inner.coalescer.take().into_entries()
             }
         };
+        if parts.is_empty() {
+            return None;
+        }
         let updates = state.lend(&parts);
         state.is_lent = true;
         state.was_refused = false;

@@ -384,6 +384,7 @@ impl Driver {
         let mut retry = Retry::new(queue.sink.retry, now(), self.random.u64(..));
         let mut permit = Some(permit);
         queue.account.attempt(oldest.unwrap_or_else(now));
+        loan.mark_sent();
         loop {
             let began = now();
             let written = tokio::select! {

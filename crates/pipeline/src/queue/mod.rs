@@ -19,11 +19,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::account::{Account, Times};
 use crate::buffer::{Buffer, Loan};
+use crate::merge::{MergePolicy, Merger};
 use crate::opening::Openings;
 use crate::sink::Sink;
-use crate::spec::LaneSpec;
+use crate::spec::{LaneSpec, WhenFull};
 use crate::stats::LaneState;
-use crate::tracked::{DropReason, Tracking};
+use crate::telemetry::LaneMetrics;
+use crate::tracked::{DropReason, Outcome, Tracking};
 use crate::{CoalesceSpec, PipelineError};
 
 pub(crate) use driver::FlushRequest;
@@ -49,6 +51,7 @@ pub(crate) struct Queue {
     pub(crate) account: Account,
     pub(crate) openings: Openings,
     pub(crate) tracking: Tracking,
+    metrics: LaneMetrics,
     /// The newest crossing of the watermark; the ring's listener only leaves it here, since it
     /// runs on the threads of the sources.
     crossing: Arc<LastCrossing>,
@@ -89,6 +92,7 @@ impl Queue {
         route: Option<&str>,
         coalesce: Option<&CoalesceSpec>,
         sink: &Arc<Sink>,
+        metrics: LaneMetrics,
         seed: u64,
     ) -> Result<Arc<Self>, PipelineError> {
         let mut spec = lane.clone();
@@ -111,6 +115,7 @@ impl Queue {
             account: Account::new(now()),
             openings: Openings::new(),
             tracking: Tracking::default(),
+            metrics,
             crossing,
             state: AtomicU8::new(LaneState::Running as u8),
             requests,
@@ -134,7 +139,10 @@ impl Queue {
 
     /// Whether the buffer is past its high mark and not yet back at the low one.
     pub(crate) fn is_high(&self) -> bool {
-        self.crossing.is_high.load(Ordering::Acquire)
+        match self.buffer.merged_pct() {
+            Some(fill_pct) => fill_pct >= self.spec.buffer.watermark.high_pct(),
+            None => self.crossing.is_high.load(Ordering::Acquire),
+        }
     }
 
     /// Whether there is no room for another record.
@@ -204,24 +212,34 @@ impl Queue {
     /// Throws away what waits, and says how many updates that were. What is under way to the sink
     /// stays.
     pub(crate) fn purge(&self) -> u64 {
+        let drained = self.account.with(|counts| {
+            let drained = self.buffer.drain_merged()?;
+            counts.purged += drained.0;
+            Some(drained)
+        });
+        if let Some((updates, tracked)) = drained {
+            for (scope, position) in tracked {
+                let dropped = Outcome::Dropped(DropReason::Purged);
+                self.tracking.end(scope, position, dropped);
+            }
+            return updates;
+        }
         let mut purged = 0;
         // Loan by loan, so that the balance holds at each step and nothing is copied.
         loop {
             let taken = self.account.with(|counts| {
                 let loan = self.buffer.lend(EVERYTHING)?;
                 let (lent, updates) = (loan.share(), loan.updates());
-                let tracked = loan.tracked();
                 loan.ack();
                 counts.purged += updates;
-                Some((lent, updates, tracked))
+                Some((lent, updates))
             });
             // The rows are freed here, not under the lock.
-            let Some((lent, updates, tracked)) = taken else {
+            let Some((lent, updates)) = taken else {
                 return purged;
             };
             purged += updates;
             self.tracking.dropped(lent.as_ref(), DropReason::Purged);
-            self.tracking.dropped_at(&tracked, DropReason::Purged);
         }
     }
 
@@ -268,10 +286,20 @@ impl Queue {
         }
     }
 
+    /// Hands on what the batch was like; recorders are foreign code, so under no lock.
+    fn measure(&self, rows: &[Entry], times: Times) {
+        let write = times.ended.saturating_duration_since(times.began);
+        let runs = rows.chunk_by(|a, b| a.arrival == b.arrival);
+        let waited = |run: &[Entry]| times.ended.saturating_duration_since(run[0].arrival);
+        let latencies = runs.map(|run| (waited(run), run.len()));
+        self.metrics.batch(rows.len(), write, latencies);
+    }
+
     /// The sink has the batch.
     pub(crate) fn settle(&self, loan: Loan, receipt: &Receipt, reason: Reason, times: Times) {
         let (lent, tracked) = (loan.share(), loan.tracked());
         self.account.settle(loan, receipt, reason, times);
+        self.measure(lent.as_ref(), times);
         self.tracking.settled(lent.as_ref(), receipt);
         self.tracking.settled_at(&tracked, receipt);
     }
@@ -283,7 +311,13 @@ fn buffer_of(
     coalesce: Option<&CoalesceSpec>,
     crossing: &Arc<LastCrossing>,
 ) -> Result<Buffer, PipelineError> {
-    let _ = coalesce;
+    if let Some(coalesce) = coalesce {
+        let policy = match spec.buffer.policy {
+            WhenFull::Block(timeout) => MergePolicy::Block(timeout),
+            _ => MergePolicy::Reject,
+        };
+        return Ok(Buffer::Merged(Merger::new(coalesce)?, policy));
+    }
     let listener = Arc::clone(crossing);
     let ring = Ring::builder(spec.buffer.max_size)
         .max_bytes(spec.buffer.max_bytes, Entry::size_bytes)

@@ -64,6 +64,14 @@ pub enum InvalidPlan {
         /// The one before it.
         before: String,
     },
+    /// A route cannot merge like that.
+    #[error("the route {route} cannot merge: {error}")]
+    Coalesce {
+        /// The route.
+        route: String,
+        /// Why not.
+        error: String,
+    },
     /// A number is out of its range.
     #[error("{field} of {owner} is {value}, expected {expected}")]
     OutOfRange {
@@ -172,6 +180,7 @@ impl Plan {
                     name: route.name.clone().unwrap_or_default(),
                 });
             }
+            self.check_coalesce(route)?;
             if let Some(lanes) = &route.lanes {
                 check_lanes(&format!("the route {}", route.shown()), lanes)?;
             }
@@ -188,6 +197,32 @@ impl Plan {
             }
         }
         Ok(())
+    }
+}
+
+impl Plan {
+    /// Merged rows have no age of their own by which they could expire.
+    fn check_coalesce(&self, route: &RouteSpec) -> Result<(), InvalidPlan> {
+        let Some(coalesce) = &route.coalesce else {
+            return Ok(());
+        };
+        let owner = format!("the route {}", route.shown());
+        coalesce.check().map_err(|error| InvalidPlan::Coalesce {
+            route: route.shown(),
+            error: error.to_string(),
+        })?;
+        let sink = self.sinks.iter().find(|sink| sink.name == route.sink);
+        let lanes = route.lanes.as_ref().or(sink.map(|sink| &sink.lanes));
+        let mut lanes = lanes.into_iter().flatten();
+        match lanes.find(|lane| lane.expires_after.is_some()) {
+            None => Ok(()),
+            Some(lane) => Err(InvalidPlan::OutOfRange {
+                field: "expires_after",
+                owner: format!("the lane `{}` of {owner}", lane.priority.as_str()),
+                value: format!("{:?}", lane.expires_after.unwrap_or_default()),
+                expected: "none, since the route merges its records".to_owned(),
+            }),
+        }
     }
 }
 

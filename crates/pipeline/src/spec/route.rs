@@ -70,7 +70,8 @@ impl RouteSpec {
         self
     }
 
-    /// Merges the records of a key instead of delivering each.
+    /// Merges the records of a key instead of delivering each. Its lanes then hold as much as this
+    /// says; one that is full blocks if that is its policy, and else refuses.
     pub fn coalesce(mut self, coalesce: CoalesceSpec) -> Self {
         self.coalesce = Some(coalesce);
         self

@@ -75,13 +75,15 @@ impl Slot<'_> {
             Self::Duration(place, range) => {
                 store(place, duration_of(given), |age| range.contains(age))
             }
-            Self::Age(place, range) => match given.text() {
-                Some("off") => store(place, Some(None), |_| true),
-                _ => {
-                    let age = duration_of(given).filter(|age| range.contains(age));
-                    store(place, age.map(Some), |_| true)
-                }
-            },
+            Self::Age(place, range) => {
+                let age = match given.text() {
+                    Some("off") => Some(None),
+                    _ => duration_of(given)
+                        .filter(|age| range.contains(age))
+                        .map(Some),
+                };
+                store(place, age, |_| true)
+            }
             Self::Size(place, range) => {
                 let size = given.text().and_then(|text| parse_size(text).ok());
                 store(place, size, |size| range.contains(size))

@@ -282,7 +282,8 @@ fn nested_settings_can_stand_in_the_environment() {
 fn lanes_that_say_nothing_go_by_their_sink_then_their_class_then_the_common_sections() {
     let text = "[buffer]\nmax_size = 100\npolicy = 'reject'\n[flush]\nsize = 7\n\
                 [lanes.low]\nmax_size = 200\nage = '9s'\n\
-                [sinks.b]\nurl = 'sqlite:b.sqlite'\n[sinks.b.lanes.low]\nmax_size = 300\nwait = '1s'";
+                [sinks.b]\nurl = 'sqlite:b.sqlite'\n\
+                [sinks.b.lanes.low]\nmax_size = 300\nwait = '1s'";
     let config = build(text, &[]).unwrap();
     let lane = |sink, priority| config.lane(sink, None, priority);
     let low = lane("main", record::Priority::Low);

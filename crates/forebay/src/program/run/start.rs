@@ -5,12 +5,12 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use gateway::{BindError, Gateway, GatewayOptions, ReloadRequest};
+use gateway::{BindError, Gateway, GatewayOptions, Readiness, ReloadRequest};
 use pipeline::source::HostConfig;
 use pipeline::{LiveData, Pipeline, Plan, Poller, PollerOptions, Reading};
 use record::Name;
 use sinks::ScopeName;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::inputs::Inputs;
@@ -56,6 +56,7 @@ pub(super) struct Sources {
 /// The page and the API, while they are served.
 struct Site {
     address: SocketAddr,
+    readiness: watch::Sender<Readiness>,
     stop: oneshot::Sender<()>,
     served: JoinHandle<std::io::Result<()>>,
 }
@@ -68,31 +69,36 @@ impl Sources {
         reload: mpsc::Sender<ReloadRequest>,
     ) -> Result<Self> {
         let ingest = pipeline.intake_at_once(&ScopeName::new(HTTP)).await?;
+        let readiness = watch::Sender::new(Readiness::Starting);
         let options = GatewayOptions {
             allowed_origins: config.gateway.allowed_origins.clone(),
             body_bytes_max: config.gateway.max_body,
             websockets_max: config.gateway.max_websockets,
             future_max: config.input.max_future,
             reload: Some(reload),
+            readiness: Some(readiness.subscribe()),
+            ..GatewayOptions::default()
         };
         let listen = config.gateway.listen;
         let gateway = Gateway::bind(listen, options, pipeline.clone(), ingest).await?;
         let address = gateway.local_addr();
-        let poller = match config.host.enabled {
-            true => Some(poller(config, pipeline).await?),
-            false => None,
-        };
-        let inputs = Inputs::start(config, pipeline)?;
         let (stop, stopped) = oneshot::channel::<()>();
         let served = tokio::spawn(gateway.serve(async {
             // Whoever would stop it being gone is a stop too.
             let _ = stopped.await;
         }));
+        let poller = match config.host.enabled {
+            true => Some(poller(config, pipeline).await?),
+            false => None,
+        };
+        let inputs = Inputs::start(config, pipeline)?;
+        readiness.send_replace(Readiness::Ready);
         Ok(Self {
             poller,
             inputs,
             site: Site {
                 address,
+                readiness,
                 stop,
                 served,
             },
@@ -107,6 +113,7 @@ impl Sources {
     /// Stops them; the page may take longer to end. A poll that hangs, or waits for room, is left
     /// behind, and the drain shuts it out.
     pub(super) async fn stop(self, within: Duration) -> JoinHandle<std::io::Result<()>> {
+        self.site.readiness.send_replace(Readiness::Draining);
         let _ = self.site.stop.send(());
         self.inputs.stop();
         let poller = self.poller;
