@@ -130,6 +130,28 @@ fn routes_and_sinks_that_cannot_be_are_named() {
             "[[source]]\nname = 'a'".to_owned(),
             "f.toml:1: source.0 has no path, expected a file or \"-\"",
         ),
+        (
+            "[[alert]]\nname = 'a'".to_owned(),
+            "f.toml:1: alert.0 has neither url nor command, expected one of the two",
+        ),
+        (
+            "[[alert]]\nname = 'a'\nurl = 'http://h'\ncommand = ['c']".to_owned(),
+            "f.toml:4: alert.0 has url and command, expected one of the two",
+        ),
+        (
+            "[[alert]]\nurl = 'http://h'".to_owned(),
+            "f.toml:1: alert.0 has no name, expected one",
+        ),
+        (
+            "[[alert]]\nname = 'a'\nurl = 'http://h'\non = []".to_owned(),
+            "f.toml:3: alert.0: on of the alert `a` is empty, expected at least one of healthy, \
+             degraded and critical",
+        ),
+        (
+            "[[alert]]\nname = 'a'\nurl = 'ftp://me:hunter2@h/token'".to_owned(),
+            "f.toml:3: alert.0.url is \"ftp://me:***@h/token\", expected a URL with http or https, \
+             such as \"https://host/hook\"",
+        ),
     ];
     for (text, expected) in table {
         check(&text, expected);

@@ -165,6 +165,24 @@ fn nothing_to_change_is_said_and_what_needs_a_restart_is_named() {
 }
 
 #[test]
+fn alerts_change_while_it_runs_and_their_secrets_are_not_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let (running, address) = serve(folder.path(), QUIET);
+    let alert = "[[alert]]\nname = \"chat\"\nurl = \"http://127.0.0.1:1/hunter2\"\n";
+    write(folder.path(), &format!("{QUIET}{alert}"));
+    let (status, answer) = reload(&address);
+    assert_eq!(status, 200, "{answer}");
+    let said = answer["changes"].to_string();
+    assert!(said.contains("alert.0.url: not set -> "), "{said}");
+    assert!(!said.contains("restart"), "{said}");
+    let outcome = end(running);
+    assert!(
+        !format!("{said}{outcome:?}").contains("hunter2"),
+        "{outcome:?}"
+    );
+}
+
+#[test]
 fn a_route_that_changes_is_drained_first_and_every_row_arrives_once() {
     let folder = tempfile::tempdir().unwrap();
     let routes = |age: &str| {

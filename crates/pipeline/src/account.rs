@@ -7,12 +7,12 @@
 use std::time::{Duration, Instant};
 
 use flush_policy::{FlushCounts, Outcome, Reason};
-use hdrhistogram::Histogram;
 use parking_lot::{Mutex, MutexGuard};
 use sinks::{Receipt, RowOutcome};
 
 use crate::buffer::{Buffer, Fill, Loan};
 use crate::rates::Rates;
+use crate::spread::Spread;
 
 /// Longest latency that is told apart, in microseconds: an hour.
 const LATENCY_MAX_US: u64 = 3_600_000_000;
@@ -45,17 +45,16 @@ pub(crate) struct Counts {
     pub(crate) failing_since: Option<Instant>,
     pub(crate) last_error: Option<String>,
     pub(crate) rates: Rates,
-    pub(crate) latency_us: Histogram<u64>,
-    /// The sum of all latencies, for means.
+    pub(crate) latency_us: Spread,
+    /// How many latencies there ever were, and their sum, for means.
+    pub(crate) latencies: u64,
     pub(crate) latency_sum_us: u64,
-    pub(crate) write_us: Histogram<u64>,
-    pub(crate) batch_rows: Histogram<u64>,
+    pub(crate) write_us: Spread,
+    pub(crate) batch_rows: Spread,
 }
 
 impl Account {
     pub(crate) fn new(now: Instant) -> Self {
-        let histogram =
-            |max| Histogram::new_with_bounds(1, max, 2).expect("the bounds are in order");
         Self {
             counts: Mutex::new(Counts {
                 refused_early: 0,
@@ -74,10 +73,11 @@ impl Account {
                 failing_since: None,
                 last_error: None,
                 rates: Rates::new(now),
-                latency_us: histogram(LATENCY_MAX_US),
+                latency_us: Spread::new(now, LATENCY_MAX_US),
+                latencies: 0,
                 latency_sum_us: 0,
-                write_us: histogram(LATENCY_MAX_US),
-                batch_rows: histogram(ROWS_MAX),
+                write_us: Spread::new(now, LATENCY_MAX_US),
+                batch_rows: Spread::new(now, ROWS_MAX),
             }),
         }
     }
@@ -176,12 +176,13 @@ impl Account {
         counts.batches += 1;
         counts.in_flight_since = None;
         counts.failing_since = None;
-        counts.write_us.saturating_record(write);
-        counts.batch_rows.saturating_record(rows.len() as u64);
+        counts.write_us.record(times.ended, write, 1);
+        counts.batch_rows.record(times.ended, rows.len() as u64, 1);
         for run in rows.chunk_by(|a, b| a.arrival == b.arrival) {
             let latency = micros(times.ended.saturating_duration_since(run[0].arrival));
             let count = run.len() as u64;
-            counts.latency_us.saturating_record_n(latency, count);
+            counts.latency_us.record(times.ended, latency, count);
+            counts.latencies += count;
             counts.latency_sum_us += latency * count;
         }
         drop(counts);

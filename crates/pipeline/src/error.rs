@@ -16,6 +16,10 @@ pub enum PipelineError {
     /// The sinks, lanes and routes contradict each other.
     #[error("{0}")]
     Plan(#[from] InvalidPlan),
+    /// An alert cannot be like that.
+    #[cfg(feature = "alerts")]
+    #[error("alert: {0}")]
+    Alert(#[from] crate::alert::InvalidAlert),
     /// Records cannot be merged like that.
     #[error("coalesce: {0}")]
     Coalesce(#[from] CoalesceError),

@@ -10,9 +10,12 @@
 //! stored and shown, or refused: never one without the other.
 
 mod account;
+#[cfg(feature = "alerts")]
+mod alert;
 mod budget;
 mod buffer;
 mod control;
+mod core;
 mod error;
 mod feeder;
 mod gate;
@@ -44,15 +47,19 @@ mod sink;
 pub mod source;
 mod sources;
 mod spec;
+mod spread;
 mod stats;
 mod telemetry;
 mod tracked;
 
+#[cfg(feature = "alerts")]
+pub use alert::{AlertSpec, AlertStats, AlertTarget, Alerts, InvalidAlert};
 pub use buffer_core::{Refusal, Watermark};
 pub use error::{IntakeError, PipelineError};
 pub use feeder::{FeedError, FeedProgress, FeedReport, feed};
 pub use glob::{GLOB_BYTES_MAX, Glob, InvalidGlob};
-pub use health::{Health, HealthReason, HealthStatus};
+pub use health::{DEDUCTIONS, Deduction, HEALTH_HOLD, HEALTH_MARGIN, Health, HealthChange};
+pub use health::{HealthReason, HealthStatus, HealthTracker, StatusTracker};
 pub use intake::{Accepted, Content, Intake, RoomCount};
 pub use live::{LiveData, Reading};
 pub use merge::{APPENDED_VALUES_MAX, CoalesceAggregate, CoalesceError, CoalesceSpec, KeyTemplate};

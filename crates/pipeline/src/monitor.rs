@@ -6,14 +6,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use buffer_core::Direction;
-use record::Timestamp;
 
+use crate::core::Core;
 use crate::live::maintain;
-use crate::notification::{Level, Notification};
-use crate::pipeline::Core;
+use crate::notification::Level;
 use crate::queue::{Queue, now};
 use crate::telemetry::Publisher;
 
@@ -22,8 +21,8 @@ const PULSE: Duration = Duration::from_secs(1);
 
 pub(crate) struct Monitor {
     core: Arc<Core>,
-    /// What was reported last of each queue, by the place of the queue in memory.
-    reported: HashMap<usize, Reported>,
+    /// What was reported last of each queue, by the number of the queue.
+    reported: HashMap<u64, Reported>,
     publisher: Publisher,
 }
 
@@ -71,7 +70,7 @@ impl Monitor {
         let mut seen = Vec::new();
         let mut news = Vec::new();
         for queue in shape.queues() {
-            let id = Arc::as_ptr(queue) as usize;
+            let id = queue.id;
             seen.push(id);
             let place = match is_only {
                 true => String::new(),
@@ -82,23 +81,8 @@ impl Monitor {
         }
         self.reported.retain(|id, _| seen.contains(id));
         for (level, message) in news {
-            self.say(level, message);
+            self.core.say(level, message);
         }
-    }
-
-    fn say(&self, level: Level, message: String) {
-        match level {
-            Level::Info => tracing::info!("{message}"),
-            Level::Warning => tracing::warn!("{message}"),
-            Level::Error => tracing::error!("{message}"),
-        }
-        let timestamp = Timestamp::from_system(SystemTime::now());
-        // Nobody may be listening.
-        let _ = self.core.notifications.send(Notification {
-            level,
-            message,
-            timestamp,
-        });
     }
 }
 

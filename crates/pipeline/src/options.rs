@@ -16,6 +16,8 @@ use crate::{
 pub struct PipelineBuilder {
     pub(crate) plan: Plan,
     pub(crate) live: Option<LiveData>,
+    #[cfg(feature = "alerts")]
+    pub(crate) alerts: Vec<crate::AlertSpec>,
     pub(crate) seed: u64,
 }
 
@@ -41,6 +43,13 @@ impl PipelineBuilder {
     /// The data service in which accepted records are shown; none unless said.
     pub fn live(mut self, live: LiveData) -> Self {
         self.live = Some(live);
+        self
+    }
+
+    /// Tells somebody when the health changes.
+    #[cfg(feature = "alerts")]
+    pub fn alert(mut self, alert: crate::AlertSpec) -> Self {
+        self.alerts.push(alert);
         self
     }
 
@@ -129,6 +138,7 @@ impl ShortBuilder {
             plan: Plan::new().sink(self.sink.lanes([self.lane])),
             live: self.live,
             seed: self.seed,
+            ..PipelineBuilder::default()
         })
     }
 }

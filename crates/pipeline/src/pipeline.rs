@@ -1,7 +1,8 @@
 //! The handle to a running pipeline.
 
-use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures_util::future::join_all;
@@ -11,18 +12,20 @@ use sinks::{BatchWriter, BoxWriter, Entry, ScopeName, WriteError};
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 
+use crate::core::Core;
+use crate::health::HealthTracker;
 use crate::intake::{Targets, first_answers, open_soon};
 use crate::monitor::Monitor;
-use crate::opening::{Hold, Opening};
+use crate::opening::Hold;
 use crate::options::{PipelineBuilder, ShortBuilder};
 use crate::queue::{CLOSE_WITHIN, now};
-use crate::reading::{Reading, Recent, read_route};
-use crate::route::Route;
+use crate::reading::Recent;
 use crate::shape::Shape;
 use crate::sink::Sink;
-use crate::sources::Sources;
 use crate::telemetry::Telemetry;
-use crate::{Health, Intake, LiveData, Notification, PipelineError, Sender, Stats, intake};
+#[cfg(feature = "alerts")]
+use crate::{AlertSpec, AlertStats, InvalidAlert};
+use crate::{Health, Intake, LiveData, Notification, PipelineError, Sender, Stats};
 
 /// Notifications that a listener may fall behind before it misses some.
 const NOTIFICATIONS_MAX: usize = 64;
@@ -67,28 +70,6 @@ pub struct Pipeline {
 struct Inner {
     core: Arc<Core>,
     monitor: JoinHandle<()>,
-}
-
-/// What the pipeline's own tasks share with its handles.
-pub(crate) struct Core {
-    pub(crate) shape: ArcSwap<Shape>,
-    pub(crate) live: Option<LiveData>,
-    pub(crate) sources: Arc<Sources>,
-    pub(crate) recent: Mutex<Recent>,
-    /// What routes counted that are gone.
-    pub(crate) retired: Mutex<Option<Reading>>,
-    pub(crate) notifications: broadcast::Sender<Notification>,
-    pub(crate) telemetry: Telemetry,
-    /// Routes that are being drained, and belong to no shape any more.
-    pub(crate) ending: Mutex<Vec<Arc<Route>>>,
-    /// Held for the moment in which sources are led to a shape. Pushes that block may hold it up.
-    pub(crate) leading: Mutex<()>,
-    /// Held while sources or routes are added, one at a time.
-    pub(crate) changing: tokio::sync::Mutex<fastrand::Rng>,
-    pub(crate) intakes: Mutex<Vec<Weak<intake::Inner>>>,
-    channel: Mutex<Option<Sender>>,
-    started: Instant,
-    alert_threshold_pct: f64,
 }
 
 /// How a pipeline ended.
@@ -153,10 +134,6 @@ impl Pipeline {
         let telemetry = Telemetry::new();
         let nothing = Shape::default();
         let shape = Shape::start(&options.plan, &nothing, &telemetry, &mut random)?;
-        let watermark = shape
-            .queues()
-            .next()
-            .map(|queue| queue.spec.buffer.watermark);
         let (notifications, _) = broadcast::channel(NOTIFICATIONS_MAX);
         let core = Arc::new(Core {
             shape: ArcSwap::from_pointee(shape),
@@ -172,8 +149,13 @@ impl Pipeline {
             intakes: Mutex::default(),
             channel: Mutex::default(),
             started: now(),
-            alert_threshold_pct: watermark.unwrap_or_default().high_pct(),
+            health: Mutex::new(HealthTracker::new()),
+            is_stopping: AtomicBool::new(false),
+            #[cfg(feature = "alerts")]
+            alerts: Mutex::default(),
         });
+        #[cfg(feature = "alerts")]
+        core.set_alerts(options.alerts)?;
         let monitor = tokio::spawn(Monitor::new(Arc::clone(&core)).run());
         Ok(Self {
             inner: Arc::new(Inner { core, monitor }),
@@ -256,7 +238,26 @@ impl Pipeline {
     /// How the pipeline is doing.
     #[must_use]
     pub fn health(&self) -> Health {
-        self.inner.core.judge(&self.stats())
+        let core = &self.inner.core;
+        core.judge(&core.stats())
+    }
+
+    /// Tells changes of health to these from now on, in the place of those before, which may still
+    /// tell what they have.
+    ///
+    /// # Errors
+    /// When one of them is impossible; then nothing has changed.
+    #[cfg(feature = "alerts")]
+    pub fn set_alerts(&self, alerts: Vec<AlertSpec>) -> Result<(), InvalidAlert> {
+        self.inner.core.set_alerts(alerts)
+    }
+
+    /// What became of what the alerts should tell.
+    #[cfg(feature = "alerts")]
+    #[must_use]
+    pub fn alerts(&self) -> Vec<AlertStats> {
+        let alerts = self.inner.core.alerts.lock().clone();
+        alerts.map_or_else(Vec::new, |alerts| alerts.stats())
     }
 
     /// Why nothing is delivered any more, if that is so.
@@ -325,6 +326,7 @@ impl Pipeline {
     pub async fn shutdown(&self, within: impl Into<Option<Duration>>) -> Report {
         let core = &self.inner.core;
         let deadline = now().checked_add(within.into().unwrap_or(DRAIN_WITHIN));
+        core.is_stopping.store(true, Ordering::Release);
         let shape = core.shape.load_full();
         shape.queues().for_each(|queue| queue.close(deadline));
         join_all(shape.queues().map(|queue| queue.wait_ended())).await;
@@ -348,6 +350,8 @@ impl Pipeline {
             });
         }
         join_all(shape.sinks.iter().map(close)).await;
+        #[cfg(feature = "alerts")]
+        core.close_alerts(deadline).await;
         Report {
             stats: self.stats(),
             undelivered,
@@ -370,108 +374,6 @@ pub(crate) async fn close(sink: &Arc<Sink>) {
     let closed = tokio::time::timeout(CLOSE_WITHIN, sink.writer.close()).await;
     if let Ok(Err(error)) = closed {
         tracing::warn!(sink = sink.name, %error, "the sink was not closed cleanly");
-    }
-}
-
-impl Core {
-    fn intake_of(&self, source: &ScopeName, targets: Targets) -> Intake {
-        let sources = Arc::clone(&self.sources);
-        let intake = Intake::new(source.clone(), targets, self.live.clone(), sources);
-        let mut intakes = self.intakes.lock();
-        intakes.retain(|intake| intake.strong_count() > 0);
-        intakes.push(Arc::downgrade(&intake.inner));
-        intake
-    }
-
-    /// Leads all sources to this shape; all or none.
-    pub(crate) fn lead_to(&self, shape: &Arc<Shape>) -> Result<Vec<Opening>, PipelineError> {
-        let intakes: Vec<_> = {
-            let intakes = self.intakes.lock();
-            intakes.iter().filter_map(Weak::upgrade).collect()
-        };
-        let mut openings = Vec::new();
-        for intake in intakes {
-            match intake.reshape(shape) {
-                Ok(more) => openings.extend(more),
-                Err(error) => {
-                    openings.into_iter().for_each(Opening::withdraw);
-                    return Err(error);
-                }
-            }
-        }
-        Ok(openings)
-    }
-
-    pub(crate) fn stats(&self) -> Stats {
-        let now = now();
-        // In this order, so that a route that ends is counted once at every moment.
-        let ending = self.ending.lock();
-        let shape = self.shape.load_full();
-        let mut sum = self.retired.lock().clone();
-        let mut routes = Vec::with_capacity(shape.routes.len());
-        let ending = ending.iter().filter(|route| !shape.has(route));
-        for route in shape.routes.iter().chain(ending) {
-            let (stats, reading) = read_route(route, now);
-            routes.push(stats);
-            match (&mut sum, reading) {
-                (Some(sum), Some(reading)) => sum.add(&reading),
-                (None, reading) => sum = reading,
-                (Some(_), None) => {}
-            }
-        }
-        let sum = sum.expect("a plan has a sink, and every route a lane");
-        let names: Vec<&str> = shape.sinks.iter().map(|sink| sink.writer.name()).collect();
-        Stats {
-            uptime_s: now.saturating_duration_since(self.started).as_secs_f64(),
-            offered: sum.totals.offered,
-            accepted: sum.totals.accepted,
-            refused: sum.totals.refused,
-            updates_per_second: sum.updates_per_second(),
-            delivered: sum.totals.delivered,
-            dropped: sum.totals.dropped,
-            quarantined: sum.totals.quarantined,
-            pending: sum.totals.pending,
-            buffer: sum.buffer(now),
-            flushes: sum.flushes,
-            sink: sum.sink(names.join(", "), now),
-            latency_ms: sum.latency(),
-            stopped_sources: self.sources.all_stopped(),
-            unrouted: self.sources.all_unrouted(),
-            recent: self.recent.lock().stats(now, sum.recent()),
-            routes,
-            sinks: shape.sinks.iter().map(|sink| sink.state()).collect(),
-        }
-    }
-
-    /// Remembers how far the counts have come.
-    pub(crate) fn sample(&self, now: Instant) {
-        let shape = self.shape.load();
-        for queue in shape.queues() {
-            queue.account.sample(now, &queue.buffer);
-        }
-        let retired = self.retired.lock().clone();
-        let running = shape.queues().map(|queue| Reading::of(queue, now));
-        if let Some(sum) = Reading::sum(retired.into_iter().chain(running)) {
-            self.recent.lock().sample(now, sum.recent());
-        }
-    }
-
-    /// Why nothing is delivered any more, if that is so.
-    /// What an account means.
-    pub(crate) fn judge(&self, stats: &Stats) -> Health {
-        let stopped = self.stopped();
-        Health::judge(stats, self.alert_threshold_pct, stopped.as_deref())
-    }
-
-    pub(crate) fn stopped(&self) -> Option<String> {
-        let shape = self.shape.load();
-        let mut why = None;
-        for queue in shape.queues() {
-            if let Err(error) = queue.ended()? {
-                why.get_or_insert(error.to_string());
-            }
-        }
-        Some(why.unwrap_or_else(|| "the pipeline was shut down".to_owned()))
     }
 }
 

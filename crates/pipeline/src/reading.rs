@@ -32,6 +32,7 @@ pub(crate) struct Reading {
     delivered_per_s: f64,
     overflow_per_s: f64,
     latency_us: Histogram<u64>,
+    latencies: u64,
     latency_sum_us: u64,
     write_us: Histogram<u64>,
     batch_rows: Histogram<u64>,
@@ -81,10 +82,11 @@ impl Reading {
             accepted_per_s,
             delivered_per_s,
             overflow_per_s,
-            latency_us: counts.latency_us,
+            latency_us: counts.latency_us.recent(now),
+            latencies: counts.latencies,
             latency_sum_us: counts.latency_sum_us,
-            write_us: counts.write_us,
-            batch_rows: counts.batch_rows,
+            write_us: counts.write_us.recent(now),
+            batch_rows: counts.batch_rows.recent(now),
         }
     }
 
@@ -117,6 +119,7 @@ impl Reading {
         self.accepted_per_s += other.accepted_per_s;
         self.delivered_per_s += other.delivered_per_s;
         self.overflow_per_s += other.overflow_per_s;
+        self.latencies += other.latencies;
         self.latency_sum_us += other.latency_sum_us;
         // All have the same bounds.
         let _ = self.latency_us.add(&other.latency_us);
@@ -185,7 +188,7 @@ impl Reading {
             dropped: self.totals.dropped.total(),
             batches: self.batches,
             failures: self.retries,
-            latencies: self.latency_us.len(),
+            latencies: self.latencies,
             latency_sum_us: self.latency_sum_us,
         }
     }

@@ -35,7 +35,7 @@ pub struct Stats {
     pub flushes: FlushCounts,
     /// The sink.
     pub sink: SinkStats,
-    /// From acceptance to delivery.
+    /// From acceptance to delivery, in the last minutes.
     pub latency_ms: LatencyStats,
     /// Sources that ended though nobody stopped them, each with the reason.
     pub stopped_sources: Vec<String>,
@@ -148,7 +148,7 @@ pub struct LaneStats {
     pub age_max_s: Option<f64>,
     /// Rows of a batch at the most, as it stands now: it moves where it is adaptive.
     pub batch_size: usize,
-    /// Rows that batches had.
+    /// Rows that batches had in the last minutes.
     pub batch_rows: SizeStats,
     /// Batches written.
     pub batches: u64,
@@ -161,9 +161,9 @@ pub struct LaneStats {
     /// The last error, kept after recovery.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
-    /// How long writing a batch takes.
+    /// How long writing a batch takes, in the last minutes.
     pub write_ms: LatencyStats,
-    /// From acceptance to delivery.
+    /// From acceptance to delivery, in the last minutes.
     pub latency_ms: LatencyStats,
     /// What the 99th percentile of it should be, in milliseconds.
     pub latency_target_ms: f64,
@@ -278,7 +278,7 @@ pub struct SinkStats {
     pub failing_for_s: f64,
     /// The last error, kept after recovery.
     pub last_error: Option<String>,
-    /// How long writing a batch takes.
+    /// How long writing a batch takes, in the last minutes.
     pub write_ms: LatencyStats,
 }
 

@@ -160,6 +160,8 @@ async fn people_hear_of_a_failing_sink_and_of_an_overflow_once_not_per_record() 
             "400 records were dropped because the buffer is full",
             "the buffer is filling up: 80 % (80 of 100)",
             "the sink fails: the sink is down",
+            "health went from healthy to degraded (44 points): overflow, buffer_high",
+            "health went from degraded to critical (4 points): sink_failing, overflow, buffer_high",
             "the buffer has emptied to 0 % (0 of 100)",
             "the sink works again",
         ]

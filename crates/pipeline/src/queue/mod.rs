@@ -7,7 +7,7 @@ mod driver;
 mod supervise;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use buffer_core::{Crossing, Demand, Direction, Ring};
@@ -39,10 +39,14 @@ pub(crate) fn now() -> Instant {
 /// How a queue ended: with the error that made it give up, or without.
 pub(crate) type Ended = Result<(), WriteError>;
 
+static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+
 /// Flush requests that may wait.
 const REQUESTS_MAX: usize = 16;
 
 pub(crate) struct Queue {
+    /// Its own among all queues of the process.
+    pub(crate) id: u64,
     pub(crate) route: Option<String>,
     pub(crate) sink: Arc<Sink>,
     pub(crate) priority: Priority,
@@ -105,6 +109,7 @@ impl Queue {
         let (stop, stopping) = watch::channel(None);
         let (end, ended) = watch::channel(None);
         let queue = Arc::new(Self {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             route: route.map(str::to_owned),
             sink: Arc::clone(sink),
             priority: spec.priority,

@@ -13,6 +13,9 @@ use crate::program::units::{parse_size, show_duration, show_rounded};
 /// Names of sources that the program has itself.
 const OWN_SOURCES: [&str; 2] = ["host", "http"];
 
+/// Most alerts, each of which has a task of its own.
+const ALERTS_MAX: usize = 64;
+
 /// Looks for what is impossible, and finds whom to blame.
 pub(crate) struct Check<'a> {
     pub(crate) config: &'a Config,
@@ -342,9 +345,21 @@ impl Check<'_> {
     }
 
     fn alerts(&mut self) {
+        let count = self.config.alert.len();
+        if count > ALERTS_MAX {
+            let what = format!("there are {count} alerts, expected at most {ALERTS_MAX}");
+            self.refuse(&[path!("alert", ALERTS_MAX)], what);
+        }
         let mut names = BTreeMap::new();
         for (place, alert) in self.config.alert.iter().enumerate() {
             let section = path!("alert", place);
+            #[cfg(not(feature = "alerts"))]
+            {
+                let what = format!(
+                    "{section} can tell nobody: this build is without the feature `alerts`"
+                );
+                self.refuse(&[section.clone()], what);
+            }
             let found = match (&alert.url, &alert.command) {
                 (Some(_), None) => None,
                 (None, Some(command)) if !command.is_empty() => None,
@@ -364,9 +379,10 @@ impl Check<'_> {
                 let what = format!("alert.{other} and alert.{place} have the same name {name}");
                 self.refuse(&[section.with("name")], what);
             }
-            if alert.on.as_ref().is_some_and(Vec::is_empty) {
-                let what = format!("{section}.on is empty, expected a status at least");
-                self.refuse(&[section.with("on")], what);
+            #[cfg(feature = "alerts")]
+            if let (None, Err(error)) = (found, alert.spec().check()) {
+                let keys = ["url", "command", "on"].map(|key| section.with(key));
+                self.refuse(&keys, format!("{section}: {error}"));
             }
         }
     }

@@ -79,7 +79,6 @@ impl Config {
             host: before.host,
             input: before.input,
             source: before.source,
-            alert: before.alert,
             log: LogConfig {
                 format: before.log.format,
                 ..self.log

@@ -6,6 +6,8 @@ use anyhow::{Context, Result};
 use pipeline::{CoalesceSpec, Plan, RouteSpec, SinkSpec};
 use sinks::RetryPolicy;
 
+#[cfg(feature = "alerts")]
+use super::sections::AlertConfig;
 use super::sections::{CoalesceConfig, Config, MAIN, PRIORITIES, RouteConfig, SinkConfig};
 use super::tree::{Path, Step};
 use crate::program::storage::{self, Place};
@@ -211,5 +213,44 @@ impl CoalesceConfig {
             .updates_max(self.updates_max);
         spec.check()?;
         Ok(spec)
+    }
+}
+
+#[cfg(feature = "alerts")]
+impl Config {
+    /// Who is told when the health changes.
+    pub(crate) fn alerts(&self) -> Vec<pipeline::AlertSpec> {
+        self.alert.iter().map(AlertConfig::spec).collect()
+    }
+}
+
+#[cfg(feature = "alerts")]
+impl AlertConfig {
+    /// Who is told of which changes. A name and a target that are missing are mistakes that were
+    /// found before.
+    pub(crate) fn spec(&self) -> pipeline::AlertSpec {
+        use pipeline::{AlertSpec, HealthStatus};
+        let name = self.name.clone().unwrap_or_default();
+        let command = self.command.as_deref().and_then(<[String]>::split_first);
+        let mut spec = match (&self.url, command) {
+            (None, Some((program, args))) => {
+                AlertSpec::command(name, program, args.iter().cloned())
+            }
+            (url, _) => AlertSpec::url(name, url.clone().unwrap_or_default()),
+        };
+        if let Some(words) = &self.on {
+            spec = spec.on(words.iter().map(|word| match word.as_str() {
+                "healthy" => HealthStatus::Healthy,
+                "degraded" => HealthStatus::Degraded,
+                _ => HealthStatus::Critical,
+            }));
+        }
+        if let Some(timeout) = self.timeout {
+            spec = spec.timeout(timeout);
+        }
+        match self.min_interval {
+            Some(min_interval) => spec.min_interval(min_interval),
+            None => spec,
+        }
     }
 }

@@ -114,6 +114,11 @@ impl Current {
         if changes.iter().any(Change::is_of_pipeline) {
             self.replan(pipeline, &before, &after).await?;
         }
+        #[cfg(feature = "alerts")]
+        if before.alert != after.alert {
+            // They were checked with the rest, so that nothing is half done.
+            pipeline.set_alerts(after.alerts())?;
+        }
         let level = self.arguments.log_level.unwrap_or(after.log_level());
         self.level.set(level);
         for warning in after.warnings() {

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use gateway::{BindError, Gateway, GatewayOptions, Readiness, ReloadRequest};
+#[cfg(feature = "alerts")]
+use pipeline::PipelineBuilder;
 use pipeline::source::HostConfig;
 use pipeline::{LiveData, Pipeline, Plan, Poller, PollerOptions, Reading};
 use record::Name;
@@ -38,12 +40,16 @@ pub(super) fn pipeline(config: &Config, plan: Plan) -> Result<Pipeline> {
         .resume_updates(history.resume_updates)
         .idle_after(history.idle_after())
         .build()?;
-    let pipeline = Pipeline::builder()
+    let builder = Pipeline::builder()
         .plan(plan)
         .live(live)
-        .seed(u64::from(std::process::id()))
-        .start()?;
-    Ok(pipeline)
+        .seed(u64::from(std::process::id()));
+    #[cfg(feature = "alerts")]
+    let builder = config
+        .alerts()
+        .into_iter()
+        .fold(builder, PipelineBuilder::alert);
+    Ok(builder.start()?)
 }
 
 /// What brings records, and the page, while they run.
