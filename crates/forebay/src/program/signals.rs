@@ -76,7 +76,7 @@ impl Signals {
     /// the last call.
     pub(crate) async fn reload_wished(&mut self) {
         if self.wishes.changed().await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 

@@ -325,7 +325,7 @@ impl Check<'_> {
             let section = path!("source", place);
             if source.path.is_none() {
                 let what = format!("{section} has no path, expected a file or \"-\"");
-                self.refuse(&[section.clone()], what);
+                self.refuse(std::slice::from_ref(&section), what);
             }
             let name = section.with("name");
             let Some(said) = source.name.as_deref() else {
@@ -358,7 +358,7 @@ impl Check<'_> {
                 let what = format!(
                     "{section} can tell nobody: this build is without the feature `alerts`"
                 );
-                self.refuse(&[section.clone()], what);
+                self.refuse(std::slice::from_ref(&section), what);
             }
             let found = match (&alert.url, &alert.command) {
                 (Some(_), None) => None,

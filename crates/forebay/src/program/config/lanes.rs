@@ -321,7 +321,7 @@ impl AdaptiveConfig {
 mod tests {
     use super::*;
 
-    fn lane(said: LaneConfig, priority: Priority) -> LaneSpec {
+    fn lane(said: &LaneConfig, priority: Priority) -> LaneSpec {
         said.spec(priority, &Config::default().buffer)
     }
 
@@ -329,7 +329,7 @@ mod tests {
     fn a_lane_of_which_nothing_is_said_is_the_usual_one() {
         for priority in PRIORITIES {
             let usual = LaneSpec::new(priority);
-            assert_eq!(lane(LaneConfig::default(), priority), usual);
+            assert_eq!(lane(&LaneConfig::default(), priority), usual);
         }
     }
 
@@ -343,7 +343,7 @@ mod tests {
                 },
                 ..LaneConfig::default()
             };
-            assert_eq!(lane(said, priority), LaneSpec::new(priority));
+            assert_eq!(lane(&said, priority), LaneSpec::new(priority));
         }
     }
 }

@@ -8,7 +8,9 @@ use sinks::RetryPolicy;
 
 #[cfg(feature = "alerts")]
 use super::sections::AlertConfig;
-use super::sections::{CoalesceConfig, Config, MAIN, PRIORITIES, RouteConfig, SinkConfig};
+use super::sections::{
+    CoalesceConfig, Config, LaneConfig, MAIN, PRIORITIES, RouteConfig, SinkConfig,
+};
 use super::tree::{Path, Step};
 use crate::program::storage::{self, Place};
 
@@ -114,7 +116,7 @@ impl Config {
             PRIORITIES
                 .map(|priority| self.lane(sink, route, priority))
                 .into_iter()
-                .filter(|lane| lane.is_enabled())
+                .filter(LaneConfig::is_enabled)
                 .map(|lane| lane.bytes_max(&self.buffer))
                 .fold((0, 0_usize), |(lanes, bytes), more| {
                     (lanes + 1, bytes.saturating_add(more))
