@@ -5,22 +5,7 @@
 
 mod common;
 
-use common::{Outcome, finish, forebay};
-
-fn check_config(text: &str, variables: &[(&str, &str)]) -> Outcome {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("f.toml"), text).unwrap();
-    let mut command = forebay(folder.path(), &["check-config", "f.toml"]);
-    finish(command.envs(variables.iter().copied()))
-}
-
-/// The file alone is refused with this, and nothing else.
-#[track_caller]
-fn check(text: &str, expected: &str) {
-    let outcome = check_config(text, &[]).check(1, &[]);
-    assert_eq!(outcome.stderr.trim_end(), format!("forebay: {expected}"));
-    assert_eq!(outcome.stdout, "");
-}
+use common::{check_config, check_refused as check, finish, forebay};
 
 const DURATION: &str = "a duration with its unit (ms, s, m, h or d)";
 const SIZE: &str = "a size with its unit (B, KiB, MiB, GiB, kB, MB or GB)";
@@ -36,6 +21,7 @@ fn the_defaults_are_printed_as_a_file_that_says_the_same() {
     breaker_failures = 5
     breaker_open = "5s"
     breaker_open_max = "1m"
+    concurrency = 1
 
     [gateway]
     listen = "127.0.0.1:8000"
@@ -48,12 +34,7 @@ fn the_defaults_are_printed_as_a_file_that_says_the_same() {
     max_bytes = "64 MiB"
     alert_threshold_pct = 80
     recover_threshold_pct = 70
-    policy = "drop-oldest"
     block_timeout = "5s"
-
-    [flush]
-    size = 500
-    age = "500ms"
 
     [retry]
     base = "100ms"
@@ -82,6 +63,12 @@ fn the_defaults_are_printed_as_a_file_that_says_the_same() {
     [log]
     format = "human"
     level = "info"
+
+    # 4 lanes, which may take 256.0 MiB together:
+    # main/critical: 10000 records or 64 MiB, drop-lowest-priority; delivered at once
+    # main/high: 10000 records or 64 MiB, drop-lowest-priority; batches of 1 to 500 or after 10ms
+    # main/normal: 10000 records or 64 MiB, drop-oldest; batches of 1 to 5000 or after 25ms
+    # main/low: 10000 records or 64 MiB, drop-oldest; batches of 1 to 5000 or after 250ms
     "#);
     assert_eq!(
         check_config(&outcome.stdout, &[]).check(0, &[]).stdout,
@@ -93,22 +80,28 @@ fn the_defaults_are_printed_as_a_file_that_says_the_same() {
 fn unknown_keys_and_sections_are_named_with_what_there_is() {
     check(
         "[buffer]\n\nmax_siz = 5",
-        "f.toml:3: buffer.max_siz is no setting, [buffer] has max_size, max_bytes, \
-         alert_threshold_pct, recover_threshold_pct, policy, block_timeout",
+        "f.toml:3: buffer.max_siz is no setting (did you mean max_size?), [buffer] has max_size, \
+         max_bytes, alert_threshold_pct, recover_threshold_pct, policy, block_timeout",
     );
     check(
         "[bufer]\nmax_size = 5",
-        "f.toml:1: [bufer] is no section, expected one of [sink], [gateway], [buffer], \
-         [flush], [retry], [history], [host], [input], [shutdown], [log]",
+        "f.toml:1: [bufer] is no section (did you mean buffer?), expected one of [sink], [sinks], \
+         [gateway], [buffer], [flush], [lanes], [retry], [history], [host], [input], [shutdown], \
+         [log], [source], [route], [alert]",
     );
     check(
         "dat = 'x'",
-        "f.toml:1: dat is no setting, expected data or a section: [sink], [gateway], [buffer], \
-         [flush], [retry], [history], [host], [input], [shutdown], [log]",
+        "f.toml:1: dat is no setting (did you mean data?), expected data or a section: [sink], \
+         [sinks], [gateway], [buffer], [flush], [lanes], [retry], [history], [host], [input], \
+         [shutdown], [log], [source], [route], [alert]",
     );
     check(
         "\nbuffer = 5",
         "f.toml:2: buffer is 5, expected the section [buffer]",
+    );
+    check(
+        "[retry]\ncolour = 'red'",
+        "f.toml:2: retry.colour is no setting, [retry] has base, max",
     );
 }
 
@@ -219,15 +212,15 @@ fn durations_and_sizes_need_a_sensible_value_with_a_unit() {
 
 #[test]
 fn values_of_another_type_are_named_with_the_type() {
-    let policies = "\"drop-oldest\", \"drop-newest\", \"reject\" or \"block\"";
-    let presets = "\"default\", \"high-volume\", \"low-latency\" or \"development\"";
+    let policies = "\"drop-oldest\", \"drop-newest\", \"reject\", \"block\" or \
+                    \"drop-lowest-priority\"";
+    let presets = "\"default\", \"high-volume\", \"low-latency\", \"development\" or \
+                   \"aggregation\"";
     let address = "an address and a port, such as \"127.0.0.1:8000\"";
     let origins = "a list of origins with scheme and port, such as [\"https://example.org:8443\"]";
     let table = [
         ("buffer.policy", "\"drop\"", policies),
         ("flush.preset", "\"fast\"", presets),
-        // It flushes by the time since the last flush, which the section cannot say.
-        ("flush.preset", "\"aggregation\"", presets),
         (
             "log.level",
             "3",
@@ -318,12 +311,12 @@ fn a_variable_that_is_no_setting_is_named() {
         (
             "FOREBAY_BUFFER__MAX_SIZ",
             "1",
-            "buffer.max_siz is no setting, [buffer] has max_size",
+            "buffer.max_siz is no setting (did you mean max_size?), [buffer] has max_size",
         ),
         (
             "FOREBAY_BUFER__MAX_SIZE",
             "1",
-            "bufer is no section, expected one of sink, gateway",
+            "[bufer] is no section (did you mean buffer?), expected one of [sink]",
         ),
         (
             "FOREBAY_BUFFER__MAX_SIZE",
@@ -340,11 +333,30 @@ fn a_variable_that_is_no_setting_is_named() {
             "x",
             "gateway.listen is \"x\", expected an address",
         ),
-        ("FOREBAY__DAT", "x", "dat is no setting, expected data"),
+        (
+            "FOREBAY__DAT",
+            "x",
+            "dat is no setting (did you mean data?), expected data",
+        ),
         (
             "FOREBAY_BUFFER_MAX_SIZE",
             "5",
             "is no setting, expected FOREBAY_BUFFER__MAX_SIZE with two underscores",
+        ),
+        (
+            "FOREBAY_LANES_LOW_EXPIRES_AFTER",
+            "5",
+            "is no setting, expected FOREBAY_LANES__LOW__EXPIRES_AFTER with two underscores",
+        ),
+        (
+            "FOREBAY_ROUTE__0__PRIORITY",
+            "low",
+            "there is no route.0, the file has 0, counted from 0",
+        ),
+        (
+            "FOREBAY_LANES__LOW",
+            "5",
+            "lanes.low is a section, expected a key behind it",
         ),
     ];
     for (name, value, says) in table {

@@ -61,7 +61,9 @@ fn it_polls_this_host_and_ends_by_itself_with_everything_delivered() {
     let memory = "SELECT count(*) FROM tag_values WHERE tag = 'memory.used_bytes' AND value > 0";
     assert!(number(folder.path(), memory) > 5);
     let scopes = query(folder.path(), "SELECT name FROM scopes ORDER BY name");
-    assert_eq!(scopes, ["host/normal", "http/normal"]);
+    let lanes = ["critical", "high", "low", "normal"];
+    let of = |source: &'static str| lanes.map(|lane| format!("{source}/{lane}"));
+    assert_eq!(scopes, [of("host"), of("http")].concat());
 }
 
 #[test]

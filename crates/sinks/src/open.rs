@@ -17,11 +17,15 @@ mod adapters;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use record::Record;
 use serde::Serialize;
 use url::Url;
 
 use crate::url::hide_password;
-use crate::{BoxWriter, BreakerSpec, Guarantee, InvalidSetting, InvalidUrl, WriteError};
+use crate::{
+    BatchWriter, BoxWriter, BreakerHandle, BreakerSpec, Guarantee, InvalidSetting, InvalidUrl,
+    WriteError,
+};
 use adapters::ADAPTERS;
 
 /// What holds for every sink that is opened by its URL.
@@ -75,6 +79,8 @@ pub struct OpenedSink {
     pub about: About,
     /// Its URL, fit to be shown: without its password.
     pub address: String,
+    /// The breaker among its layers, if there is one.
+    pub breaker: Option<BreakerHandle>,
 }
 
 /// A kind of sink.
@@ -160,10 +166,12 @@ pub fn check(url: &str) -> Result<About, InvalidUrl> {
 /// cannot be opened.
 pub fn open(url: &str, options: &OpenOptions) -> Result<OpenedSink, OpenError> {
     let (adapter, parsed) = find(url)?;
+    let Layered { writer, breaker } = (adapter.open)(&parsed, options)?;
     Ok(OpenedSink {
-        writer: (adapter.open)(&parsed, options)?,
+        writer,
         about: adapter.about,
         address: hide_password(url),
+        breaker,
     })
 }
 
@@ -171,7 +179,33 @@ pub fn open(url: &str, options: &OpenOptions) -> Result<OpenedSink, OpenError> {
 struct Adapter {
     about: About,
     check: fn(&Url) -> Result<(), InvalidUrl>,
-    open: fn(&Url, &OpenOptions) -> Result<BoxWriter, OpenError>,
+    open: fn(&Url, &OpenOptions) -> Result<Layered, OpenError>,
+}
+
+/// A writer with its layers.
+struct Layered {
+    writer: BoxWriter,
+    breaker: Option<BreakerHandle>,
+}
+
+impl Layered {
+    /// One without a breaker.
+    #[allow(dead_code, reason = "a build without SQLite and files needs none")]
+    fn plain(writer: impl BatchWriter<Row = Record>) -> Self {
+        Self {
+            writer: BoxWriter::new(writer),
+            breaker: None,
+        }
+    }
+
+    /// One that has this breaker among its layers.
+    #[allow(dead_code, reason = "a build without servers needs none")]
+    fn guarded(breaker: BreakerHandle, writer: impl BatchWriter<Row = Record>) -> Self {
+        Self {
+            writer: BoxWriter::new(writer),
+            breaker: Some(breaker),
+        }
+    }
 }
 
 fn find(url: &str) -> Result<(&'static Adapter, Url), InvalidUrl> {

@@ -46,7 +46,7 @@ pub(crate) enum Command {
     },
 }
 
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub(crate) struct RunArguments {
     /// Configuration file (TOML)
     #[arg(long, value_name = "FILE")]

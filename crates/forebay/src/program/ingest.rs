@@ -13,7 +13,7 @@ use super::logs;
 
 /// Loads an input into the sink and says what became of it.
 pub(crate) fn ingest(arguments: &IngestArguments) -> Result<ExitCode> {
-    logs::start(arguments.load.log, arguments.load.log_level);
+    let _ = logs::start(arguments.load.log, arguments.load.log_level);
     let input = Input::from_argument(&arguments.file);
     // What cannot be read is refused before anything is created.
     let identity = identify(&input, arguments)?;

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use sinks::url::hide_password;
-use sinks::{About, BoxWriter, BreakerSpec, Guarantee, OpenOptions, SqliteOptions, SqliteWriter};
+use sinks::{
+    About, BoxWriter, BreakerHandle, BreakerSpec, Guarantee, OpenOptions, SqliteOptions,
+    SqliteWriter,
+};
 
 /// The directory that is used when none is named.
 pub(crate) const DATA_DIRECTORY: &str = "forebay-data";
@@ -37,6 +40,11 @@ impl SinkUrl {
             (None, Err(_)) => bail!("{SINK_VARIABLE} is not UTF-8"),
         };
         Self::new(&url).map(Some).with_context(|| origin.to_owned())
+    }
+
+    /// With its password, not to be shown.
+    pub(crate) fn secret(&self) -> &str {
+        &self.0
     }
 
     /// Fit to be shown.
@@ -81,6 +89,7 @@ pub(crate) struct Place {
     data: PathBuf,
     /// Without its password; `None` for the database in the data directory.
     url: Option<String>,
+    breaker: Option<BreakerHandle>,
 }
 
 impl Place {
@@ -97,6 +106,11 @@ impl Place {
     /// What the sink promises about rows that are offered again.
     pub(crate) fn guarantee(&self) -> Guarantee {
         self.about.guarantee
+    }
+
+    /// The breaker that leaves it alone for a while, if it has one.
+    pub(crate) fn breaker(&self) -> Option<&BreakerHandle> {
+        self.breaker.as_ref()
     }
 
     /// `database` or `sink`.
@@ -148,6 +162,7 @@ pub(crate) fn open(
             about: sinks::check("sqlite:forebay.sqlite")?,
             data: data.to_owned(),
             url: None,
+            breaker: None,
         };
         return Ok((BoxWriter::new(writer), place));
     };
@@ -162,6 +177,7 @@ pub(crate) fn open(
         about: opened.about,
         data: data.to_owned(),
         url: Some(opened.address),
+        breaker: opened.breaker,
     };
     Ok((opened.writer, place))
 }

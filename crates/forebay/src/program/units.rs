@@ -60,6 +60,15 @@ pub(crate) fn show_size(bytes: usize) -> String {
     format!("{number} {unit}")
 }
 
+/// A size to one decimal place, for people alone.
+pub(crate) fn show_rounded(bytes: usize) -> String {
+    let units = [("GiB", 1_usize << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    match units.iter().find(|(_, scale)| bytes >= *scale) {
+        Some((unit, scale)) => format!("{:.1} {unit}", bytes as f64 / *scale as f64),
+        None => format!("{bytes} B"),
+    }
+}
+
 /// The number in the smallest unit; fractions of that are cut off.
 fn parse(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let text = text.trim();

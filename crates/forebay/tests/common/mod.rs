@@ -176,6 +176,22 @@ pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
+/// Checks a configuration, with these variables set.
+pub(crate) fn check_config(text: &str, variables: &[(&str, &str)]) -> Outcome {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("f.toml"), text).unwrap();
+    let mut command = forebay(folder.path(), &["check-config", "f.toml"]);
+    finish(command.envs(variables.iter().copied()))
+}
+
+/// A file alone is refused with this, and nothing else.
+#[track_caller]
+pub(crate) fn check_refused(text: &str, expected: &str) {
+    let outcome = check_config(text, &[]).check(1, &[]);
+    assert_eq!(outcome.stderr.trim_end(), format!("forebay: {expected}"));
+    assert_eq!(outcome.stdout, "");
+}
+
 /// The database in the default data directory below `directory`.
 pub(crate) fn database(directory: &Path) -> PathBuf {
     directory.join("forebay-data/forebay.sqlite")

@@ -110,8 +110,8 @@ pub(super) static ADAPTERS: [Adapter; 9] = [
 mod absent {
     use url::Url;
 
-    use super::super::{OpenError, OpenOptions};
-    use crate::{BoxWriter, InvalidUrl};
+    use super::super::{Layered, OpenError, OpenOptions};
+    use crate::InvalidUrl;
 
     fn refusal() -> InvalidUrl {
         InvalidUrl::new("this kind of sink is not built in")
@@ -121,7 +121,7 @@ mod absent {
         Err(refusal())
     }
 
-    pub(super) fn open(_: &Url, _: &OpenOptions) -> Result<BoxWriter, OpenError> {
+    pub(super) fn open(_: &Url, _: &OpenOptions) -> Result<Layered, OpenError> {
         Err(refusal().into())
     }
 }
@@ -162,16 +162,16 @@ fn tag_of(url: &Url) -> String {
 mod sqlite {
     use url::Url;
 
-    use super::super::{OpenError, OpenOptions};
-    use crate::{BoxWriter, InvalidUrl, SqliteOptions, SqliteWriter};
+    use super::super::{Layered, OpenError, OpenOptions};
+    use crate::{InvalidUrl, SqliteOptions, SqliteWriter};
 
     pub(super) fn check(url: &Url) -> Result<(), InvalidUrl> {
         SqliteOptions::from_url(url).map(drop)
     }
 
-    pub(super) fn open(url: &Url, _: &OpenOptions) -> Result<BoxWriter, OpenError> {
+    pub(super) fn open(url: &Url, _: &OpenOptions) -> Result<Layered, OpenError> {
         let options = SqliteOptions::from_url(url)?;
-        Ok(BoxWriter::new(SqliteWriter::open(options)?))
+        Ok(Layered::plain(SqliteWriter::open(options)?))
     }
 }
 
@@ -179,16 +179,17 @@ mod sqlite {
 mod postgres {
     use url::Url;
 
-    use super::super::{OpenError, OpenOptions};
-    use crate::{BoxWriter, InvalidUrl, PostgresOptions, PostgresWriter};
+    use super::super::{Layered, OpenError, OpenOptions};
+    use crate::{InvalidUrl, PostgresOptions, PostgresWriter};
 
     pub(super) fn check(url: &Url) -> Result<(), InvalidUrl> {
         PostgresOptions::from_url(url).map(drop)
     }
 
-    pub(super) fn open(url: &Url, options: &OpenOptions) -> Result<BoxWriter, OpenError> {
+    pub(super) fn open(url: &Url, options: &OpenOptions) -> Result<Layered, OpenError> {
         let writer = PostgresWriter::new(PostgresOptions::from_url(url)?);
-        Ok(BoxWriter::new(super::remote(writer, options)?))
+        let remote = super::remote(writer, options)?;
+        Ok(Layered::guarded(remote.handle(), remote))
     }
 }
 
@@ -196,16 +197,17 @@ mod postgres {
 mod mysql {
     use url::Url;
 
-    use super::super::{OpenError, OpenOptions};
-    use crate::{BoxWriter, InvalidUrl, MysqlOptions, MysqlWriter};
+    use super::super::{Layered, OpenError, OpenOptions};
+    use crate::{InvalidUrl, MysqlOptions, MysqlWriter};
 
     pub(super) fn check(url: &Url) -> Result<(), InvalidUrl> {
         MysqlOptions::from_url(url).map(drop)
     }
 
-    pub(super) fn open(url: &Url, options: &OpenOptions) -> Result<BoxWriter, OpenError> {
+    pub(super) fn open(url: &Url, options: &OpenOptions) -> Result<Layered, OpenError> {
         let writer = MysqlWriter::new(MysqlOptions::from_url(url)?);
-        Ok(BoxWriter::new(super::remote(writer, options)?))
+        let remote = super::remote(writer, options)?;
+        Ok(Layered::guarded(remote.handle(), remote))
     }
 }
 
@@ -213,16 +215,17 @@ mod mysql {
 mod oracle {
     use url::Url;
 
-    use super::super::{OpenError, OpenOptions};
-    use crate::{BoxWriter, InvalidUrl, OracleOptions, OracleWriter};
+    use super::super::{Layered, OpenError, OpenOptions};
+    use crate::{InvalidUrl, OracleOptions, OracleWriter};
 
     pub(super) fn check(url: &Url) -> Result<(), InvalidUrl> {
         OracleOptions::from_url(url).map(drop)
     }
 
-    pub(super) fn open(url: &Url, options: &OpenOptions) -> Result<BoxWriter, OpenError> {
+    pub(super) fn open(url: &Url, options: &OpenOptions) -> Result<Layered, OpenError> {
         let writer = OracleWriter::new(OracleOptions::from_url(url)?);
-        Ok(BoxWriter::new(super::remote(writer, options)?))
+        let remote = super::remote(writer, options)?;
+        Ok(Layered::guarded(remote.handle(), remote))
     }
 }
 
@@ -230,18 +233,20 @@ mod oracle {
 mod redis {
     use url::Url;
 
-    use super::super::{OpenError, OpenOptions};
-    use crate::{Bisect, BoxWriter, InvalidUrl, RedisOptions, RedisWriter};
+    use super::super::{Layered, OpenError, OpenOptions};
+    use crate::{Bisect, InvalidUrl, RedisOptions, RedisWriter};
 
     pub(super) fn check(url: &Url) -> Result<(), InvalidUrl> {
         RedisOptions::from_url(url).map(drop)
     }
 
-    pub(super) fn open(url: &Url, options: &OpenOptions) -> Result<BoxWriter, OpenError> {
+    pub(super) fn open(url: &Url, options: &OpenOptions) -> Result<Layered, OpenError> {
         let writer = RedisWriter::new(RedisOptions::from_url(url)?);
         let quarantine = super::quarantine_of(url, options);
-        let kept = Bisect::new(super::remote(writer, options)?).with_quarantine(quarantine);
-        Ok(BoxWriter::new(kept))
+        let remote = super::remote(writer, options)?;
+        let breaker = remote.handle();
+        let kept = Bisect::new(remote).with_quarantine(quarantine);
+        Ok(Layered::guarded(breaker, kept))
     }
 }
 
@@ -249,17 +254,17 @@ mod redis {
 mod csv {
     use url::Url;
 
-    use super::super::{OpenError, OpenOptions};
-    use crate::{Bisect, BoxWriter, FileOptions, FileWriter, InvalidUrl};
+    use super::super::{Layered, OpenError, OpenOptions};
+    use crate::{Bisect, FileOptions, FileWriter, InvalidUrl};
 
     pub(super) fn check(url: &Url) -> Result<(), InvalidUrl> {
         FileOptions::from_url(url).map(drop)
     }
 
-    pub(super) fn open(url: &Url, options: &OpenOptions) -> Result<BoxWriter, OpenError> {
+    pub(super) fn open(url: &Url, options: &OpenOptions) -> Result<Layered, OpenError> {
         let writer = FileWriter::new(FileOptions::from_url(url)?);
         let quarantine = super::quarantine_of(url, options);
-        Ok(BoxWriter::new(
+        Ok(Layered::plain(
             Bisect::new(writer).with_quarantine(quarantine),
         ))
     }
@@ -273,20 +278,22 @@ use csv as parquet;
 mod http {
     use url::Url;
 
-    use super::super::{OpenError, OpenOptions};
-    use crate::{Bisect, BoxWriter, HttpOptions, HttpWriter, InvalidUrl, Ledger, Quarantine};
+    use super::super::{Layered, OpenError, OpenOptions};
+    use crate::{Bisect, HttpOptions, HttpWriter, InvalidUrl, Ledger, Quarantine};
 
     pub(super) fn check(url: &Url) -> Result<(), InvalidUrl> {
         HttpOptions::from_url(url).map(drop)
     }
 
-    pub(super) fn open(url: &Url, options: &OpenOptions) -> Result<BoxWriter, OpenError> {
+    pub(super) fn open(url: &Url, options: &OpenOptions) -> Result<Layered, OpenError> {
         let writer = HttpWriter::new(HttpOptions::from_url(url)?);
-        let bisected = Bisect::new(super::remote(writer, options)?);
+        let remote = super::remote(writer, options)?;
+        let breaker = remote.handle();
+        let bisected = Bisect::new(remote);
         let kept = Quarantine::new(bisected, super::quarantine_of(url, options));
         let ledger = format!("ledger-{}.json", super::tag_of(url));
         let ledger = options.directory.join(ledger);
-        Ok(BoxWriter::new(Ledger::new(kept, ledger)))
+        Ok(Layered::guarded(breaker, Ledger::new(kept, ledger)))
     }
 }
 

@@ -31,6 +31,8 @@ impl Mistakes {
     /// In the order of the file; `None` when there are none.
     pub(crate) fn new(mut mistakes: Vec<Mistake>) -> Option<Self> {
         mistakes.sort();
+        // One setting may be wrong for several lanes in the same way.
+        mistakes.dedup();
         (!mistakes.is_empty()).then_some(Self(mistakes))
     }
 }

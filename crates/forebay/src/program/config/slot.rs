@@ -1,4 +1,4 @@
-//! The place of a setting, what is allowed there, and what was given for it.
+//! The place of a setting, and what is allowed there.
 
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -6,121 +6,63 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use flush_policy::{FlushSpec, Preset};
-use toml::de::DeValue;
-
-use super::FlushConfig;
-use super::error::{Mistake, Origin};
-use super::settings::SETTINGS;
+use super::given::GivenValue;
 use crate::program::storage::SinkUrl;
 use crate::program::units::{parse_duration, parse_size, show_duration, show_size};
 
-/// What was given for a setting.
-pub(crate) struct Given<'a> {
-    /// Index of the setting.
-    pub(crate) setting: usize,
-    /// Where it was given.
-    pub(crate) origin: Origin,
-    /// As it stands there.
-    pub(crate) shown: String,
-    /// What it is.
-    pub(crate) value: GivenValue<'a>,
+/// A place for a value: one that always has one, or one that may be empty.
+pub(crate) trait Room<T> {
+    fn put(&mut self, value: T);
+    fn look(&self) -> Option<&T>;
 }
 
-/// A value of a file, or the text of a variable.
-pub(crate) enum GivenValue<'a> {
-    /// Has a type already.
-    Toml(DeValue<'a>),
-    /// Is of the type that the setting has.
-    Text(String),
-}
-
-impl Given<'_> {
-    /// It is not what is allowed.
-    pub(crate) fn mistake(&self, expected: &str) -> Mistake {
-        let name = SETTINGS[self.setting].name();
-        let what = format!("{name} is {}, expected {expected}", self.shown);
-        Mistake::new(self.origin.clone(), what)
+impl<T> Room<T> for T {
+    fn put(&mut self, value: T) {
+        *self = value;
     }
 
-    /// It does not go with something else.
-    pub(crate) fn conflict(&self, what: &str) -> Mistake {
-        Mistake::new(self.origin.clone(), what.to_owned())
+    fn look(&self) -> Option<&T> {
+        Some(self)
     }
 }
 
-impl GivenValue<'_> {
-    fn text(&self) -> Option<&str> {
-        match self {
-            Self::Toml(value) => value.as_str(),
-            Self::Text(text) => Some(text),
-        }
+impl<T> Room<T> for Option<T> {
+    fn put(&mut self, value: T) {
+        *self = Some(value);
     }
 
-    fn whole(&self) -> Option<usize> {
-        match self {
-            Self::Toml(value) => {
-                let number = value.as_integer()?;
-                usize::from_str_radix(number.as_str(), number.radix()).ok()
-            }
-            Self::Text(text) => text.trim().parse().ok(),
-        }
+    fn look(&self) -> Option<&T> {
+        self.as_ref()
     }
+}
 
-    fn number(&self) -> Option<f64> {
-        match self {
-            Self::Toml(DeValue::Float(number)) => number.as_str().parse().ok(),
-            Self::Toml(_) => self.whole().map(|whole| whole as f64),
-            Self::Text(text) => text.trim().parse().ok(),
-        }
-    }
-
-    fn truth(&self) -> Option<bool> {
-        match self {
-            Self::Toml(value) => value.as_bool(),
-            Self::Text(text) => text.trim().parse().ok(),
-        }
-    }
-
-    fn list(&self) -> Option<Vec<String>> {
-        match self {
-            Self::Toml(value) => value
-                .as_array()?
-                .iter()
-                .map(|item| item.get_ref().as_str().map(str::to_owned))
-                .collect(),
-            Self::Text(text) => {
-                let parts = text.split(',').map(str::trim);
-                Some(
-                    parts
-                        .filter(|part| !part.is_empty())
-                        .map(str::to_owned)
-                        .collect(),
-                )
-            }
-        }
-    }
+/// What a text has to be.
+#[derive(Clone, Copy)]
+pub(crate) struct Form {
+    /// What is allowed, in words.
+    pub(crate) expected: &'static str,
+    /// Whether it is that.
+    pub(crate) is_met: fn(&str) -> bool,
 }
 
 /// The place of a setting, with what is allowed there.
 pub(crate) enum Slot<'a> {
-    Whole(&'a mut usize, RangeInclusive<usize>),
-    Percent(&'a mut f64),
-    Duration(&'a mut Duration, RangeInclusive<Duration>),
+    Whole(&'a mut dyn Room<usize>, RangeInclusive<usize>),
+    Percent(&'a mut dyn Room<f64>),
+    Duration(&'a mut dyn Room<Duration>, RangeInclusive<Duration>),
     /// A duration that can be switched off.
-    Age(&'a mut Option<Duration>, RangeInclusive<Duration>),
-    Size(&'a mut usize, RangeInclusive<usize>),
-    Word(&'a mut &'static str, &'static [&'static str]),
-    Truth(&'a mut bool),
-    /// The name of a source.
-    Name(&'a mut String),
-    Origins(&'a mut Vec<String>),
-    Address(&'a mut SocketAddr),
-    Directory(&'a mut PathBuf),
-    /// The URL of a sink that this build has, or none.
-    Sink(&'a mut Option<SinkUrl>),
-    /// Sets other settings, which stand behind it.
-    Preset(&'a mut FlushConfig),
+    Age(&'a mut dyn Room<Option<Duration>>, RangeInclusive<Duration>),
+    Size(&'a mut dyn Room<usize>, RangeInclusive<usize>),
+    Word(&'a mut dyn Room<&'static str>, &'static [&'static str]),
+    Truth(&'a mut dyn Room<bool>),
+    Text(&'a mut dyn Room<String>, Form),
+    List(&'a mut dyn Room<Vec<String>>, Form),
+    Address(&'a mut dyn Room<SocketAddr>),
+    Path(&'a mut dyn Room<PathBuf>, &'static str),
+    /// The URL of a sink that this build has.
+    Sink(&'a mut dyn Room<SinkUrl>),
+    /// The URL of something that is told, whose path and query may be secrets.
+    Web(&'a mut dyn Room<String>),
 }
 
 impl Slot<'_> {
@@ -131,42 +73,39 @@ impl Slot<'_> {
             Self::Whole(place, range) => store(place, given.whole(), |n| range.contains(n)),
             Self::Percent(place) => store(place, given.number(), |n| (0.0..=100.0).contains(n)),
             Self::Duration(place, range) => {
-                let duration = given.text().and_then(|text| parse_duration(text).ok());
-                store(place, duration, |duration| range.contains(duration))
+                store(place, duration_of(given), |age| range.contains(age))
             }
-            Self::Age(place, range) => match given.text() {
-                Some("off") => store(place, Some(None), |_| true),
-                text => {
-                    let age = text.and_then(|text| parse_duration(text).ok());
-                    let age = age.filter(|age| range.contains(age));
-                    store(place, age.map(Some), |_| true)
-                }
-            },
+            Self::Age(place, range) => {
+                let age = match given.text() {
+                    Some("off") => Some(None),
+                    _ => duration_of(given)
+                        .filter(|age| range.contains(age))
+                        .map(Some),
+                };
+                store(place, age, |_| true)
+            }
             Self::Size(place, range) => {
                 let size = given.text().and_then(|text| parse_size(text).ok());
                 store(place, size, |size| range.contains(size))
             }
             Self::Word(place, words) => {
-                let word = given
-                    .text()
-                    .and_then(|text| words.iter().copied().find(|word| *word == text));
+                let text = given.text();
+                let word = text.and_then(|text| words.iter().copied().find(|word| *word == text));
                 store(place, word, |_| true)
             }
             Self::Truth(place) => store(place, given.truth(), |_| true),
-            Self::Name(place) => {
-                let name = given.text().map(str::to_owned);
-                store(place, name, |name| {
-                    record::Name::new("source", name).is_ok()
-                })
+            Self::Text(place, form) => {
+                let text = given.text().map(str::to_owned);
+                store(place, text, |text| (form.is_met)(text))
             }
-            Self::Origins(place) => store(place, given.list(), |origins| {
-                origins.iter().all(|text| is_origin(text))
+            Self::List(place, form) => store(place, given.list(), |items| {
+                items.iter().all(|text| (form.is_met)(text))
             }),
             Self::Address(place) => {
                 let address = given.text().and_then(|text| text.trim().parse().ok());
                 store(place, address, |_| true)
             }
-            Self::Directory(place) => {
+            Self::Path(place, _) => {
                 let path = given.text().filter(|text| !text.is_empty());
                 store(place, path.map(PathBuf::from), |_| true)
             }
@@ -174,38 +113,46 @@ impl Slot<'_> {
                 let Some(url) = given.text() else {
                     return Err(expected);
                 };
-                *place = Some(SinkUrl::new(url).map_err(|error| format!("{expected}: {error}"))?);
+                place.put(SinkUrl::new(url).map_err(|error| format!("{expected}: {error}"))?);
                 Some(())
             }
-            Self::Preset(flush) => {
-                let named = |text: &str| presets().find(|preset| preset.as_str() == text);
-                let preset = given.text().and_then(named);
-                preset.map(|preset| flush.preset(preset))
+            Self::Web(place) => {
+                let url = given.text().map(str::to_owned);
+                store(place, url, |url| is_web(url))
             }
         };
         taken.ok_or(expected)
     }
 
     /// The value as it would stand in a file; `None` when nothing is set.
-    pub(crate) fn show(self) -> Option<String> {
+    pub(crate) fn show(&self) -> Option<String> {
         Some(match self {
-            Self::Whole(place, _) => place.to_string(),
-            Self::Percent(place) => place.to_string(),
-            Self::Duration(place, _) => quoted(&show_duration(*place)),
-            Self::Age(place, _) => quoted(&place.map_or("off".to_owned(), show_duration)),
-            Self::Size(place, _) => quoted(&show_size(*place)),
-            Self::Word(place, _) => quoted(place),
-            Self::Truth(place) => place.to_string(),
-            Self::Name(place) => quoted(place),
-            Self::Origins(place) => {
-                let origins: Vec<_> = place.iter().map(|origin| quoted(origin)).collect();
-                format!("[{}]", origins.join(", "))
+            Self::Whole(place, _) => look(place)?.to_string(),
+            Self::Percent(place) => look(place)?.to_string(),
+            Self::Duration(place, _) => quoted(&show_duration(*look(place)?)),
+            Self::Age(place, _) => quoted(&look(place)?.map_or("off".to_owned(), show_duration)),
+            Self::Size(place, _) => quoted(&show_size(*look(place)?)),
+            Self::Word(place, _) => quoted(look(place)?),
+            Self::Truth(place) => look(place)?.to_string(),
+            Self::Text(place, _) => quoted(look(place)?),
+            Self::List(place, _) => {
+                let items: Vec<_> = look(place)?.iter().map(|item| quoted(item)).collect();
+                format!("[{}]", items.join(", "))
             }
-            Self::Address(place) => quoted(&place.to_string()),
-            Self::Directory(place) => quoted(&place.display().to_string()),
-            Self::Sink(place) => quoted(&place.as_ref()?.shown()),
-            Self::Preset(flush) => quoted(flush.preset?.as_str()),
+            Self::Address(place) => quoted(&look(place)?.to_string()),
+            Self::Path(place, _) => quoted(&look(place)?.display().to_string()),
+            Self::Sink(place) => quoted(&look(place)?.shown()),
+            Self::Web(place) => quoted(&sinks::url::hide_password(look(place)?)),
         })
+    }
+
+    /// The value with its secrets, to be compared and never shown.
+    pub(crate) fn secret(&self) -> Option<String> {
+        match self {
+            Self::Sink(place) => Some(look(place)?.secret().to_owned()),
+            Self::Web(place) => look(place).cloned(),
+            _ => self.show(),
+        }
     }
 
     fn expected(&self) -> String {
@@ -229,58 +176,67 @@ impl Slot<'_> {
                 let kind = "a size with its unit (B, KiB, MiB, GiB, kB, MB or GB)";
                 between(kind, &least, &most, ", such as \"64 MiB\"")
             }
-            Self::Word(_, words) => one_of(words.iter().copied()),
+            Self::Word(_, words) => one_of(words),
             Self::Truth(_) => "true or false".to_owned(),
-            Self::Name(_) => format!(
-                "a name of 1 to {} bytes without control characters",
-                record::NAME_BYTES_MAX
-            ),
-            Self::Origins(_) => {
-                "a list of origins with scheme and port, such as [\"https://example.org:8443\"]"
-                    .to_owned()
-            }
+            Self::Text(_, form) | Self::List(_, form) => form.expected.to_owned(),
             Self::Address(_) => "an address and a port, such as \"127.0.0.1:8000\"".to_owned(),
-            Self::Directory(_) => "the path of a directory".to_owned(),
+            Self::Path(_, expected) => (*expected).to_owned(),
             Self::Sink(_) => "the URL of a sink, such as \"sqlite:data/plant.sqlite\"".to_owned(),
-            Self::Preset(_) => one_of(presets().map(Preset::as_str)),
+            Self::Web(_) => "a URL with http or https, such as \"https://host/hook\"".to_owned(),
         }
     }
 }
 
-/// The presets that the section can express, which has a size and an age: an interval would be
-/// ignored.
-fn presets() -> impl Iterator<Item = Preset> {
-    let by_age = |preset: &Preset| FlushSpec::from(*preset).interval_max().is_none();
-    Preset::ALL.iter().copied().filter(by_age)
+/// What is in a place. As a method it could be that of the reference, which is a place as well.
+fn look<'p, T>(place: &'p &mut dyn Room<T>) -> Option<&'p T> {
+    (**place).look()
 }
 
 /// Stores a value that is there and allowed.
-fn store<T>(place: &mut T, value: Option<T>, allowed: impl Fn(&T) -> bool) -> Option<()> {
-    *place = value.filter(|value| allowed(value))?;
+fn store<T>(place: &mut dyn Room<T>, value: Option<T>, allowed: impl Fn(&T) -> bool) -> Option<()> {
+    place.put(value.filter(|value| allowed(value))?);
     Some(())
 }
 
-fn one_of(words: impl Iterator<Item = &'static str>) -> String {
-    let words: Vec<_> = words.map(quoted).collect();
+fn duration_of(given: &GivenValue<'_>) -> Option<Duration> {
+    given.text().and_then(|text| parse_duration(text).ok())
+}
+
+fn one_of(words: &[&'static str]) -> String {
+    let words: Vec<_> = words.iter().map(|word| quoted(word)).collect();
     match words.split_last() {
         Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
         _ => words.concat(),
     }
 }
 
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
 }
 
+/// What sinks, routes and the like may be called.
+pub(crate) fn is_label(name: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    (1..=64).contains(&name.len()) && name.bytes().all(is_allowed)
+}
+
 /// A scheme and an authority, with nothing behind them, as browsers send it.
-fn is_origin(text: &str) -> bool {
-    ["http://", "https://"]
-        .iter()
-        .filter_map(|scheme| text.strip_prefix(scheme))
-        .any(|rest| {
-            !rest.is_empty()
-                && rest
-                    .bytes()
-                    .all(|byte| byte.is_ascii_graphic() && !b"/?#@*".contains(&byte))
-        })
+pub(crate) fn is_origin(text: &str) -> bool {
+    after_scheme(text).is_some_and(|rest| {
+        let is_allowed = |byte: u8| byte.is_ascii_graphic() && !b"/?#@*".contains(&byte);
+        !rest.is_empty() && rest.bytes().all(is_allowed)
+    })
+}
+
+fn is_web(text: &str) -> bool {
+    after_scheme(text).is_some_and(|rest| {
+        !rest.is_empty()
+            && !rest.starts_with('/')
+            && rest.bytes().all(|byte| byte.is_ascii_graphic())
+    })
+}
+
+fn after_scheme(text: &str) -> Option<&str> {
+    let mut schemes = ["http://", "https://"].iter();
+    schemes.find_map(|scheme| text.strip_prefix(scheme))
 }

@@ -23,7 +23,7 @@ use sinks::{BatchWriter, BoxWriter, RetryPolicy};
 use tokio::time::MissedTickBehavior;
 
 use super::arguments::LoadArguments;
-use super::signals::Signals;
+use super::signals::{HangUp, Signals};
 use super::storage::{self, Patience, SinkUrl};
 use connecting::Connecting;
 use progress::Bar;
@@ -111,7 +111,7 @@ struct Load {
 
 impl Load {
     fn start(arguments: &LoadArguments, max_future: Duration) -> Result<Self> {
-        let signals = Signals::listen()?;
+        let signals = Signals::listen(HangUp::Ends)?;
         let url = SinkUrl::from_argument(arguments.sink.as_deref())?;
         let patience = Patience::default();
         let (writer, place) = storage::open(&arguments.data, url.as_ref(), &patience)?;

@@ -28,7 +28,7 @@ const FUTURE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Delivers the files and says what became of them.
 pub(crate) fn replay(arguments: &ReplayArguments) -> Result<ExitCode> {
-    logs::start(arguments.load.log, arguments.load.log_level);
+    let _ = logs::start(arguments.load.log, arguments.load.log_level);
     let mut sources: Vec<Source> = Vec::new();
     for path in &arguments.files {
         // What cannot be read is refused before anything is delivered.

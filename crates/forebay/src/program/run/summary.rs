@@ -1,9 +1,10 @@
 //! What became of every record, said at the end.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use pipeline::Report;
+use pipeline::{Report, RouteStats};
 use sinks::ErrorKind;
 
 use super::undelivered::Kept;
@@ -25,18 +26,19 @@ pub(crate) enum Ending {
 /// What became of every record.
 #[derive(Debug)]
 pub(crate) struct Summary {
-    pub(crate) place: Place,
+    /// Where the sinks are, by name.
+    pub(crate) places: BTreeMap<String, Place>,
     pub(crate) report: Report,
     pub(crate) ending: Ending,
-    /// What became of records that were not delivered, if there are any.
-    pub(crate) kept: Option<anyhow::Result<Kept>>,
+    /// What became of records that were not delivered, sink by sink.
+    pub(crate) kept: Vec<anyhow::Result<Kept>>,
     pub(crate) uptime: Duration,
 }
 
 impl Summary {
     /// 0 when everything is accounted for in the sink.
     pub(crate) fn exit_code(&self) -> ExitCode {
-        match self.kept.is_none() && self.ending != Ending::SinkLost {
+        match self.kept.is_empty() && self.ending != Ending::SinkLost {
             true => ExitCode::SUCCESS,
             false => ExitCode::FAILURE,
         }
@@ -63,46 +65,72 @@ impl Summary {
                 rejected => format!(", {} refused by the sink", grouped(rejected)),
             },
         ));
-        match &self.kept {
-            Some(Ok(kept)) => {
-                let file = kept.path.display();
-                say(&format!(
-                    "  undelivered records are in {file}; deliver them later with `forebay replay \
-                     {file}{}`{}",
-                    self.place.arguments(),
-                    match self.place.hides_password() {
-                        true => ", with the password for `***`",
-                        false => "",
-                    }
-                ));
+        if stats.routes.len() > 1 {
+            stats.routes.iter().for_each(say_route);
+        }
+        for kept in &self.kept {
+            match kept {
+                Ok(kept) => say(&format!("  {}", kept.advice())),
+                Err(error) => complain(&format!("records are lost: {}", with_causes(error))),
             }
-            Some(Err(error)) => complain(&format!(
-                "{} records are lost: {}",
-                grouped(stats.pending),
-                with_causes(error)
-            )),
-            None => {}
         }
     }
 
     fn problem(&self) -> Option<String> {
-        let error = match &self.report.error {
-            Some(error) if error.kind() == ErrorKind::Fenced => {
-                return Some(format!(
-                    "another process took over {} and goes on with it: {error}",
-                    self.place
-                ));
-            }
+        let sinks = &self.report.sinks;
+        let fenced = sinks.iter().find_map(|sink| {
+            let error = sink
+                .error
+                .as_ref()
+                .filter(|error| error.kind() == ErrorKind::Fenced)?;
+            let place = self.places.get(&sink.sink);
+            Some((place.map_or(sink.sink.clone(), Place::to_string), error))
+        });
+        if let Some((place, error)) = fenced {
+            return Some(format!(
+                "another process took over {place} and goes on with it: {error}"
+            ));
+        }
+        if self.kept.is_empty() && self.report.error.is_none() {
+            return None;
+        }
+        let why = match &self.report.error {
             Some(error) => error.to_string(),
-            None if self.kept.is_some() => {
-                let last = self.report.stats.sink.last_error.as_deref();
-                last.map_or_else(
-                    || format!("the {} was too slow", self.place.word()),
-                    str::to_owned,
-                )
-            }
-            None => return None,
+            None => self.last_error().unwrap_or_else(|| {
+                let word = self.places.values().next().map_or("sink", Place::word);
+                format!("the {word} was too slow")
+            }),
         };
-        Some(format!("not everything was delivered: {error}"))
+        Some(format!("not everything was delivered: {why}"))
+    }
+
+    /// The last error of a sink that still has records to get.
+    fn last_error(&self) -> Option<String> {
+        let routes = self.report.stats.routes.iter();
+        let mut lanes = routes.flat_map(|route| &route.lanes);
+        lanes.find_map(|lane| {
+            let is_behind = lane.totals.pending > 0;
+            lane.last_error.clone().filter(|_| is_behind)
+        })
+    }
+}
+
+/// What became of the records of each lane that had any.
+fn say_route(route: &RouteStats) {
+    let name = match &route.route {
+        Some(name) => format!("{}/{name}", route.sink),
+        None => route.sink.clone(),
+    };
+    for lane in route.lanes.iter().filter(|lane| lane.totals.offered > 0) {
+        let totals = &lane.totals;
+        say(&format!(
+            "  {name}/{}: {} accepted, {} delivered, {} dropped, {} quarantined, {} undelivered",
+            lane.lane.as_str(),
+            grouped(totals.accepted),
+            grouped(totals.delivered),
+            grouped(totals.dropped.total()),
+            grouped(totals.quarantined),
+            grouped(totals.pending),
+        ));
     }
 }
