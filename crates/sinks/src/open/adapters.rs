@@ -301,16 +301,16 @@ mod http {
 mod tracker {
     use url::Url;
 
-    use super::super::{OpenError, OpenOptions};
-    use crate::{BoxWriter, InvalidUrl, Quarantine, StoredTracker, TrackerOptions};
+    use super::super::{Layered, OpenError, OpenOptions};
+    use crate::{InvalidUrl, Quarantine, StoredTracker, TrackerOptions};
 
     pub(super) fn check(url: &Url) -> Result<(), InvalidUrl> {
         TrackerOptions::from_url(url).map(drop)
     }
 
-    pub(super) fn open(url: &Url, options: &OpenOptions) -> Result<BoxWriter, OpenError> {
+    pub(super) fn open(url: &Url, options: &OpenOptions) -> Result<Layered, OpenError> {
         let writer = StoredTracker::open(TrackerOptions::from_url(url)?)?;
         let quarantine = super::quarantine_of(url, options);
-        Ok(BoxWriter::new(Quarantine::new(writer, quarantine)))
+        Ok(Layered::plain(Quarantine::new(writer, quarantine)))
     }
 }
