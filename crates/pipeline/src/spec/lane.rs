@@ -112,9 +112,9 @@ impl LaneSpec {
         };
         let (flush, weight, target) = match priority {
             Priority::Critical => (FlushSpec::new().size(1), 8, 50),
-            Priority::High => (adaptive(500, 50, 10, 20), 4, 50),
-            Priority::Normal => (adaptive(5_000, 500, 25, 25), 2, 100),
-            Priority::Low => (adaptive(5_000, 500, 250, 100), 1, 500),
+            Priority::High => (adaptive(500, 200, 10, 20), 4, 50),
+            Priority::Normal => (adaptive(5_000, 2_000, 25, 25), 2, 100),
+            Priority::Low => (adaptive(5_000, 2_000, 250, 100), 1, 500),
         };
         Self {
             priority,

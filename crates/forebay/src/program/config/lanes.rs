@@ -21,9 +21,9 @@ const AGE_DEFAULT: Duration = Duration::from_millis(500);
 /// write may take, both in milliseconds.
 fn adapting(priority: Priority) -> (usize, usize, u64, u64) {
     match priority {
-        Priority::Critical | Priority::High => (500, 50, 10, 20),
-        Priority::Normal => (5_000, 500, 25, 25),
-        Priority::Low => (5_000, 500, 250, 100),
+        Priority::Critical | Priority::High => (500, 200, 10, 20),
+        Priority::Normal => (5_000, 2_000, 25, 25),
+        Priority::Low => (5_000, 2_000, 250, 100),
     }
 }
 
