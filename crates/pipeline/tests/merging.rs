@@ -12,7 +12,7 @@ use common::{AGE, assert_balanced};
 use flush_policy::FlushSpec;
 use parking_lot::Mutex;
 use pipeline::{CoalesceAggregate, CoalesceSpec, LaneSpec, Outcome, Pipeline, Plan};
-use pipeline::{RouteSpec, Sender, SinkSpec};
+use pipeline::{Report, RouteSpec, Sender, SinkSpec};
 use record::{Priority, Record, Timestamp, Value};
 use sinks::{Batch, BatchWriter, BoxWriter, MemoryWriter, Receipt, WriteError};
 
@@ -46,6 +46,19 @@ fn delivered(sink: &MemoryWriter) -> Vec<(u64, String, Value)> {
             position.number(),
             record.tag.as_str().to_owned(),
             record.value,
+        )
+    })
+    .collect()
+}
+
+fn undelivered(report: &Report) -> Vec<(u64, String, Value)> {
+    let rows = report.undelivered.iter();
+    rows.map(|row| {
+        let record = row.content.as_ref().unwrap();
+        (
+            row.position.number(),
+            record.tag.as_str().to_owned(),
+            record.value.clone(),
         )
     })
     .collect()
@@ -137,18 +150,6 @@ async fn law_1_what_was_merged_behind_a_batch_that_is_held_is_handed_back() {
     let report = pipeline.shutdown(AGE).await;
     assert_balanced(&report.stats);
     assert_eq!(report.stats.pending, 7);
-    let left: Vec<_> = report
-        .undelivered
-        .iter()
-        .map(|row| {
-            let record = row.content.as_ref().unwrap();
-            (
-                row.position.number(),
-                record.tag.as_str(),
-                record.value.clone(),
-            )
-        })
-        .collect();
     let tags = [
         "held", "behind0", "behind1", "behind2", "behind3", "behind4", "held",
     ];
@@ -156,9 +157,30 @@ async fn law_1_what_was_merged_behind_a_batch_that_is_held_is_handed_back() {
     let expected: Vec<_> = (1..)
         .zip(tags)
         .zip(values)
-        .map(|((position, tag), value)| (position, tag, Value::I64(value)))
+        .map(|((position, tag), value)| row(position, tag, value))
         .collect();
-    assert_eq!(left, expected);
+    assert_eq!(undelivered(&report), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn law_1_a_batch_that_came_back_is_handed_back_before_what_was_merged_behind_it() {
+    let sink = MemoryWriter::new();
+    let writer = BoxWriter::new(sink.clone());
+    let flush = FlushSpec::new().size(1).age(None);
+    let pipeline = merging(writer, flush, CoalesceAggregate::Last);
+    let sender = pipeline.sender();
+    tokio::time::sleep(SOON).await;
+    sink.go_down();
+    send(&sender, "sent", 1);
+    tokio::time::sleep(SOON).await;
+    for (tag, number) in [("sent", 2), ("other", 3), ("sent", 4)] {
+        send(&sender, tag, number);
+    }
+    let report = pipeline.shutdown(AGE).await;
+    assert_balanced(&report.stats);
+    assert_eq!(report.stats.pending, 4);
+    let expected = [row(1, "sent", 1), row(3, "other", 3), row(4, "sent", 4)];
+    assert_eq!(undelivered(&report), expected);
 }
 
 #[tokio::test(start_paused = true)]
