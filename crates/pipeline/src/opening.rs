@@ -23,6 +23,12 @@ use crate::queue::{Queue, now};
 /// Where early positions begin: the upper half of what a position can be.
 const EARLY: u64 = 1 << 62;
 
+/// Sorts the positions of a scope in the order in which its records were accepted: those that are
+/// early come before all others, as they will once they have their places.
+pub(crate) fn order_of(position: Position) -> u64 {
+    position.number().wrapping_sub(EARLY)
+}
+
 /// How far a scope was delivered when it was opened, once that is known.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Watermark(Arc<OnceLock<OpenScope>>);
@@ -257,5 +263,12 @@ mod tests {
         assert_eq!(watermark.place(first), Position::new(42));
         assert_eq!(watermark.place(second), Position::new(43));
         assert_eq!(watermark.place(Position::new(44)), Position::new(44));
+    }
+
+    #[test]
+    fn early_positions_come_before_the_others_of_their_scope() {
+        let first = Watermark::default().base().next();
+        let in_order = [first, first.next(), Position::new(1), Position::new(2)];
+        assert!(in_order.map(order_of).is_sorted_by(|a, b| a < b));
     }
 }

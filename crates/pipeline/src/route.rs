@@ -11,7 +11,7 @@ use crate::PipelineError;
 use crate::budget::{Budget, Moves, Room};
 use crate::queue::Queue;
 use crate::sink::Sink;
-use crate::spec::{LaneSpec, RouteSpec, WhenFull};
+use crate::spec::{LaneSpec, RouteSpec, WhenFull, check_expiry};
 use crate::telemetry::Telemetry;
 use crate::tracked::DropReason;
 
@@ -42,6 +42,7 @@ impl Route {
         random: &mut fastrand::Rng,
     ) -> Result<Arc<Self>, PipelineError> {
         let mut specs = spec.lanes.clone().unwrap_or_else(|| sink.lanes.clone());
+        check_expiry(spec, &specs)?;
         specs.sort_by_key(|lane| std::cmp::Reverse(lane.priority));
         let mut lanes = Vec::with_capacity(specs.len());
         for lane in specs {

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use sinks::ScopeIndex;
 
 use super::CoalesceError;
+use crate::opening::order_of;
 
 /// The most values of a key that [`CoalesceAggregate::Append`] keeps.
 pub const APPENDED_VALUES_MAX: usize = 100;
@@ -303,7 +304,7 @@ impl Aggregate for Merging {
 
 impl Meta {
     fn absorb(&mut self, other: &Self) {
-        self.position = self.position.max(other.position);
+        self.position = std::cmp::max_by_key(self.position, other.position, |at| order_of(*at));
         self.arrival = self.arrival.min(other.arrival);
         self.timestamp = self.timestamp.max(other.timestamp);
         self.quality = worse(self.quality, other.quality);

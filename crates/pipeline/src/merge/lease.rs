@@ -10,6 +10,7 @@ use sinks::{Entry, ScopeIndex};
 
 use super::row::row;
 use super::store::{Inner, Part, Parts};
+use crate::opening::order_of;
 
 /// A merged batch on loan. [`ack`](Self::ack) removes its updates for good; a lease that is dropped
 /// without it, by an error, a panic or a cancelled future, brings them back, once nobody reads
@@ -45,7 +46,7 @@ impl MergedLease {
     ) -> Self {
         keyed.sort_unstable_by_key(|(_, part)| {
             let meta = &part.partial.meta;
-            (meta.position, meta.scope, part.key)
+            (order_of(meta.position), meta.scope, part.key)
         });
         let (keys, parts): (Vec<_>, Parts) = keyed.into_iter().unzip();
         // From here on the parts come back, whatever happens.
@@ -67,7 +68,7 @@ impl MergedLease {
         }
     }
 
-    /// The merged rows, sorted by position.
+    /// The merged rows, sorted by position, though early ones first.
     pub(crate) fn rows(&self) -> MergedRows {
         MergedRows {
             cell: Arc::clone(&self.cell),

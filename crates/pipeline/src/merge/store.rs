@@ -26,9 +26,11 @@ use super::aggregate::{Merging, Partial};
 use super::counts::{Drained, MergerLoad, MergerStats};
 use super::lease::MergedLease;
 use super::plan::Plans;
+use super::row::row;
 use super::slots::MergeKey;
 use super::state::{Aside, State, earlier, wake};
 use super::{CoalesceAggregate, CoalesceError, CoalesceSpec};
+use crate::opening::order_of;
 
 pub(super) type Part = coalesce::Entry<MergeKey, Partial>;
 pub(super) type Parts = Vec<Part>;
@@ -211,32 +213,27 @@ impl Merger {
         Poll::Pending
     }
 
+    /// Copies of all rows that wait, those that were sent first; what is on loan is not among them.
+    /// Nothing comes or goes meanwhile.
+    pub(crate) fn waiting(&self) -> Vec<Entry> {
+        let state = self.inner.state.lock();
+        let sent = state.aside.as_ref();
+        let mut rows = sent.map_or_else(Vec::new, |aside| self.inner.rows(&state, &aside.parts));
+        let merged = self.inner.coalescer.take();
+        rows.extend(self.inner.rows(&state, merged.entries()));
+        self.inner.coalescer.restore(merged);
+        rows
+    }
+
     /// Everything that waits, as one batch, sorted by position; `None` if nothing waits, or a batch
     /// is on loan. A batch that came back after it was [sent](MergedLease::mark_sent) comes first,
     /// by itself and as it was.
     pub(crate) fn lease(&self) -> Option<MergedLease> {
-        self.lease_with(|state| state.aside.take())
-    }
-
-    /// Copies of all rows that wait, those that were sent first.
-    pub(crate) fn waiting(&self) -> Vec<Entry> {
-        let is_sent = self.inner.state.lock().aside.is_some();
-        let mut rows = match is_sent {
-            true => self.lease().map_or_else(Vec::new, |lease| lease.to_vec()),
-            false => Vec::new(),
-        };
-        // What is not marked as sent is merged back.
-        let others = self.lease_with(|_| None);
-        rows.extend(others.into_iter().flat_map(|lease| lease.to_vec()));
-        rows
-    }
-
-    fn lease_with(&self, sent: impl FnOnce(&mut State) -> Option<Aside>) -> Option<MergedLease> {
         let mut state = self.inner.state.lock();
         if state.is_lent || state.buffered == 0 {
             return None;
         }
-        let aside = sent(&mut state);
+        let aside = state.aside.take();
         let is_sent = aside.is_some();
         let parts = match aside {
             Some(aside) => aside.parts,
@@ -305,6 +302,22 @@ impl Merger {
 impl Inner {
     pub(super) fn aggregate(&self) -> CoalesceAggregate {
         self.spec.aggregate
+    }
+
+    /// What these parts look like as rows, sorted by position.
+    fn rows(&self, state: &State, parts: &[Part]) -> Vec<Entry> {
+        let row_of = |part: &Part| {
+            let key = state.slots.name(part.key.slot);
+            row(
+                self.spec.aggregate,
+                key.as_deref(),
+                part.key.side,
+                &part.partial,
+            )
+        };
+        let mut rows: Vec<_> = parts.iter().map(row_of).collect();
+        rows.sort_by_key(|row| (order_of(row.position), row.scope));
+        rows
     }
 
     /// Merges rows from `start` on for as long as there is room, and says how many those were.

@@ -9,6 +9,7 @@ mod route;
 mod sink;
 
 pub use lane::{BufferOptions, LaneSpec, WhenFull};
+pub(crate) use plan::check_expiry;
 pub use plan::{InvalidPlan, Plan};
 pub use route::RouteSpec;
 pub use sink::SinkSpec;

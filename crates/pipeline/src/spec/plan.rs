@@ -201,28 +201,37 @@ impl Plan {
 }
 
 impl Plan {
-    /// Merged rows have no age of their own by which they could expire.
     fn check_coalesce(&self, route: &RouteSpec) -> Result<(), InvalidPlan> {
         let Some(coalesce) = &route.coalesce else {
             return Ok(());
         };
-        let owner = format!("the route {}", route.shown());
         coalesce.check().map_err(|error| InvalidPlan::Coalesce {
             route: route.shown(),
             error: error.to_string(),
         })?;
         let sink = self.sinks.iter().find(|sink| sink.name == route.sink);
         let lanes = route.lanes.as_ref().or(sink.map(|sink| &sink.lanes));
-        let mut lanes = lanes.into_iter().flatten();
-        match lanes.find(|lane| lane.expires_after.is_some()) {
-            None => Ok(()),
-            Some(lane) => Err(InvalidPlan::OutOfRange {
-                field: "expires_after",
-                owner: format!("the lane `{}` of {owner}", lane.priority.as_str()),
-                value: format!("{:?}", lane.expires_after.unwrap_or_default()),
-                expected: "none, since the route merges its records".to_owned(),
-            }),
-        }
+        check_expiry(route, lanes.map_or(&[], Vec::as_slice))
+    }
+}
+
+/// Merged rows have no age of their own by which they could expire. A sink that is kept has the
+/// lanes that it runs with, which only a start knows.
+pub(crate) fn check_expiry(route: &RouteSpec, lanes: &[LaneSpec]) -> Result<(), InvalidPlan> {
+    let merges = route.coalesce.is_some();
+    let expires = |lane: &&LaneSpec| merges && lane.expires_after.is_some();
+    match lanes.iter().find(expires) {
+        None => Ok(()),
+        Some(lane) => Err(InvalidPlan::OutOfRange {
+            field: "expires_after",
+            owner: format!(
+                "the lane `{}` of the route {}",
+                lane.priority.as_str(),
+                route.shown()
+            ),
+            value: format!("{:?}", lane.expires_after.unwrap_or_default()),
+            expected: "none, since the route merges its records".to_owned(),
+        }),
     }
 }
 
