@@ -36,7 +36,6 @@ use crate::{CoalesceSpec, PipelineError};
 use driver::Driver;
 pub(crate) use driver::FlushRequest;
 use moving::Moving;
-#[cfg(feature = "host")]
 pub(crate) use supervise::{message_of, panics_in_a_row, pause_after};
 
 /// The pipeline's clock: tokio's, so that a test can stop and turn it.
@@ -330,9 +329,10 @@ impl Queue {
     pub(crate) fn settle(&self, loan: Loan, receipt: &Receipt, reason: Reason, times: Times) {
         let (lent, tracked) = (loan.share(), loan.tracked());
         self.account.settle(loan, receipt, reason, times);
-        self.measure(lent.as_ref(), times);
         self.tracking.settled(lent.as_ref(), receipt);
         self.tracking.settled_at(&tracked, receipt);
+        // A recorder that panics leaves nobody without an answer.
+        self.measure(lent.as_ref(), times);
     }
 }
 
