@@ -161,6 +161,11 @@ impl Queue {
         }
     }
 
+    /// Whether it takes nothing any more because its sink is lost.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.buffer.is_closed() && self.sink.lost().is_some()
+    }
+
     /// Whether there is no room for another record.
     pub(crate) fn is_full(&self) -> bool {
         let fill = self.buffer.fill();
