@@ -81,9 +81,8 @@ pub fn feed(
                     progress.items += accepted.accepted as u64;
                     passed_over += accepted.skipped as u64;
                     // What one sink alone does not take any more the others still do.
-                    let is_partly = accepted.refused_partly == accepted.refused.len();
-                    let is_lost = accepted.refusal == Some(Refusal::Closed) && is_partly;
-                    if let Some(refusal) = accepted.refusal.filter(|_| !is_lost) {
+                    let goes_on = accepted.refusal == Some(Refusal::Closed) && !intake.is_closed();
+                    if let Some(refusal) = accepted.refusal.filter(|_| !goes_on) {
                         break Some(FeedError::Intake(refusal.into()));
                     }
                 }

@@ -2,18 +2,22 @@
 //!
 //! An overflow, and what a sink rejects, is reported at most once per second and lane with its
 //! count, a crossing of the watermark once each way, a lane that fails and one that works again
-//! once each. Between the pulses nothing runs.
+//! once each. Between the pulses nothing runs. The recorder of the metrics is foreign code: when it
+//! panics, that is said, and the pulse goes on after a pause, which grows.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use buffer_core::Direction;
+use futures_util::FutureExt;
 
 use crate::core::Core;
 use crate::live::maintain;
 use crate::notification::Level;
-use crate::queue::{Queue, now};
+use crate::queue::{Queue, message_of, now, panics_in_a_row, pause_after};
 use crate::telemetry::Publisher;
 
 /// How often it looks.
@@ -45,7 +49,24 @@ impl Monitor {
         }
     }
 
+    /// Looks once per second for as long as it is let, whatever panics.
     pub(crate) async fn run(mut self) {
+        let mut panics = 0;
+        loop {
+            let began = now();
+            let Err(panic) = AssertUnwindSafe(self.watch()).catch_unwind().await;
+            let message = message_of(panic.as_ref());
+            panics = panics_in_a_row(panics, now().saturating_duration_since(began));
+            let pause = pause_after(panics);
+            self.core.say(
+                Level::Error,
+                format!("the monitor has panicked: {message}; it starts again in {pause:?}"),
+            );
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn watch(&mut self) -> Infallible {
         let mut pulse = tokio::time::interval(PULSE);
         pulse.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -53,14 +74,15 @@ impl Monitor {
             let now = now();
             self.core.sample(now);
             self.look();
-            let stats = self.core.stats();
-            self.publisher.publish(&stats, &self.core.judge(&stats));
             for route in &self.core.shape.load().routes {
                 route.rebalance();
             }
             if let Some(live) = &self.core.live {
                 maintain(live, now);
             }
+            // Foreign code comes last: whatever it does, the rest was done.
+            let stats = self.core.stats();
+            self.publisher.publish(&stats, &self.core.judge(&stats));
         }
     }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use record::Timestamp;
 
-use crate::intake::{Accepted, Intake};
+use crate::intake::Intake;
 use crate::queue::{message_of, panics_in_a_row, pause_after};
 use crate::source::{HostConfig, HostSource};
 use crate::{IntakeError, Refusal};
@@ -112,13 +112,6 @@ fn keep_polling(
     }
 }
 
-/// Whether nobody takes anything any more. Records that another of their routes took are good.
-fn is_over(accepted: &Accepted) -> bool {
-    accepted.refusal == Some(Refusal::Closed)
-        && accepted.accepted == 0
-        && accepted.refused_partly == 0
-}
-
 fn poll(
     options: &PollerOptions,
     intake: &Intake,
@@ -139,9 +132,13 @@ fn poll(
             );
         }
         let accepted = intake.push(now, records.into_iter().map(Ok).collect())?;
-        // A refusal for want of room is counted and shown; only a closed buffer ends the poll.
-        if is_over(&accepted) {
-            return Ok(());
+        // A refusal for want of room is counted and shown, and what one sink alone does not take
+        // any more the others still do. Only the end of all lanes ends the poll.
+        if accepted.refusal == Some(Refusal::Closed) && intake.is_closed() {
+            return match intake.is_lost() {
+                true => Err(Refusal::Closed.into()),
+                false => Ok(()),
+            };
         }
         due = next_on_grid(due, options.interval.max(INTERVAL_MIN), Instant::now());
         match stopped.recv_timeout(due.saturating_duration_since(Instant::now())) {

@@ -1,5 +1,7 @@
 //! The way of records: to the scopes they belong to, into the buffers, and into the data service.
 
+use std::cmp::Reverse;
+use std::collections::HashSet;
 use std::time::Instant;
 
 use buffer_core::{PushedMany, Refusal};
@@ -8,10 +10,12 @@ use parking_lot::MutexGuard;
 use record::{Position, Record};
 use sinks::Entry;
 
+use super::pushed::Pushed;
 use super::room::check;
 use super::{Accepted, Content, Inner, State};
 use crate::error::IntakeError;
 use crate::live::{LiveData, Reading};
+use crate::spec::WhenFull;
 use crate::tracked::Tracked;
 
 /// How buffers without room are dealt with.
@@ -106,36 +110,6 @@ impl Inner {
     }
 }
 
-/// What became of the records, part by part.
-#[derive(Default)]
-struct Pushed {
-    dropped: usize,
-    refusal: Option<Refusal>,
-    /// Records that one of their routes refused, ascending and each once after [`Self::tidy`].
-    refused: Vec<usize>,
-    /// Records that one of their buffers does not hold: refused, or dropped on arrival.
-    missing: Vec<usize>,
-    /// Records that are in several parts, once for each part but the first, if there are any.
-    again: Vec<usize>,
-}
-
-impl Pushed {
-    fn accepted(mut self, count: usize, skipped: usize) -> Accepted {
-        self.refused.sort_unstable();
-        let all = self.refused.clone();
-        self.refused.dedup();
-        let is_partly = |index: &&usize| times(&all, **index) <= times(&self.again, **index);
-        Accepted {
-            accepted: count - self.refused.len(),
-            dropped: self.dropped,
-            skipped,
-            refusal: self.refusal,
-            refused_partly: self.refused.iter().filter(is_partly).count(),
-            refused: self.refused,
-        }
-    }
-}
-
 impl Staged {
     /// Makes rows of records, each with its place in its scopes.
     fn stage(
@@ -227,12 +201,33 @@ impl Staged {
 
     /// Refuses before keys are registered: a full buffer must not fill the table of keys.
     fn check_room(&self, state: &State) -> Result<(), IntakeError> {
+        let mut lost = Vec::new();
         for part in &self.parts[..self.used] {
             let queue = &state.targets.all[part.target].queue;
+            if queue.is_lost() {
+                lost.push(part.target);
+                continue;
+            }
             let bytes: usize = part.rows.iter().map(Entry::size_bytes).sum();
             check(queue, part.rows.len(), bytes)?;
         }
-        Ok(())
+        match !lost.is_empty() && self.belongs_only_to(&lost) {
+            true => Err(Refusal::Closed.into()),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether a record goes to these targets and to no other.
+    fn belongs_only_to(&self, targets: &[usize]) -> bool {
+        let is_one = |part: &&Part| targets.contains(&part.target);
+        let index = |(_, index): &(Position, usize)| *index;
+        let parts = &self.parts[..self.used];
+        let others = parts.iter().filter(|part| !is_one(part));
+        let others: HashSet<usize> = others
+            .flat_map(|part| part.places.iter().map(index))
+            .collect();
+        let mut own = parts.iter().filter(is_one).flat_map(|part| &part.places);
+        own.any(|(_, index)| !others.contains(index))
     }
 
     /// Nothing of this was: positions are given again.
@@ -279,7 +274,8 @@ impl Staged {
         shown
     }
 
-    /// Into the buffers. What is not in them afterwards is in `lost`.
+    /// Into the buffers, the most urgent first, and where it may have to wait for room at the end.
+    /// What is not in them afterwards is in `lost`.
     fn push(
         &mut self,
         state: &mut State,
@@ -291,6 +287,11 @@ impl Staged {
             again: self.again(),
             ..Pushed::default()
         };
+        self.parts[..self.used].sort_by_key(|part| {
+            let queue = &state.targets.all[part.target].queue;
+            let may_wait = matches!(queue.spec.buffer.policy, WhenFull::Block(_));
+            (may_wait, Reverse(queue.priority))
+        });
         for part in &mut self.parts[..self.used] {
             let target = &mut state.targets.all[part.target];
             let queue = &target.queue;
@@ -317,14 +318,15 @@ impl Staged {
             if let Some(first) = refused.first() {
                 // Refused rows never were: their positions are given again.
                 target.last = part.before.max(previous(first.position));
-                outcome.refusal = outcome.refusal.or(pushed.refusal);
                 let places = &part.places[part.places.len() - refused.len()..];
-                outcome
-                    .refused
-                    .extend(places.iter().map(|(_, index)| *index));
-                outcome
-                    .missing
-                    .extend(places.iter().map(|(_, index)| *index));
+                let places = places.iter().map(|(_, index)| *index);
+                outcome.missing.extend(places.clone());
+                if pushed.refusal == Some(Refusal::Closed) && queue.is_lost() {
+                    outcome.unreachable.extend(places);
+                } else {
+                    outcome.refusal = outcome.refusal.or(pushed.refusal);
+                    outcome.refused.extend(places);
+                }
                 if let Some(tracked) = tracked.as_deref_mut() {
                     refused
                         .iter()
@@ -394,11 +396,7 @@ fn show(live: &LiveData, mut shown: Vec<Shown>, pushed: &Pushed) {
         // A record that is missing from all of its parts is not shown.
         let mut missing = pushed.missing.clone();
         missing.sort_unstable();
-        let is_gone = |index| {
-            let missing = times(&missing, index);
-            missing > 0 && missing > times(&pushed.again, index)
-        };
-        shown.retain(|shown| !is_gone(shown.index));
+        shown.retain(|shown| !pushed.is_gone(&missing, shown.index));
     }
     let mut transaction = live.begin();
     for Shown {
@@ -417,12 +415,6 @@ fn show(live: &LiveData, mut shown: Vec<Shown>, pushed: &Pushed) {
     if !transaction.is_empty() {
         commit(transaction);
     }
-}
-
-/// How often a number stands in an ascending list.
-fn times(list: &[usize], number: usize) -> usize {
-    let first = list.partition_point(|other| *other < number);
-    list[first..].partition_point(|other| *other == number)
 }
 
 /// The rows are in the buffers, whether they can be shown or not; the service counts what it

@@ -12,6 +12,7 @@
 mod accept;
 mod keys;
 mod plain;
+mod pushed;
 mod room;
 mod targets;
 
@@ -60,6 +61,9 @@ pub struct Accepted {
     pub refused: Vec<usize>,
     /// How many of those were taken by another of their routes.
     pub refused_partly: usize,
+    /// How many rows a sink that is lost did not get, counted once per route; its lanes count them
+    /// as refused. Only records that have no other sink are refused for it.
+    pub unreachable: usize,
 }
 
 /// A source's way into a pipeline; see [`Pipeline::intake`](crate::Pipeline::intake).
@@ -132,10 +136,22 @@ impl Intake {
     }
 
     /// Whether a buffer that records of this source go to is past its high mark and not yet back
-    /// at the low one. A source that can be slowed waits meanwhile.
+    /// at the low one. A source that can be slowed waits meanwhile. The lanes of a sink that is
+    /// lost do not count.
     #[must_use]
     pub fn is_high(&self) -> bool {
         self.inner.state.lock().targets.is_high()
+    }
+
+    /// Whether none of its lanes takes anything any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.inner.state.lock().targets.is_closed()
+    }
+
+    /// Whether one of its lanes leads into a sink that is lost.
+    #[cfg(feature = "host")]
+    pub(crate) fn is_lost(&self) -> bool {
+        self.inner.state.lock().targets.is_lost()
     }
 
     /// Waits while [`is_high`](Self::is_high), for so long at the most, and says whether that has
@@ -180,8 +196,8 @@ impl Intake {
     /// which ones.
     ///
     /// # Errors
-    /// When a lane is past its high mark, there is no room, or they have more new keys than may
-    /// be; then none of them is taken.
+    /// When a lane is past its high mark, there is no room, they have more new keys than may be, or
+    /// one of them has no sink but one that is lost; then none of them is taken.
     pub fn try_push_all(&self, now: Instant, contents: Vec<Content>) -> Result<(), IntakeError> {
         let accepted = self
             .inner

@@ -93,7 +93,7 @@ fn count(counts: &mut [usize], targets: &super::Targets, target: usize) -> Resul
     let queue = &targets.all[target].queue;
     let size_max = queue.spec.buffer.max_size;
     counts[target] += 1;
-    if counts[target] > size_max {
+    if counts[target] > size_max && !queue.is_lost() {
         return Err(IntakeError::TooMany {
             lane: queue.shown(),
             size_max,

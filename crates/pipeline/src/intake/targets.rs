@@ -101,7 +101,7 @@ impl Targets {
                 other.scope == target.scope && Arc::ptr_eq(&other.route, &target.route)
             };
             if let Some(other) = before.all.iter().find(is_same) {
-                target.last = other.last;
+                (target.last, target.taken) = (other.last, other.taken);
             }
         }
     }
@@ -143,7 +143,19 @@ impl Targets {
     }
 
     pub(super) fn is_high(&self) -> bool {
-        self.all.iter().any(|target| target.queue.is_high())
+        let is_high = |queue: &Queue| queue.is_high() && !queue.is_lost();
+        self.all.iter().any(|target| is_high(&target.queue))
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.all
+            .iter()
+            .all(|target| target.queue.buffer.is_closed())
+    }
+
+    #[cfg(feature = "host")]
+    pub(super) fn is_lost(&self) -> bool {
+        self.all.iter().any(|target| target.queue.is_lost())
     }
 
     /// The same without those that make whoever pushes wait.

@@ -36,7 +36,6 @@ use crate::{CoalesceSpec, PipelineError};
 use driver::Driver;
 pub(crate) use driver::FlushRequest;
 use moving::Moving;
-#[cfg(feature = "host")]
 pub(crate) use supervise::{message_of, panics_in_a_row, pause_after};
 
 /// The pipeline's clock: tokio's, so that a test can stop and turn it.
@@ -160,6 +159,11 @@ impl Queue {
             Some(fill_pct) => fill_pct >= self.spec.buffer.watermark.high_pct(),
             None => self.crossing.is_high.load(Ordering::Acquire),
         }
+    }
+
+    /// Whether it takes nothing any more because its sink is lost.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.buffer.is_closed() && self.sink.lost().is_some()
     }
 
     /// Whether there is no room for another record.
@@ -330,9 +334,10 @@ impl Queue {
     pub(crate) fn settle(&self, loan: Loan, receipt: &Receipt, reason: Reason, times: Times) {
         let (lent, tracked) = (loan.share(), loan.tracked());
         self.account.settle(loan, receipt, reason, times);
-        self.measure(lent.as_ref(), times);
         self.tracking.settled(lent.as_ref(), receipt);
         self.tracking.settled_at(&tracked, receipt);
+        // A recorder that panics leaves nobody without an answer.
+        self.measure(lent.as_ref(), times);
     }
 }
 
