@@ -91,6 +91,20 @@ async fn a_sink_that_panics_when_it_opens_a_scope_is_asked_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_attempt_that_hangs_is_told_and_made_again() {
+    let sink = MemoryWriter::new();
+    let pipeline = start(&sink, &[("a", First::Hangs)]);
+    let intake = pipeline.intake_at_once(&ScopeName::new("a")).await.unwrap();
+    assert_eq!(push(&intake, records(0..2)), 2);
+    // Two seconds have passed.
+    tokio::time::sleep(Duration::from_millis(28_001)).await;
+    let error = pipeline.stats().sink.last_error.unwrap_or_default();
+    assert!(error.contains("did not open `a` within 30 s"), "{error}");
+    seconds(60).await;
+    assert_eq!(numbers(&sink), [0, 1]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_opening_ends_with_the_intake_that_was_refused() {
     for other in [First::Fails(ErrorKind::Transient), First::Hangs] {
         let sink = MemoryWriter::new();
