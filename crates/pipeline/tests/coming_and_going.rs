@@ -11,6 +11,7 @@ use std::time::Duration;
 use common::{numbers, push, record, records};
 use flush_policy::FlushSpec;
 use parking_lot::Mutex;
+use pipeline::source::Item;
 use pipeline::{LaneSpec, Pipeline, PipelineError, Plan, RouteSpec, SinkSpec};
 use record::{Position, Priority};
 use sinks::{Batch, BatchWriter, BoxWriter, ErrorKind, MemoryWriter, OpenScope, Receipt};
@@ -219,6 +220,26 @@ async fn a_source_that_went_comes_again_and_goes_on_where_it_was() {
     let report = pipeline.shutdown(None).await;
     assert_eq!((report.stats.pending, report.error), (0, None));
     assert_eq!(numbers(&sink), [0, 1, 2, 3, 4]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_comes_again_and_begins_anew_hands_nothing_over_twice() {
+    let sink = MemoryWriter::new();
+    let pipeline = start(&sink, &[]);
+    let source = ScopeName::new("a");
+    for end in [3, 5] {
+        let intake = pipeline.intake(&source).await.unwrap();
+        let content = |number: u64| record("D100", i64::try_from(number).unwrap());
+        let items = (1..=end).map(|number| Item {
+            position: Position::new(number),
+            content: content(number),
+        });
+        let accepted = intake.push_items(common::now(), items.collect()).unwrap();
+        assert_eq!(accepted.refusal, None);
+    }
+    let report = pipeline.shutdown(None).await;
+    assert_eq!((report.stats.pending, report.error), (0, None));
+    assert_eq!(numbers(&sink), [1, 2, 3, 4, 5]);
 }
 
 #[tokio::test(start_paused = true)]
