@@ -6,15 +6,18 @@
 //! driver gives those records their places right behind what the sink knows, in the order in which
 //! they were accepted. No sink ever sees an early position.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use parking_lot::Mutex;
 use record::Position;
 use sinks::{BatchWriter, Entry, ErrorKind, OpenScope, Retry, RetryDecision, ScopeIndex};
 use sinks::{ScopeName, WriteError};
 use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
 
 use crate::PipelineError;
 use crate::buffer::Lent;
@@ -60,15 +63,15 @@ impl Watermark {
 #[derive(Debug)]
 pub(crate) struct Openings {
     scopes: Mutex<BTreeMap<ScopeIndex, Watermark>>,
-    /// How many of them are still not open.
-    waiting: watch::Sender<usize>,
+    /// Those of them that are still not open.
+    waiting: watch::Sender<BTreeSet<ScopeIndex>>,
 }
 
 impl Openings {
     pub(crate) fn new() -> Self {
         Self {
             scopes: Mutex::default(),
-            waiting: watch::Sender::new(0),
+            waiting: watch::Sender::default(),
         }
     }
 
@@ -76,16 +79,24 @@ impl Openings {
     pub(crate) async fn all_open(&self) {
         let mut waiting = self.waiting.subscribe();
         // The sender lives as long as this.
-        let _ = waiting.wait_for(|waiting| *waiting == 0).await;
+        let _ = waiting.wait_for(BTreeSet::is_empty).await;
     }
 
     fn begin(&self, index: ScopeIndex, watermark: &Watermark) {
         self.scopes.lock().insert(index, watermark.clone());
-        self.waiting.send_modify(|waiting| *waiting += 1);
+        self.waiting
+            .send_if_modified(|waiting| waiting.insert(index));
     }
 
-    fn end(&self) {
-        self.waiting.send_modify(|waiting| *waiting -= 1);
+    fn end(&self, index: ScopeIndex) {
+        self.waiting
+            .send_if_modified(|waiting| waiting.remove(&index));
+    }
+
+    /// A scope of which there are no rows will not be opened after all.
+    pub(crate) fn withdraw(&self, index: ScopeIndex) {
+        self.scopes.lock().remove(&index);
+        self.end(index);
     }
 
     /// Whether one of the rows has to be given its place first.
@@ -101,6 +112,16 @@ impl Openings {
             if let Some(watermark) = scopes.get(&row.scope) {
                 row.position = watermark.place(row.position);
             }
+        }
+        placed
+    }
+
+    /// The same at the end. Rows of a scope that was never opened are numbered from the start.
+    pub(crate) fn place_left(&self, rows: &[Entry]) -> Vec<Entry> {
+        let mut placed = self.place(rows);
+        for row in &mut placed {
+            let number = row.position.number();
+            row.position = Position::new(number.checked_sub(EARLY).unwrap_or(number));
         }
         placed
     }
@@ -166,37 +187,45 @@ impl Opening {
     /// It will not be opened after all.
     pub(crate) fn withdraw(self) {
         self.queue.sink.give_up_scope(self.index);
-        self.release();
+        self.queue.openings.withdraw(self.index);
     }
 
     fn release(&self) {
         if self.is_holding {
-            self.queue.openings.end();
+            self.queue.openings.end(self.index);
         }
     }
 
     /// Opens it now, once.
-    pub(crate) async fn open(self) -> Result<OpenScope, WriteError> {
-        let opened = self
-            .queue
-            .sink
-            .writer
-            .open_scope(self.index, &self.name)
-            .await;
-        match &opened {
-            // Only this sets it.
-            Ok(opened) => drop(self.watermark.0.set(*opened)),
-            Err(_) => drop(self.queue.sink.give_up_scope(self.index)),
-        }
+    pub(crate) async fn open(&self) -> Result<OpenScope, WriteError> {
+        let opened = self.attempt().await?;
+        // Only this sets it.
+        let _ = self.watermark.0.set(opened);
         self.release();
-        opened
+        Ok(opened)
+    }
+
+    /// Asks the sink. One that panics or does not answer may do better the next time.
+    async fn attempt(&self) -> Result<OpenScope, WriteError> {
+        let writer = &self.queue.sink.writer;
+        let opening = async { writer.open_scope(self.index, &self.name).await };
+        let opening = AssertUnwindSafe(opening).catch_unwind();
+        let failed = |why: String| Err(WriteError::new(ErrorKind::Transient, why));
+        match tokio::time::timeout(ATTEMPT_WITHIN, opening).await {
+            Ok(Ok(opened)) => opened,
+            Ok(Err(_)) => failed(format!("the sink panicked when it opened `{}`", self.name)),
+            Err(_) => failed(format!(
+                "the sink did not open `{}` within {} s",
+                self.name,
+                ATTEMPT_WITHIN.as_secs()
+            )),
+        }
     }
 
     /// Tries in a task of its own until it works or the queue has ended.
-    pub(crate) fn start(self) -> FirstAnswer {
+    pub(crate) fn start(self) -> (FirstAnswer, JoinHandle<()>) {
         let (first, answer) = oneshot::channel();
-        tokio::spawn(self.run(first));
-        answer
+        (answer, tokio::spawn(self.run(first)))
     }
 
     async fn run(self, first: oneshot::Sender<Result<(), WriteError>>) {
@@ -206,7 +235,7 @@ impl Opening {
         let mut retry = Retry::new(queue.sink.retry.unlimited(), now(), fastrand::u64(..));
         loop {
             let opened = tokio::select! {
-                opened = queue.sink.writer.open_scope(self.index, &self.name) => opened,
+                opened = self.attempt() => opened,
                 _ = ended.wait_for(Option::is_some) => return,
             };
             let error = match opened {
@@ -243,6 +272,8 @@ impl Opening {
     }
 }
 
+/// How long one attempt may take: a sink that hangs holds nobody up for ever.
+const ATTEMPT_WITHIN: Duration = Duration::from_secs(30);
 /// How long the first attempt is waited for.
 pub(crate) const FIRST_ANSWER_WITHIN: Duration = Duration::from_secs(2);
 

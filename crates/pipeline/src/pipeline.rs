@@ -8,13 +8,13 @@ use arc_swap::ArcSwap;
 use futures_util::future::join_all;
 use parking_lot::Mutex;
 use record::Priority;
-use sinks::{BatchWriter, BoxWriter, Entry, ScopeName, WriteError};
+use sinks::{BatchWriter, BoxWriter, Entry, ErrorKind, ScopeName, WriteError};
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 
 use crate::core::Core;
 use crate::health::HealthTracker;
-use crate::intake::{Targets, first_answers, open_soon};
+use crate::intake::{Coming, Targets, open_soon};
 use crate::monitor::Monitor;
 use crate::opening::Hold;
 use crate::options::{PipelineBuilder, ShortBuilder};
@@ -168,19 +168,37 @@ impl Pipeline {
     /// begin with the source's: `plc01`, or `plc01/alarms/critical` where the route has a name and
     /// there are several lanes.
     ///
+    /// A source whose intakes were all dropped may come again, and goes on where it was.
+    ///
     /// # Errors
-    /// When a sink cannot be reached or refuses, the source is there already, or too many scopes
-    /// are open.
+    /// When a sink cannot be reached, refuses, or does not answer within 30 s, the source is there
+    /// already, or too many scopes are open.
+    ///
+    /// # Cancellation
+    /// Nothing of the source remains.
     pub async fn intake(&self, source: &ScopeName) -> Result<Intake, PipelineError> {
         let core = &self.inner.core;
-        let _changing = core.changing.lock().await;
-        let shape = core.shape.load_full();
-        let (mut targets, openings) = Targets::announce(&shape, source, None, Hold::Not)?;
-        if let Err(error) = targets.open(openings).await {
-            targets.give_up();
-            return Err(error.into());
+        let mut coming = Coming::new(&core.sources, source)?;
+        loop {
+            let changing = core.changing.lock().await;
+            let shape = core.shape.load_full();
+            let openings = coming.announce(&shape, Hold::Not)?;
+            if openings.is_empty() {
+                if !coming.is_open() {
+                    return Err(not_open_yet(source).into());
+                }
+                let targets = coming.arrive().expect("it was announced");
+                return Ok(core.intake_of(source, targets));
+            }
+            // Sinks and routes may change while a sink takes its time.
+            drop(changing);
+            if let Err(error) = coming.open(openings).await {
+                coming.give_up().await;
+                if Arc::ptr_eq(&shape, &core.shape.load_full()) {
+                    return Err(error.into());
+                }
+            }
         }
-        Ok(core.intake_of(source, targets))
     }
 
     /// The same for a source without positions, which need not wait for the sinks: its records are
@@ -190,15 +208,20 @@ impl Pipeline {
     /// # Errors
     /// When a sink says within 2 s that it will never work, the source is there already, or too
     /// many scopes are open.
+    ///
+    /// # Cancellation
+    /// Nothing of the source remains, a moment later.
     pub async fn intake_at_once(&self, source: &ScopeName) -> Result<Intake, PipelineError> {
         let core = &self.inner.core;
+        let mut coming = Coming::new(&core.sources, source)?;
         let _changing = core.changing.lock().await;
         let shape = core.shape.load_full();
-        let (targets, openings) = Targets::announce(&shape, source, None, Hold::UntilOpen)?;
-        if let Err(error) = first_answers(open_soon(openings)).await {
-            targets.give_up();
+        let openings = coming.announce(&shape, Hold::UntilOpen)?;
+        if let Err(error) = coming.open_soon(openings).await {
+            coming.give_up().await;
             return Err(error.into());
         }
+        let targets = coming.arrive().expect("it was announced");
         Ok(core.intake_of(source, targets))
     }
 
@@ -227,7 +250,7 @@ impl Pipeline {
         });
         let announced = announced.filter_map(Result::ok).next();
         let (source, targets, openings) = announced.expect("a sink has a scope for the channel");
-        drop(open_soon(openings));
+        open_soon(openings);
         let sender = Sender::new(core.intake_of(&source, targets));
         *channel = Some(sender.clone());
         sender
@@ -373,6 +396,11 @@ impl Pipeline {
     pub(crate) fn core(&self) -> &Arc<Core> {
         &self.inner.core
     }
+}
+
+fn not_open_yet(source: &ScopeName) -> WriteError {
+    let message = format!("the scopes of `{source}` are still being opened since it was here last");
+    WriteError::new(ErrorKind::Transient, message)
 }
 
 fn is_of(queue: &crate::queue::Queue, sink: &Arc<Sink>) -> bool {

@@ -95,7 +95,7 @@ impl Pipeline {
         let (undelivered, sinks) = self.drain(&ended, &before, drain_within).await;
         let closing = before.sinks.iter().filter(|sink| !after.has_sink(sink));
         join_all(closing.map(close)).await;
-        drop(open_soon(openings));
+        open_soon(openings);
         Ok(Reconfigured {
             kept: after
                 .routes

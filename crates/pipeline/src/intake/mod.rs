@@ -7,9 +7,11 @@
 //! the data service's subscribers run under it too: they must not push here.
 //!
 //! Where to read on: `accept` is the way of a record, `plain` its short cut, `targets` where it
-//! leads, `keys` what is remembered of a key, `room` counts what would go where.
+//! leads, `keys` what is remembered of a key, `room` counts what would go where, `coming` is how a
+//! source gets here.
 
 mod accept;
+mod coming;
 mod keys;
 mod plain;
 mod pushed;
@@ -35,9 +37,10 @@ use crate::spec::WhenFull;
 use crate::tracked::Tracked;
 pub(crate) use accept::Mode;
 use accept::Staged;
+pub(crate) use coming::Coming;
 use keys::Keys;
 pub use room::RoomCount;
-pub(crate) use targets::{Targets, first_answers, open_soon};
+pub(crate) use targets::{Targets, open_soon};
 
 /// A record, or a piece of input that was none and goes to the quarantine.
 pub type Content = Result<Record, Malformed>;
@@ -66,7 +69,8 @@ pub struct Accepted {
     pub unreachable: usize,
 }
 
-/// A source's way into a pipeline; see [`Pipeline::intake`](crate::Pipeline::intake).
+/// A source's way into a pipeline; see [`Pipeline::intake`](crate::Pipeline::intake). Once the last
+/// clone is dropped, the source may come again, and goes on where it was.
 #[derive(Clone)]
 pub struct Intake {
     pub(crate) inner: Arc<Inner>,
@@ -265,6 +269,14 @@ impl State {
             _ => None,
         });
         waits.max()
+    }
+}
+
+impl Drop for Inner {
+    /// Its rows may still wait: if the source comes again, it goes on behind them.
+    fn drop(&mut self) {
+        let targets = self.state.get_mut().targets.take();
+        self.sources.left(&self.name, targets);
     }
 }
 

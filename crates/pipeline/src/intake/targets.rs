@@ -106,26 +106,30 @@ impl Targets {
         }
     }
 
-    /// The names of its scopes may be used again.
-    pub(crate) fn give_up(&self) {
-        for target in &self.all {
-            target.queue.sink.give_up_scope(target.scope);
+    /// All of them; none are left here.
+    pub(super) fn take(&mut self) -> Self {
+        Self {
+            shape: Arc::clone(&self.shape),
+            starts: std::mem::take(&mut self.starts),
+            all: std::mem::take(&mut self.all),
+            is_single: self.is_single,
         }
     }
 
-    /// Opens scopes now; the source waits until it knows how far each has come.
-    pub(crate) async fn open(&mut self, openings: Vec<Opening>) -> Result<(), WriteError> {
-        let mut failed = None;
-        for opening in openings {
-            match failed {
-                None => failed = opening.open().await.err(),
-                Some(_) => opening.withdraw(),
-            }
+    /// A scope has been opened before it had records: the first one comes behind this position.
+    pub(super) fn begin_at(&mut self, queue: &Arc<Queue>, scope: ScopeIndex, position: Position) {
+        let is_it = |target: &&mut Target| {
+            target.scope == scope && Arc::ptr_eq(&target.queue.sink, &queue.sink)
+        };
+        if let Some(target) = self.all.iter_mut().find(is_it) {
+            target.last = position;
         }
-        for target in &mut self.all {
-            target.last = target.watermark.base();
-        }
-        failed.map_or(Ok(()), Err)
+    }
+
+    /// Whether it is known of each scope how far it was delivered.
+    pub(super) fn is_open(&self) -> bool {
+        let mut positions = self.all.iter().map(|target| target.watermark.position());
+        positions.all(|position| position.is_some())
     }
 
     /// The place of a record's scope.
@@ -169,23 +173,33 @@ impl Targets {
 }
 
 /// Tries to open scopes in the background.
-pub(crate) fn open_soon(openings: Vec<Opening>) -> Vec<FirstAnswer> {
-    openings.into_iter().map(Opening::start).collect()
+pub(crate) fn open_soon(openings: Vec<Opening>) {
+    for opening in openings {
+        drop(opening.start());
+    }
 }
 
-/// Waits until each has been tried once, and not for long.
-pub(crate) async fn first_answers(answers: Vec<FirstAnswer>) -> Result<(), WriteError> {
+/// Waits until each has been tried once, and not for long. Those that take their time go on in
+/// the background.
+pub(super) async fn first_answers(mut answers: Vec<FirstAnswer>) -> Result<(), WriteError> {
     let all = async {
-        let mut outcome = Ok(());
-        for answer in answers {
+        for answer in &mut answers {
             // One that gives no answer has ended with its pipeline.
-            outcome = outcome.and(answer.await.unwrap_or(Ok(())));
+            answer.await.unwrap_or(Ok(()))?;
         }
-        outcome
+        Ok(())
     };
-    // Those that take their time go on in the background.
-    let within = tokio::time::timeout(FIRST_ANSWER_WITHIN, all);
-    within.await.unwrap_or(Ok(()))
+    if let Ok(outcome) = tokio::time::timeout(FIRST_ANSWER_WITHIN, all).await {
+        return outcome;
+    }
+    // One that has answered may stand behind one that has not. The others find nobody to tell.
+    for answer in &mut answers {
+        answer.close();
+        if let Ok(answer) = answer.try_recv() {
+            answer?;
+        }
+    }
+    Ok(())
 }
 
 /// Which of several queues a scope is dealt to: the same one as long as it lives.

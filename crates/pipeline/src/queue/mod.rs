@@ -291,7 +291,7 @@ impl Queue {
             // The sink still holds on to them, so they have not come back to the buffer.
             _ => rows.unwrap_or_default(),
         };
-        left.extend(self.openings.place(&self.buffer.waiting()));
+        left.extend(self.openings.place_left(&self.buffer.waiting()));
         self.tracking.abandon();
         left
     }
