@@ -190,7 +190,7 @@ async fn law_1_a_shutdown_that_was_cancelled_loses_nothing() {
 #[tokio::test(start_paused = true)]
 async fn sinks_that_hang_are_waited_for_all_at_once() {
     let names = ["a", "b", "c", "d"];
-    let builder = names.iter().map(|name| hangs(name));
+    let builder = names.into_iter().map(hangs);
     let builder = builder.fold(Pipeline::builder(), |builder, sink| builder.sink(sink));
     let pipeline = builder.start().unwrap();
     send(&pipeline, 0..1).await;
