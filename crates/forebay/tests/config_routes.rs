@@ -149,7 +149,7 @@ fn routes_and_sinks_that_cannot_be_are_named() {
         ),
         (
             "[[alert]]\nname = 'a'\nurl = 'ftp://me:hunter2@h/token'".to_owned(),
-            "f.toml:3: alert.0.url is \"ftp://me:***@h/token\", expected a URL with http or https, \
+            "f.toml:3: alert.0.url is 'ftp://***@h/token', expected a URL with http or https, \
              such as \"https://host/hook\"",
         ),
     ];

@@ -1,5 +1,4 @@
-//! The task that empties a queue: asks the policy, waits for its turn, lends a batch, writes it,
-//! settles it.
+//! The task that empties a queue: asks the policy, waits for its turn, writes a batch, settles it.
 //!
 //! Nothing leaves the buffer before the sink has a chance to take it. What a failed batch held
 //! goes back to the front.
@@ -12,66 +11,21 @@ use flush_policy::{Decision, FlushPolicy, Flushed, Load, Reason, Remainder};
 use sinks::{Batch, BatchId, BatchWriter, ErrorKind, Receipt, Retry, RetryDecision, WriteError};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::lend::lend;
+use super::moving::Moving;
 use super::supervise::until;
+use super::turn::{is_ready, not_ready, turn_of};
 use super::{Ended, Queue, now};
 use crate::account::Times;
 use crate::buffer::{Fill, Loan};
 use crate::gate::Permit;
 use crate::opening::Placed;
-use crate::spec::LaneSpec;
 use crate::stats::LaneState;
-use crate::tracked::DropReason;
-use crate::{CoalesceSpec, PipelineError};
 
 /// What the task is asked to do from outside.
 pub(crate) struct FlushRequest {
     /// Gets the number of updates that the flush settled.
     pub(crate) done: oneshot::Sender<Result<u64, WriteError>>,
-}
-
-/// What of a queue moves with its flushes, and is made anew after a panic.
-pub(super) struct Moving {
-    policy: Box<dyn FlushPolicy>,
-    flush: flush_policy::FlushSpec,
-    /// Reaching this much queued makes a flush due: the task need not wake before.
-    due: Demand,
-    batch_max: Demand,
-}
-
-impl Moving {
-    /// A flush that could only come once the buffer is more than full would never come: it comes
-    /// when it is full.
-    pub(super) fn new(
-        spec: &LaneSpec,
-        coalesce: Option<&CoalesceSpec>,
-    ) -> Result<Self, PipelineError> {
-        let size_max = spec.buffer.max_size;
-        let size = spec.flush.items_min().map(|items| items.min(size_max));
-        let bytes = spec.batch_bytes_max.min(spec.buffer.max_bytes);
-        let flush = match coalesce {
-            None => spec.flush.size(size).bytes(bytes),
-            Some(_) => spec.flush.size(size),
-        };
-        let policy = flush.build()?;
-        Ok(Self {
-            // With an adaptive size, what is due is known only to the policy.
-            due: Demand {
-                items: policy.batch_items().or(size).unwrap_or(usize::MAX),
-                bytes,
-            },
-            policy,
-            flush,
-            batch_max: Demand {
-                items: spec.batch_max,
-                bytes,
-            },
-        })
-    }
-
-    pub(super) fn batch_items(&self) -> usize {
-        let adaptive = self.policy.batch_items().unwrap_or(usize::MAX);
-        self.batch_max.items.min(adaptive)
-    }
 }
 
 pub(crate) struct Driver {
@@ -309,40 +263,13 @@ impl Driver {
         outcome.map(|_| count)
     }
 
-    /// The next batch, without what has waited for too long.
+    /// The next batch, as large as the policy wants it now.
     fn lend(&self) -> Option<Loan> {
-        let queue = &self.queue;
         let batch_max = Demand {
             items: self.moving.batch_items(),
             ..self.moving.batch_max
         };
-        let Some(expires_after) = queue.spec.expires_after else {
-            return queue.buffer.lend(batch_max);
-        };
-        let mut max = batch_max;
-        loop {
-            let loan = queue.buffer.lend(max)?;
-            let now = now();
-            let is_stale = |arrival| now.saturating_duration_since(arrival) > expires_after;
-            let rows = loan.rows();
-            let stale = rows.iter().take_while(|row| is_stale(row.arrival)).count();
-            if stale == 0 {
-                return Some(loan);
-            }
-            if stale < rows.len() {
-                // Only they, and then the others.
-                drop(loan);
-                max.items = stale;
-                continue;
-            }
-            let (lent, updates) = (loan.share(), loan.updates());
-            queue.account.with(|counts| {
-                loan.ack();
-                counts.expired += updates;
-            });
-            queue.tracking.dropped(lent.as_ref(), DropReason::Expired);
-            max = batch_max;
-        }
+        lend(&self.queue, batch_max)
     }
 
     /// A sink that failed may hold on to the rows of that batch. Newer ones must not overtake
@@ -492,49 +419,6 @@ fn no_answer() -> WriteError {
     WriteError::new(
         ErrorKind::Transient,
         "the sink did not answer before the deadline of the shutdown",
-    )
-}
-
-/// Comes when all scopes are open and the sink takes something.
-async fn is_ready(queue: &Queue) {
-    queue.openings.all_open().await;
-    queue.sink.writer.ready().await;
-}
-
-/// Comes when it is this queue's turn at a sink that takes something. The permit of the write
-/// before, if there is one, is given back when others have waited for longer.
-async fn turn_of(queue: &Queue, mut held: Option<Permit>) -> Permit {
-    loop {
-        if !is_ready_now(queue).await {
-            held = None;
-            is_ready(queue).await;
-        }
-        let permit = match held.take() {
-            Some(permit) => queue.sink.gate.renew(permit).await,
-            None => queue.sink.gate.acquire(queue.priority).await,
-        };
-        // The wait may have been long.
-        if is_ready_now(queue).await {
-            return permit;
-        }
-    }
-}
-
-/// Whether the sink takes something at this moment.
-async fn is_ready_now(queue: &Queue) -> bool {
-    tokio::select! {
-        biased;
-        () = is_ready(queue) => true,
-        () = std::future::ready(()) => false,
-    }
-}
-
-fn not_ready(queue: &Queue) -> WriteError {
-    let why = queue.account.failure();
-    let why = why.as_deref().unwrap_or("it is not ready");
-    WriteError::new(
-        ErrorKind::Transient,
-        format!("the sink takes nothing for now: {why}"),
     )
 }
 

@@ -4,7 +4,10 @@
 //! in flight at a time, so the order of acceptance is the order of delivery, through every retry.
 
 mod driver;
+mod lend;
+mod moving;
 mod supervise;
+mod turn;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -30,8 +33,9 @@ use crate::telemetry::LaneMetrics;
 use crate::tracked::{DropReason, Outcome, Tracking};
 use crate::{CoalesceSpec, PipelineError};
 
+use driver::Driver;
 pub(crate) use driver::FlushRequest;
-use driver::{Driver, Moving};
+use moving::Moving;
 #[cfg(feature = "host")]
 pub(crate) use supervise::{message_of, panics_in_a_row, pause_after};
 

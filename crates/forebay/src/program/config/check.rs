@@ -368,7 +368,8 @@ impl Check<'_> {
             };
             if let Some(found) = found {
                 let what = format!("{section} {found}, expected one of the two");
-                self.refuse(&[section.with("command"), section.clone()], what);
+                let places = ["command", "url"].map(|key| section.with(key));
+                self.refuse(&[&places[..], &[section.clone()]].concat(), what);
             }
             let Some(name) = alert.name.as_deref() else {
                 let what = format!("{section} has no name, expected one");

@@ -7,7 +7,7 @@ use super::sections::{Config, LogConfig};
 use super::tree::{Path, Visit, walk};
 
 /// Sections of which nothing can be changed while the program runs.
-const AT_START: [&str; 7] = ["", "gateway", "history", "host", "input", "source", "alert"];
+const AT_START: [&str; 6] = ["", "gateway", "history", "host", "input", "source"];
 /// Sections that say what sinks and routes there are.
 const OF_PIPELINE: [&str; 7] = [
     "sink", "sinks", "buffer", "flush", "lanes", "retry", "route",

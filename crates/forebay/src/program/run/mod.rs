@@ -1,4 +1,5 @@
-//! `forebay run`: this host's metrics, what is posted and what is read, into sinks and onto the page.
+//! `forebay run`: this host's metrics, what is posted and what is read, into sinks and onto the
+//! page.
 //!
 //! A sink that fails, or cannot be reached at the start, is tried again without end, while the
 //! policy of its lanes decides what becomes of new records. SIGHUP and `POST /api/reload` read the
