@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use flush_policy::FlushSpec;
-use pipeline::{LaneSpec, Pipeline, PipelineError, Plan, Report, RouteSpec, SinkSpec, WhenFull};
+use pipeline::{
+    LaneSpec, Pipeline, PipelineBuilder, PipelineError, Plan, Report, RouteSpec, SinkSpec, WhenFull,
+};
 use record::{Priority, Record, Timestamp, Value};
 use sinks::{Batch, BatchWriter, BoxWriter, MemoryWriter, Receipt, Refused, WriteError};
 use tokio::time::Instant;
@@ -191,7 +193,7 @@ async fn law_1_a_shutdown_that_was_cancelled_loses_nothing() {
 async fn sinks_that_hang_are_waited_for_all_at_once() {
     let names = ["a", "b", "c", "d"];
     let builder = names.into_iter().map(hangs);
-    let builder = builder.fold(Pipeline::builder(), |builder, sink| builder.sink(sink));
+    let builder = builder.fold(Pipeline::builder(), PipelineBuilder::sink);
     let pipeline = builder.start().unwrap();
     send(&pipeline, 0..1).await;
     let began = Instant::now();
