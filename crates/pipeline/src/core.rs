@@ -19,6 +19,7 @@ use crate::queue::now;
 use crate::reading::{Reading, Recent, read_route};
 use crate::route::Route;
 use crate::shape::Shape;
+use crate::shutdown::Stop;
 use crate::sources::Sources;
 use crate::telemetry::Telemetry;
 use crate::{
@@ -42,11 +43,14 @@ pub(crate) struct Core {
     pub(crate) leading: Mutex<()>,
     /// Held while sources or routes are added, one at a time.
     pub(crate) changing: tokio::sync::Mutex<fastrand::Rng>,
+    /// Held by a change from its beginning to its end, and by the end behind it.
+    pub(crate) draining: tokio::sync::Mutex<()>,
+    pub(crate) stop: Mutex<Stop>,
     pub(crate) intakes: Mutex<Vec<Weak<intake::Inner>>>,
     pub(crate) channel: Mutex<Option<Sender>>,
     pub(crate) started: Instant,
     pub(crate) health: Mutex<HealthTracker>,
-    /// Set once somebody asked for the end: what is worse from then on is meant.
+    /// Set once somebody asked for the end, under `stop`: what is worse from then on is meant.
     pub(crate) is_stopping: AtomicBool,
     #[cfg(feature = "alerts")]
     pub(crate) alerts: Mutex<Option<Arc<Alerts>>>,
@@ -136,7 +140,8 @@ impl Core {
         let mut routes = Vec::with_capacity(shape.routes.len());
         let ending = ending.iter().filter(|route| !shape.has(route));
         for route in shape.routes.iter().chain(ending) {
-            let (stats, reading) = read_route(route, now);
+            let (mut stats, reading) = read_route(route, now);
+            stats.is_ending = !shape.has(route);
             routes.push(stats);
             match (&mut sum, reading) {
                 (Some(sum), Some(reading)) => sum.add(&reading),
@@ -170,12 +175,18 @@ impl Core {
 
     /// Remembers how far the counts have come.
     pub(crate) fn sample(&self, now: Instant) {
-        let shape = self.shape.load();
-        for queue in shape.queues() {
+        // All that an account counts, and in the same order.
+        let ending = self.ending.lock();
+        let shape = self.shape.load_full();
+        let drained = ending.iter().filter(|route| !shape.has(route));
+        let routes: Vec<_> = shape.routes.iter().chain(drained).cloned().collect();
+        let retired = self.retired.lock().clone();
+        drop(ending);
+        let queues = || routes.iter().flat_map(|route| route.queues());
+        for queue in queues() {
             queue.account.sample(now, &queue.buffer);
         }
-        let retired = self.retired.lock().clone();
-        let running = shape.queues().map(|queue| Reading::of(queue, now));
+        let running = queues().map(|queue| Reading::of(queue, now));
         if let Some(sum) = Reading::sum(retired.into_iter().chain(running)) {
             self.recent.lock().sample(now, sum.recent());
         }

@@ -35,6 +35,9 @@ pub enum PipelineError {
     /// The sink refuses, and trying again will not help or was tried often enough.
     #[error("sink: {0}")]
     Sink(#[from] WriteError),
+    /// The pipeline is at its end, and changes no more.
+    #[error("the pipeline was shut down")]
+    Ended,
     /// The scope has an intake already, which a second one would shut out.
     #[error("the scope `{name}` has an intake already")]
     ScopeOpen {

@@ -43,6 +43,7 @@ mod route;
 mod sender;
 mod setting;
 mod shape;
+mod shutdown;
 mod sink;
 pub mod source;
 mod sources;

@@ -1,14 +1,13 @@
 //! The handle to a running pipeline.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::AtomicBool;
 
 use arc_swap::ArcSwap;
 use futures_util::future::join_all;
 use parking_lot::Mutex;
 use record::Priority;
-use sinks::{BatchWriter, BoxWriter, Entry, ErrorKind, ScopeName, WriteError};
+use sinks::{BoxWriter, Entry, ErrorKind, ScopeName, WriteError};
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 
@@ -18,10 +17,9 @@ use crate::intake::{Coming, Targets, open_soon};
 use crate::monitor::Monitor;
 use crate::opening::Hold;
 use crate::options::{PipelineBuilder, ShortBuilder};
-use crate::queue::{CLOSE_WITHIN, now};
+use crate::queue::now;
 use crate::reading::Recent;
 use crate::shape::Shape;
-use crate::sink::Sink;
 use crate::telemetry::Telemetry;
 #[cfg(feature = "alerts")]
 use crate::{AlertSpec, AlertStats, InvalidAlert};
@@ -29,8 +27,6 @@ use crate::{Health, Intake, LiveData, Notification, PipelineError, Sender, Stats
 
 /// Notifications that a listener may fall behind before it misses some.
 const NOTIFICATIONS_MAX: usize = 64;
-/// How long a shutdown takes at most when nobody says.
-const DRAIN_WITHIN: Duration = Duration::from_secs(10);
 /// The source that senders are.
 const CHANNEL: &str = "channel";
 /// How many names are tried for it.
@@ -148,6 +144,8 @@ impl Pipeline {
             notifications,
             telemetry,
             changing: tokio::sync::Mutex::new(random),
+            draining: tokio::sync::Mutex::default(),
+            stop: Mutex::default(),
             intakes: Mutex::default(),
             channel: Mutex::default(),
             started: now(),
@@ -157,7 +155,10 @@ impl Pipeline {
             alerts: Mutex::default(),
         });
         #[cfg(feature = "alerts")]
-        core.set_alerts(options.alerts)?;
+        if let Err(error) = core.set_alerts(options.alerts) {
+            core.shape.load().close_but(&nothing);
+            return Err(error.into());
+        }
         let monitor = tokio::spawn(Monitor::new(Arc::clone(&core)).run());
         Ok(Self {
             inner: Arc::new(Inner { core, monitor }),
@@ -351,68 +352,18 @@ impl Pipeline {
         chosen.map(|queue| queue.purge()).sum()
     }
 
-    /// Takes nothing more, delivers what is buffered, and closes the sinks. What is not delivered
-    /// within the time, 10 s unless said, is handed back.
-    ///
-    /// # Cancellation
-    /// The shutdown goes on; calling again waits for it.
-    pub async fn shutdown(&self, within: impl Into<Option<Duration>>) -> Report {
-        let core = &self.inner.core;
-        let deadline = now().checked_add(within.into().unwrap_or(DRAIN_WITHIN));
-        core.is_stopping.store(true, Ordering::Release);
-        let shape = core.shape.load_full();
-        shape.queues().for_each(|queue| queue.close(deadline));
-        join_all(shape.queues().map(|queue| queue.wait_ended())).await;
-        self.inner.monitor.abort();
-        let mut undelivered = Vec::new();
-        let mut sinks = Vec::new();
-        for sink in &shape.sinks {
-            let first = undelivered.len();
-            let of_sink = |queue: &&Arc<_>| is_of(queue, sink);
-            let left = join_all(
-                shape
-                    .queues()
-                    .filter(of_sink)
-                    .map(|queue| queue.leftovers()),
-            );
-            undelivered.extend(left.await.into_iter().flatten());
-            sinks.push(SinkReport {
-                sink: sink.name.clone(),
-                undelivered: first..undelivered.len(),
-                error: sink.lost(),
-            });
-        }
-        join_all(shape.sinks.iter().map(close)).await;
-        #[cfg(feature = "alerts")]
-        core.close_alerts(deadline).await;
-        Report {
-            stats: self.stats(),
-            undelivered,
-            error: sinks.iter().find_map(|sink| sink.error.clone()),
-            sinks,
-        }
-    }
-
     pub(crate) fn core(&self) -> &Arc<Core> {
         &self.inner.core
+    }
+
+    pub(crate) fn stop_monitor(&self) {
+        self.inner.monitor.abort();
     }
 }
 
 fn not_open_yet(source: &ScopeName) -> WriteError {
     let message = format!("the scopes of `{source}` are still being opened since it was here last");
     WriteError::new(ErrorKind::Transient, message)
-}
-
-fn is_of(queue: &crate::queue::Queue, sink: &Arc<Sink>) -> bool {
-    Arc::ptr_eq(&queue.sink, sink)
-}
-
-/// Closes a sink that nobody writes to any more.
-pub(crate) async fn close(sink: &Arc<Sink>) {
-    let closed = tokio::time::timeout(CLOSE_WITHIN, sink.writer.close()).await;
-    if let Ok(Err(error)) = closed {
-        tracing::warn!(sink = sink.name, %error, "the sink was not closed cleanly");
-    }
 }
 
 impl Drop for Inner {

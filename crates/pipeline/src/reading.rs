@@ -231,6 +231,7 @@ pub(crate) fn read_route(route: &Route, now: Instant) -> (RouteStats, Option<Rea
     let stats = RouteStats {
         route: route.spec.name.clone(),
         sink: route.sink.name.clone(),
+        is_ending: false,
         totals: sum.as_ref().map(|sum| sum.totals).unwrap_or_default(),
         lanes,
     };

@@ -5,6 +5,7 @@
 //! and a scope is opened again only behind its last row.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -12,11 +13,11 @@ use sinks::Entry;
 
 use crate::intake::open_soon;
 use crate::opening::Opening;
-use crate::pipeline::close;
 use crate::queue::now;
 use crate::reading::read_route;
 use crate::route::Route;
 use crate::shape::Shape;
+use crate::shutdown::{close, left_of, reports};
 use crate::{Pipeline, PipelineError, Plan, SinkReport};
 
 /// How a change of a running pipeline went.
@@ -40,8 +41,11 @@ impl Pipeline {
     /// changed, or lead to another sink are drained, for so long at the most, and what they could
     /// not deliver is handed back.
     ///
+    /// A shutdown meanwhile is the earlier end of the draining, and its report has what was not
+    /// delivered.
+    ///
     /// # Errors
-    /// When the plan is impossible; then nothing has changed.
+    /// When the plan is impossible, or the pipeline was shut down; then nothing has changed.
     ///
     /// # Cancellation
     /// The change goes on.
@@ -65,6 +69,10 @@ impl Pipeline {
     ) -> Result<Reconfigured, PipelineError> {
         let core = self.core();
         let mut random = core.changing.lock().await;
+        let _draining = core.draining.lock().await;
+        if core.is_stopping.load(Ordering::Acquire) {
+            return Err(PipelineError::Ended);
+        }
         let before = core.shape.load_full();
         let after = Arc::new(Shape::start(&plan, &before, &core.telemetry, &mut random)?);
         let ended: Vec<Arc<Route>> = before
@@ -118,7 +126,11 @@ impl Pipeline {
         let core = self.core();
         let _leading = core.leading.lock();
         let openings = core.lead_to(after)?;
+        let stop = core.stop.lock();
         core.shape.store(Arc::clone(after));
+        if core.is_stopping.load(Ordering::Acquire) {
+            after.queues().for_each(|queue| queue.close(stop.deadline));
+        }
         Ok(openings)
     }
 
@@ -133,19 +145,12 @@ impl Pipeline {
         let queues = || ended.iter().flat_map(|route| route.queues());
         queues().for_each(|queue| queue.close(deadline));
         join_all(queues().map(|queue| queue.wait_ended())).await;
-        let (mut undelivered, mut reports) = (Vec::new(), Vec::new());
-        for sink in &before.sinks {
-            let first = undelivered.len();
-            let of_sink = queues().filter(|queue| Arc::ptr_eq(&queue.sink, sink));
-            let left = join_all(of_sink.map(|queue| queue.leftovers())).await;
-            undelivered.extend(left.into_iter().flatten());
-            if undelivered.len() > first {
-                reports.push(SinkReport {
-                    sink: sink.name.clone(),
-                    undelivered: first..undelivered.len(),
-                    error: sink.lost(),
-                });
-            }
+        let left = left_of(&before.sinks, queues()).await;
+        let mut stop = self.core().stop.lock();
+        if self.core().is_stopping.load(Ordering::Acquire) {
+            // Whoever asked for the end gets it; until then it is pending.
+            stop.keep(left);
+            return (Vec::new(), Vec::new());
         }
         let mut ending = self.core().ending.lock();
         let mut retired = self.core().retired.lock();
@@ -159,6 +164,9 @@ impl Pipeline {
             }
         }
         ending.clear();
+        drop((stop, ending, retired));
+        let (undelivered, mut reports) = reports(left);
+        reports.retain(|report| !report.undelivered.is_empty());
         (undelivered, reports)
     }
 }

@@ -44,29 +44,28 @@ impl Route {
         let mut specs = spec.lanes.clone().unwrap_or_else(|| sink.lanes.clone());
         check_expiry(spec, &specs)?;
         specs.sort_by_key(|lane| std::cmp::Reverse(lane.priority));
+        let mut started = Started(Vec::new());
         let mut lanes = Vec::with_capacity(specs.len());
         for lane in specs {
             let metrics = telemetry.lane(spec.name.as_deref(), &sink.name, lane.priority);
             let queues = (0..lane.parallel).map(|_| {
                 let seed = random.u64(..);
                 let name = spec.name.as_deref();
-                Queue::start(
-                    &lane,
-                    name,
-                    spec.coalesce.as_ref(),
-                    sink,
-                    metrics.clone(),
-                    seed,
-                )
+                let coalesce = spec.coalesce.as_ref();
+                let queue = Queue::start(&lane, name, coalesce, sink, metrics.clone(), seed)?;
+                started.0.push(Arc::clone(&queue));
+                Ok(queue)
             });
-            let queues = queues.collect::<Result<_, _>>()?;
+            let queues = queues.collect::<Result<_, PipelineError>>()?;
             lanes.push(Lane { spec: lane, queues });
         }
+        let budget = budget_of(&lanes, spec.coalesce.is_some())?;
+        started.0.clear();
         Ok(Arc::new(Self {
             spec: spec.clone(),
             sink: Arc::clone(sink),
             lane_of: lane_of(&lanes),
-            budget: Mutex::new(budget_of(&lanes, spec.coalesce.is_some())?),
+            budget: Mutex::new(budget),
             lanes,
             scopes: Mutex::default(),
         }))
@@ -211,6 +210,15 @@ impl Route {
                 evicted.push((Arc::clone(queue), lost));
             }
         }
+    }
+}
+
+/// Queues of a route that is not there yet: they end if it is never.
+struct Started(Vec<Arc<Queue>>);
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|queue| queue.close(None));
     }
 }
 

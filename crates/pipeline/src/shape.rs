@@ -29,6 +29,22 @@ impl Shape {
     ) -> Result<Self, PipelineError> {
         plan.check()?;
         let mut shape = Self::default();
+        match shape.fill(plan, running, telemetry, random) {
+            Ok(()) => Ok(shape),
+            Err(error) => {
+                shape.close_but(running);
+                Err(error)
+            }
+        }
+    }
+
+    fn fill(
+        &mut self,
+        plan: &Plan,
+        running: &Self,
+        telemetry: &Telemetry,
+        random: &mut fastrand::Rng,
+    ) -> Result<(), PipelineError> {
         for spec in &plan.sinks {
             let sink = match &spec.writer {
                 Some(writer) => Arc::new(Sink::new(spec, writer.clone())?),
@@ -38,11 +54,11 @@ impl Shape {
                         name: spec.name.clone(),
                     })?,
             };
-            shape.sinks.push(sink);
+            self.sinks.push(sink);
         }
         let specs = plan.effective_routes();
         for (index, spec) in specs.iter().enumerate() {
-            let sink = shape
+            let sink = self
                 .sink(&spec.sink)
                 .ok_or_else(|| InvalidPlan::NotRunning {
                     name: spec.sink.clone(),
@@ -55,17 +71,11 @@ impl Shape {
             };
             let route = match running.routes.iter().find(goes_on) {
                 Some(route) => Arc::clone(route),
-                None => match Route::start(spec, &sink, telemetry, random) {
-                    Ok(route) => route,
-                    Err(error) => {
-                        shape.close_but(running);
-                        return Err(error);
-                    }
-                },
+                None => Route::start(spec, &sink, telemetry, random)?,
             };
-            shape.routes.push(route);
+            self.routes.push(route);
         }
-        Ok(shape)
+        Ok(())
     }
 
     /// Whether a route of this shape gets the same records behind these routes. One that would get

@@ -97,6 +97,9 @@ pub struct RouteStats {
     pub route: Option<String>,
     /// The sink it leads to.
     pub sink: String,
+    /// Whether it belongs to the plan no more, and only delivers what it has.
+    #[serde(skip)]
+    pub is_ending: bool,
     /// The sums of its lanes.
     #[serde(flatten)]
     pub totals: Totals,

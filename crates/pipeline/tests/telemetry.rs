@@ -96,6 +96,7 @@ fn stats(factor: u64) -> Stats {
     let route = |route: Option<&str>, sink: &str, lanes| RouteStats {
         route: route.map(str::to_owned),
         sink: sink.to_owned(),
+        is_ending: false,
         totals: Totals::default(),
         lanes,
     };

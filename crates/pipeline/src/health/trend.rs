@@ -173,7 +173,8 @@ impl Trend {
         self.now = Some(now);
         self.unrouted.observe(now, stats.unrouted);
         let mut before = std::mem::take(&mut self.lanes);
-        for route in &stats.routes {
+        // One that is drained may have the names of the one that takes its place.
+        for route in stats.routes.iter().filter(|route| !route.is_ending) {
             for lane in &route.lanes {
                 let key = key(route, lane);
                 let known = before.remove(&key);
@@ -191,7 +192,8 @@ impl Trend {
 
     /// What happened to a lane lately.
     pub(super) fn of(&self, route: &RouteStats, lane: &LaneStats) -> Lately {
-        let (Some(now), Some(trend)) = (self.now, self.lanes.get(&key(route, lane))) else {
+        let known = self.lanes.get(&key(route, lane));
+        let (Some(now), Some(trend), false) = (self.now, known, route.is_ending) else {
             return Lately::default();
         };
         Lately {

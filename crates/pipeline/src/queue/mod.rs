@@ -208,12 +208,16 @@ impl Queue {
         let _ = self.ended.clone().wait_for(Option::is_some).await;
     }
 
-    /// Takes nothing more, and ends once everything is delivered, or at the deadline.
+    /// Takes nothing more, and ends once everything is delivered, or at the deadline: the earliest,
+    /// where there are several.
     pub(crate) fn close(&self, deadline: Option<Instant>) {
         self.buffer.close();
-        if deadline.is_some() {
-            self.stop.send_replace(deadline);
-        }
+        self.stop.send_if_modified(|stop| {
+            let earliest = [*stop, deadline].into_iter().flatten().min();
+            let is_new = earliest != *stop;
+            *stop = earliest;
+            is_new
+        });
     }
 
     /// Flushes what is there now and says how many updates that settled.
@@ -270,7 +274,8 @@ impl Queue {
         *self.abandoned.lock() = Some((loan, batch));
     }
 
-    /// After the end: settles the batch that was abandoned, and hands over what is left.
+    /// After the end: settles the batch that was abandoned, and hands over what is left. Only once,
+    /// and to the last: a second call would copy the rows that wait, and not know of the batch.
     pub(crate) async fn leftovers(&self) -> Vec<Entry> {
         let abandoned = self.abandoned.lock().take();
         let rows = abandoned.as_ref().map(|(_, batch)| batch.rows().to_vec());

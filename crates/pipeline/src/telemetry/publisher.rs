@@ -76,7 +76,10 @@ impl Publisher {
                 let series = self.lanes.entry(key).or_insert_with(|| {
                     Series::new(lane_labels(route.route.as_deref(), &route.sink, lane.lane))
                 });
-                series.write(outlet, round, table::LANES, lane);
+                // One that is drained comes behind the one that has its place and its names.
+                if series.round != round {
+                    series.write(outlet, round, table::LANES, lane);
+                }
             }
         }
         for sink in &stats.sinks {

@@ -72,6 +72,7 @@ pub(crate) fn route(sink: &str, lanes: Vec<LaneStats>) -> RouteStats {
     RouteStats {
         route: None,
         sink: sink.to_owned(),
+        is_ending: false,
         totals: Totals::default(),
         lanes,
     }
