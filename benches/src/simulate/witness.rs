@@ -35,7 +35,7 @@ impl Id {
 
     /// Whether its source can be read again.
     pub(crate) fn is_positioned(self) -> bool {
-        self.0 % 2 == 0
+        self.0.is_multiple_of(2)
     }
 
     /// The id that an entry carries.

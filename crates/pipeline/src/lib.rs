@@ -23,10 +23,6 @@ mod glob;
 mod health;
 mod intake;
 mod live;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the lanes of a route take it in")
-)]
 mod merge;
 mod monitor;
 mod notification;

@@ -3,6 +3,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+#[cfg(test)]
 use std::time::Instant;
 
 use record::Position;
@@ -86,6 +87,7 @@ impl MergedLease {
     }
 
     /// The positions of those updates of this row whose outcome somebody waits for, in no order.
+    #[cfg(test)]
     pub(crate) fn tracked(&self, row: usize) -> &[Position] {
         let part = self.cell.parts.get(row);
         part.map_or(&[], |part| &part.partial.tracked)
@@ -112,6 +114,7 @@ impl MergedLease {
     }
 
     /// When the oldest update was accepted.
+    #[cfg(test)]
     pub(crate) fn oldest(&self) -> Option<Instant> {
         self.cell.rows.iter().map(|row| row.arrival).min()
     }
@@ -126,6 +129,7 @@ impl MergedLease {
     }
 
     /// Whether a sink may have written the rows, in this lease or in one before.
+    #[cfg(test)]
     pub(crate) fn is_sent(&self) -> bool {
         self.cell.is_sent.load(Ordering::Relaxed)
     }

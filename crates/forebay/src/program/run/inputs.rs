@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -108,9 +109,26 @@ impl Input {
     }
 
     fn read(self, intake: &Intake) {
-        let reason = match self.feed(intake) {
-            Ok(items) => format!("it has ended after {items} lines"),
-            Err(error) => format!("{error:#}"),
+        let mut pause = PAUSE_MIN;
+        let reason = loop {
+            // The intake knows what it has, so that nothing is handed over twice.
+            match catch_unwind(AssertUnwindSafe(|| self.feed(intake))) {
+                Ok(Ok(items)) => break format!("it has ended after {items} lines"),
+                Ok(Err(error)) => break format!("{error:#}"),
+                Err(_) if is_standard(&self.path) => {
+                    break "it has panicked, and cannot be read again".to_owned();
+                }
+                Err(_) => {
+                    tracing::error!(source = self.name, ?pause, "reading has panicked");
+                    intake.source_stopped("it has panicked, and is started again");
+                    std::thread::sleep(pause);
+                    if self.stop.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    pause = (pause * 2).min(PAUSE_MAX);
+                    intake.source_resumed();
+                }
+            }
         };
         if !self.stop.load(Ordering::Relaxed) {
             tracing::warn!(source = self.name, reason, "a source has ended");
@@ -136,6 +154,10 @@ impl Input {
         }
     }
 }
+
+/// How long a reader that panicked rests, at first and at most.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(30);
 
 fn is_standard(path: &Path) -> bool {
     path == Path::new(STANDARD_INPUT)
