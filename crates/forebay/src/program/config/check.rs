@@ -369,7 +369,10 @@ impl Check<'_> {
             if let Some(found) = found {
                 let what = format!("{section} {found}, expected one of the two");
                 let places = ["command", "url"].map(|key| section.with(key));
-                self.refuse(&[&places[..], &[section.clone()]].concat(), what);
+                self.refuse(
+                    &[&places[..], std::slice::from_ref(&section)].concat(),
+                    what,
+                );
             }
             let Some(name) = alert.name.as_deref() else {
                 let what = format!("{section} has no name, expected one");
