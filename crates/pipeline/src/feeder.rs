@@ -72,7 +72,11 @@ pub fn feed(
         }
         let mut items = Vec::with_capacity(CHUNK_ITEMS);
         let limit = FutureLimit::new(Timestamp::from_system(SystemTime::now()), future_max);
-        let read = reader.read(&limit, CHUNK_ITEMS, &mut items);
+        let read = reader.read(
+            &limit,
+            CHUNK_ITEMS.min(intake.room_above_high()),
+            &mut items,
+        );
         // What was read before an error is good, and is handed over first.
         let count = items.len() as u64;
         if count > 0 {

@@ -174,6 +174,12 @@ impl Intake {
         true
     }
 
+    /// How many records may be handed over at a time without going past the end of a buffer that
+    /// is not past its high mark.
+    pub(crate) fn room_above_high(&self) -> usize {
+        self.inner.state.lock().targets.room_above_high()
+    }
+
     /// Leaves out records whose keys are new and cannot be shown any more, and says how many.
     pub fn keep_showable(&self, records: &mut Vec<Record>) -> usize {
         let before = records.len();

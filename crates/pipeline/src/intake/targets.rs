@@ -162,6 +162,20 @@ impl Targets {
         self.all.iter().any(|target| target.queue.is_lost())
     }
 
+    /// So many records fit between the high mark and the end of each buffer that is no obstacle by
+    /// itself: who hands over no more at a time, and waits while one is high, displaces nothing.
+    pub(super) fn room_above_high(&self) -> usize {
+        let unblocked = self.all.iter().map(|target| &target.queue).filter(|queue| {
+            !matches!(queue.spec.buffer.policy, WhenFull::Block(_)) && !queue.buffer.is_closed()
+        });
+        let rooms = unblocked.map(|queue| {
+            let size_max = queue.buffer.fill().size_max as f64;
+            let part = 1.0 - queue.spec.buffer.watermark.high_pct() / 100.0;
+            (size_max * part).floor() as usize
+        });
+        rooms.min().unwrap_or(usize::MAX).max(1)
+    }
+
     /// The same without those that make whoever pushes wait.
     pub(super) fn is_high_unblocked(&self) -> bool {
         let blocks = |queue: &Queue| matches!(queue.spec.buffer.policy, WhenFull::Block(_));
