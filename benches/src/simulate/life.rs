@@ -229,7 +229,10 @@ impl Life {
         let old = std::mem::replace(&mut self.lanes, lanes_of(world));
         let mut ended = Vec::new();
         for (route, lanes) in before.iter().zip(old) {
-            let goes_on = world.shape.routes.iter().position(|other| other == route);
+            let after = &world.shape.routes;
+            let goes_on = after.iter().position(|other| other == route);
+            // One that would get other records than before does not go on.
+            let goes_on = goes_on.filter(|_| route.ahead(&before) == route.ahead(after));
             match goes_on.filter(|_| !renewed[route.sink]) {
                 Some(index) => self.lanes[index] = lanes,
                 None => ended.extend(lanes),

@@ -46,6 +46,26 @@ pub(crate) struct RouteShape {
     pub(crate) lanes: Vec<LaneShape>,
 }
 
+impl RouteShape {
+    /// The patterns of the routes before it that may take records from it.
+    pub(crate) fn ahead<'a>(&self, routes: &'a [Self]) -> Vec<(&'a str, &'a str)> {
+        let glob = |text: &str| {
+            text.parse::<pipeline::Glob>()
+                .expect("a pattern of the plan")
+        };
+        let overlap = |one: &str, two: &str| glob(one).overlaps(&glob(two));
+        let ahead = routes.iter().take_while(|other| *other != self);
+        let ahead = ahead.filter(|other| {
+            other.sink == self.sink
+                && overlap(&other.sources, &self.sources)
+                && overlap(&other.tags, &self.tags)
+        });
+        ahead
+            .map(|other| (other.sources.as_str(), other.tags.as_str()))
+            .collect()
+    }
+}
+
 /// A lane.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct LaneShape {
