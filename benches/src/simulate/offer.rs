@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
 use pipeline::source::Item;
-use pipeline::{Accepted, Stats};
+use pipeline::{Accepted, LaneState, Stats};
 use sinks::ScopeName;
 use tokio::time::Instant;
 
@@ -117,7 +117,8 @@ impl Life {
     }
 
     /// Which records each lane took: what it refuses of an offer are the last ones, so their
-    /// number says all. Gives those that one lane at least refused, ascending.
+    /// number says all. Gives those that one lane at least refused, ascending; lanes of a sink that
+    /// is lost count only for records that had no other lane.
     fn learn(
         &mut self,
         world: &mut World,
@@ -126,8 +127,10 @@ impl Life {
         after: &Stats,
     ) -> Result<Vec<Id>> {
         let mut refused = Vec::new();
+        let (mut unreachable, mut offered_to) = (Vec::new(), Vec::new());
         for (way, part) in parts {
             let at = |stats: &Stats| stats.routes[way.route].lanes[way.lane].totals;
+            let has_ended = after.routes[way.route].lanes[way.lane].state == LaneState::Ended;
             let (before, after) = (at(before), at(after));
             let offered = after.offered - before.offered;
             let mut part = part.clone();
@@ -155,8 +158,23 @@ impl Life {
                 world.accepted.insert((lane.sink, *id));
             }
             self.lanes[way.route][way.lane] = lane;
-            refused.extend(part[accepted..].iter().map(|(id, _)| *id));
+            offered_to.extend(part.iter().map(|(id, _)| *id));
+            let ids = part[accepted..].iter().map(|(id, _)| *id);
+            match has_ended {
+                true => unreachable.extend(ids),
+                false => refused.extend(ids),
+            }
         }
+        let lanes_of = |id: Id| offered_to.iter().filter(|other| **other == id).count();
+        let not_taken = |id: Id| {
+            let all = refused.iter().chain(&unreachable);
+            all.filter(|other| **other == id).count()
+        };
+        let alone = unreachable
+            .iter()
+            .filter(|id| not_taken(**id) == lanes_of(**id));
+        let alone: Vec<Id> = alone.copied().collect();
+        refused.extend(alone);
         refused.sort_unstable();
         refused.dedup();
         Ok(refused)
