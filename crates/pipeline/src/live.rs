@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use dataservice::{DataService, Measure};
-use record::{Key, Quality, Value};
+use record::{Key, Priority, Quality, Value};
 use serde::Serialize;
 
 /// Keys that are named in the log when they expire; the others are counted.
@@ -18,9 +18,9 @@ const NAMED_MAX: usize = 5;
 /// ```
 /// use dataservice::Measure;
 /// use pipeline::Reading;
-/// use record::{Quality, Value};
+/// use record::{Priority, Quality, Value};
 ///
-/// let reading = |value, quality| Reading { value, quality };
+/// let reading = |value, quality| Reading { value, quality, priority: Priority::Normal };
 /// assert_eq!(reading(Value::I64(3), Quality::Uncertain).measure(), Some(3.0));
 /// assert_eq!(reading(Value::Bool(true), Quality::Good).measure(), Some(1.0));
 /// assert_eq!(reading(Value::I64(3), Quality::Bad).measure(), None);
@@ -32,6 +32,8 @@ pub struct Reading {
     pub value: Value,
     /// How far it can be trusted.
     pub quality: Quality,
+    /// How urgent it was: what the record asked for, else the class of the lane that took it.
+    pub priority: Priority,
 }
 
 /// The histories by source and tag that live views read; times are microseconds since 1970.

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use parking_lot::Mutex;
 use record::Priority;
 use sinks::{BoxWriter, Entry, ErrorKind, ScopeName, WriteError};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
 
 use crate::core::Core;
@@ -261,6 +261,13 @@ impl Pipeline {
     #[must_use]
     pub fn live(&self) -> Option<&LiveData> {
         self.inner.core.live.as_ref()
+    }
+
+    /// Changes after each push that shows something critical, so that who sends live data in turns
+    /// knows that it must not wait.
+    #[must_use]
+    pub fn urgent(&self) -> watch::Receiver<u64> {
+        self.inner.core.sources.urgent.subscribe()
     }
 
     /// One consistent account.

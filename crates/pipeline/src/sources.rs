@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use sinks::ScopeName;
+use tokio::sync::watch;
 
 use crate::PipelineError;
 use crate::intake::Targets;
@@ -18,6 +19,8 @@ pub(crate) struct Sources {
     /// Those that ended though nobody stopped them, with the reason.
     stopped: Mutex<BTreeMap<String, String>>,
     unrouted: AtomicU64,
+    /// Counts the pushes after which something critical is shown.
+    pub(crate) urgent: watch::Sender<u64>,
     /// Where those led whose intakes are gone: their rows may still wait, and they may come back.
     gone: Mutex<BTreeMap<ScopeName, Targets>>,
     /// Those on their way in.

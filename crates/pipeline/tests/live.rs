@@ -13,7 +13,7 @@ use dataservice::{
     Aggregated, Downsampled, Extract, KeyId, Measure, Rate, Requirement, Spec, Subscription,
 };
 use pipeline::{LiveData, Reading};
-use record::{Key, Quality, Value};
+use record::{Key, Priority, Quality, Value};
 use sinks::MemoryWriter;
 
 fn key(tag: &str) -> Key {
@@ -25,6 +25,7 @@ fn reading(value: impl Into<Value>) -> Reading {
     Reading {
         value: value.into(),
         quality: Quality::Good,
+        priority: Priority::Normal,
     }
 }
 

@@ -17,16 +17,16 @@ const ASYNC_FROM_LAYER: u8 = 2;
 #[rustfmt::skip]
 const PUBLISHED: &[&str] = &[
     "record", "buffer-core", "flush-policy", "trust", "coalesce", "dataservice", "journal", "sinks",
-    "pipeline", "gateway", "forebay",
+    "pipeline", "protocol", "client", "gateway", "forebay",
 ];
 /// The same and what starts servers for tests.
 #[rustfmt::skip]
 const ALL_AND_SERVICES: &[&str] = &[
     "record", "buffer-core", "flush-policy", "trust", "coalesce", "dataservice", "journal", "sinks",
-    "pipeline", "gateway", "forebay", "test-services",
+    "pipeline", "protocol", "client", "gateway", "forebay", "test-services",
 ];
 const BELOW_PIPELINE: &[&str] = PUBLISHED.split_at(8).0;
-const BELOW_FOREBAY: &[&str] = PUBLISHED.split_at(10).0;
+const BELOW_FOREBAY: &[&str] = PUBLISHED.split_at(12).0;
 
 const TABLE: &[Row] = &[
     ("record", 0, &[]),
@@ -39,7 +39,9 @@ const TABLE: &[Row] = &[
     ("journal", 1, &[]),
     ("sinks", 2, &["record", "trust"]),
     ("pipeline", 3, BELOW_PIPELINE),
-    ("gateway", 4, &["pipeline", "dataservice", "record"]),
+    ("protocol", 1, &["record"]),
+    ("client", 2, &["protocol", "record"]),
+    ("gateway", 4, &["pipeline", "dataservice", "protocol", "record", "sinks"]),
     ("forebay", 5, BELOW_FOREBAY),
     // Unpublished packages that use the crates from outside, as a user would.
     ("benches", 6, ALL_AND_SERVICES),
@@ -194,7 +196,7 @@ mod tests {
             ("dataservice", "record"),
             ("sinks", "pipeline"),
             ("sinks", "buffer-core"),
-            ("gateway", "sinks"),
+            ("gateway", "coalesce"),
             ("pipeline", "gateway"),
             ("forebay", "benches"),
             ("xtask", "record"),

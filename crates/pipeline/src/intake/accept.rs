@@ -7,7 +7,7 @@ use std::time::Instant;
 use buffer_core::{PushedMany, Refusal};
 use dataservice::{KeyId, Transaction};
 use parking_lot::MutexGuard;
-use record::{Position, Record};
+use record::{Position, Priority, Record};
 use sinks::Entry;
 
 use super::pushed::Pushed;
@@ -94,13 +94,17 @@ impl Inner {
         let unrouted = std::mem::take(&mut staged.unrouted);
         let mut lost = Vec::new();
         let outcome = staged.push(state, mode, tracked, &mut lost);
-        if let Some(live) = &self.live {
-            show(live, shown, &outcome);
-        }
+        let is_urgent = match &self.live {
+            Some(live) => show(live, shown, &outcome),
+            None => false,
+        };
         let (count, skipped) = (staged.count, staged.skipped);
         staged.clear();
         state.staged = staged;
         drop(guard);
+        if is_urgent {
+            self.sources.urgent.send_modify(|count| *count += 1);
+        }
         if !unrouted.is_empty() {
             self.sources.unrouted(unrouted.len() as u64);
         }
@@ -247,7 +251,7 @@ impl Staged {
 
     /// The values to be shown: each record once, in their order.
     fn shown(&self, state: &State) -> Vec<Shown> {
-        let of = |index, record: &Record| {
+        let of = |index, record: &Record, priority: Priority| {
             Some(Shown {
                 index,
                 id: state.keys.id(record)?,
@@ -255,18 +259,21 @@ impl Staged {
                 reading: Reading {
                     value: record.value.clone(),
                     quality: record.quality,
+                    priority: record.priority.unwrap_or(priority),
                 },
             })
         };
         let mut shown = Vec::with_capacity(self.count);
         for part in &self.parts[..self.used] {
+            let priority = state.targets.all[part.target].queue.priority;
             let rows = part.rows.iter().zip(&part.places);
-            shown.extend(
-                rows.filter_map(|(row, (_, index))| of(*index, row.content.as_ref().ok()?)),
-            );
+            shown.extend(rows.filter_map(|(row, (_, index))| {
+                of(*index, row.content.as_ref().ok()?, priority)
+            }));
         }
         let unrouted = self.unrouted.iter();
-        shown.extend(unrouted.filter_map(|(index, record)| of(*index, record)));
+        let usual = Priority::default();
+        shown.extend(unrouted.filter_map(|(index, record)| of(*index, record, usual)));
         if self.used + usize::from(!self.unrouted.is_empty()) > 1 {
             shown.sort_by_key(|shown| shown.index);
             shown.dedup_by_key(|shown| shown.index);
@@ -390,14 +397,17 @@ fn all_or_none(outcome: Result<(), Refusal>, part: &Part) -> PushedMany {
 }
 
 /// Makes the values visible in one commit: those that one buffer at least has taken, and those
-/// that have no route.
-fn show(live: &LiveData, mut shown: Vec<Shown>, pushed: &Pushed) {
+/// that have no route. Gives whether something critical is among them.
+fn show(live: &LiveData, mut shown: Vec<Shown>, pushed: &Pushed) -> bool {
     if !pushed.missing.is_empty() {
         // A record that is missing from all of its parts is not shown.
         let mut missing = pushed.missing.clone();
         missing.sort_unstable();
         shown.retain(|shown| !pushed.is_gone(&missing, shown.index));
     }
+    let is_urgent = shown
+        .iter()
+        .any(|shown| shown.reading.priority == Priority::Critical);
     let mut transaction = live.begin();
     for Shown {
         id,
@@ -415,6 +425,7 @@ fn show(live: &LiveData, mut shown: Vec<Shown>, pushed: &Pushed) {
     if !transaction.is_empty() {
         commit(transaction);
     }
+    is_urgent
 }
 
 /// The rows are in the buffers, whether they can be shown or not; the service counts what it
