@@ -123,7 +123,9 @@ const HEADERS: [(header::HeaderName, &str); 4] = [
 ];
 
 /// The outermost layer: refuses strangers, and gives every answer its headers.
-pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
+pub(crate) async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let principal = app.options.access.anonymous();
+    request.extensions_mut().insert(principal);
     let mut response = match app.guard.check(request.method(), request.headers()) {
         Ok(()) => next.run(request).await,
         Err(refused) => refused.into_response(),

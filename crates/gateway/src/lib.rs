@@ -13,13 +13,19 @@
 //! What comes from outside is checked first: the `Host` and the exact `Origin`, sizes, counts and
 //! patterns. There are no tokens yet: bind to loopback, or put a proxy that asks in front.
 
+mod access;
+mod actions;
 mod assets;
+mod backplane;
+mod connections;
 mod control;
 mod error;
 mod exporter;
+mod globs;
 mod guard;
 mod history;
 mod ingest;
+mod listen;
 mod options;
 mod prometheus;
 mod range;
@@ -30,13 +36,17 @@ mod server;
 mod state;
 mod ws;
 
+pub use access::{Access, Rights};
+pub use actions::{ActionError, ActionRequest, Actions};
+pub use backplane::{Acting, Backplane, InProcess};
+pub use connections::ConnectionStats;
 pub use error::BindError;
 pub use exporter::Exporter;
-pub use options::GatewayOptions;
+pub use options::{GatewayOptions, Project};
 pub use prometheus::described;
 pub use ready::Readiness;
 pub use reload::{ReloadOutcome, ReloadRequest};
-pub use server::Gateway;
+pub use server::{Gateway, Notifier};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -1,14 +1,40 @@
 //! The choices a gateway is built from.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use pipeline::Reading;
+use record::Key;
+use serde_json::Value;
+use sinks::HistoryReader;
 use tokio::sync::{mpsc, watch};
 
+use crate::access::Access;
+use crate::actions::Actions;
+use crate::backplane::Backplane;
 use crate::ready::Readiness;
 use crate::reload::ReloadRequest;
 
+/// What a record is made into before it goes to a client: see [`Project::new`].
+#[derive(Clone)]
+pub struct Project(pub(crate) Arc<dyn Fn(&Key, &Reading) -> Option<Value> + Send + Sync>);
+
+impl Project {
+    /// From a key and its reading to what clients are sent as its value; `None` leaves it out.
+    pub fn new(project: impl Fn(&Key, &Reading) -> Option<Value> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(project))
+    }
+}
+
+impl std::fmt::Debug for Project {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Project").finish_non_exhaustive()
+    }
+}
+
 /// What a gateway lets in, how much of it, and whom it asks.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct GatewayOptions {
     /// Origins, such as `https://plant.example`, whose pages may connect and change state, beside
     /// the gateway's own. Compared exactly.
@@ -24,6 +50,20 @@ pub struct GatewayOptions {
     pub reload: Option<mpsc::Sender<ReloadRequest>>,
     /// How far the program is, for `GET /api/ready`; without, it is ready from the start.
     pub readiness: Option<watch::Receiver<Readiness>>,
+    /// Whom it lets in, and what each may do.
+    pub access: Access,
+    /// What clients may ask for.
+    pub actions: Actions,
+    /// Names for globs that clients may subscribe to.
+    pub channels: BTreeMap<String, Vec<String>>,
+    /// What records are made into for clients of the WebSocket.
+    pub project: Option<Project>,
+    /// The least time between two frames of a subscription; what is critical does not wait for it.
+    pub tick: Duration,
+    /// Answers for ranges that are older than memory.
+    pub history: Option<Arc<dyn HistoryReader>>,
+    /// What joins it with other servers, in the place of `actions` and the pipeline's live data.
+    pub backplane: Option<Arc<dyn Backplane>>,
 }
 
 impl Default for GatewayOptions {
@@ -37,6 +77,24 @@ impl Default for GatewayOptions {
             future_max: Duration::from_secs(24 * 60 * 60),
             reload: None,
             readiness: None,
+            access: Access::open(),
+            actions: Actions::new(),
+            channels: BTreeMap::new(),
+            project: None,
+            tick: Duration::from_millis(10),
+            history: None,
+            backplane: None,
         }
+    }
+}
+
+impl std::fmt::Debug for GatewayOptions {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("GatewayOptions")
+            .field("allowed_origins", &self.allowed_origins)
+            .field("access", &self.access)
+            .field("actions", &self.actions)
+            .field("channels", &self.channels)
+            .finish_non_exhaustive()
     }
 }

@@ -12,8 +12,8 @@ use record::Key;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Refused;
+use crate::globs::Globs;
 use crate::state::App;
-use crate::ws::Globs;
 
 /// `GET /api/buffer/status`
 pub(crate) async fn buffer_status(State(app): State<App>) -> Json<BufferStats> {

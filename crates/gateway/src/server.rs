@@ -2,28 +2,25 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::time::Duration;
 
 use axum::Router;
 use axum::routing::{get, post};
-use pipeline::{Intake, LiveData, Pipeline};
-use tokio::net::{TcpListener, TcpSocket};
+use pipeline::{Intake, Level, LiveData, Pipeline};
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
+use crate::backplane::{Backplane, InProcess};
+use crate::connections::Connections;
 use crate::error::BindError;
 use crate::guard::{Guard, guard};
 use crate::options::GatewayOptions;
 use crate::prometheus::{self, Scrapes};
 use crate::state::{App, Shared};
-use crate::{assets, control, history, ingest, ready, reload, rest, ws};
+use crate::{assets, control, history, ingest, listen, ready, reload, rest, ws};
 
-/// How long open connections may take to end once the gateway closes.
-const CLOSE_WITHIN: Duration = Duration::from_secs(3);
-/// What a connection may have on its way to its client.
-const SEND_BUFFER_BYTES: u32 = 64 << 10;
-/// Connections that wait to be accepted.
-const BACKLOG: u32 = 1024;
 /// Bodies that are parsed at the same time.
 const PARSING_MAX: usize = 2;
 /// How often sessions are told of new keys.
@@ -73,20 +70,26 @@ impl Gateway {
             std::io::ErrorKind::AddrInUse => BindError::InUse { listen },
             _ => BindError::Io { listen, source },
         };
-        let listener = listen_on(listen).map_err(fail)?;
+        let listener = listen::bind(listen).map_err(fail)?;
         let local = listener.local_addr().map_err(fail)?;
         let (keys, keys_seen) = watch::channel(0);
         let (closing, is_closing) = watch::channel(false);
-        let live = pipeline.live().cloned().unwrap_or_else(LiveData::new);
+        let backplane: Arc<dyn Backplane> = match options.backplane.clone() {
+            Some(backplane) => backplane,
+            None => Arc::new(InProcess::new(pipeline.clone(), options.actions.clone())),
+        };
+        let live = backplane.live();
         let app = App::new(Shared {
             scrapes: Scrapes::new(pipeline.telemetry()),
             guard: Guard::new(local, &options.allowed_origins),
             options,
             pipeline,
+            backplane,
             live,
             ingest,
             bodies: Semaphore::new(ingest::BODIES_KIBIBYTES_MAX as usize),
             parsing: Semaphore::new(PARSING_MAX),
+            connected: Connections::default(),
             websockets: AtomicUsize::new(0),
             connections: AtomicU64::new(0),
             updates: AtomicU64::new(0),
@@ -108,6 +111,18 @@ impl Gateway {
         self.local
     }
 
+    /// Tells everybody who is connected, and whoever connects to another server of the backplane.
+    /// A [`Notifier`] does so while the gateway serves.
+    pub fn notify(&self, level: Level, message: &str) {
+        self.app.backplane.notify(level, message);
+    }
+
+    /// What tells clients while the gateway serves.
+    #[must_use]
+    pub fn notifier(&self) -> Notifier {
+        Notifier(Arc::clone(&self.app.backplane))
+    }
+
     /// Serves until `stop` comes, then closes: clients are told, and connections that do not end
     /// within 3 s are cut off.
     ///
@@ -125,23 +140,31 @@ impl Gateway {
             ..
         } = self;
         let watcher = tokio::spawn(watch_keys(app.live.clone(), keys));
-        let (stopped, mut stopping) = watch::channel(false);
-        let server = axum::serve(listener, router(app)).with_graceful_shutdown(async move {
+        let stopping = closing.subscribe();
+        tokio::spawn(async move {
             stop.await;
             closing.send_replace(true);
-            stopped.send_replace(true);
         });
-        let patience = async {
-            // An error means that the server has ended, which the other branch sees.
-            let _ = stopping.wait_for(|stopped| *stopped).await;
-            tokio::time::sleep(CLOSE_WITHIN).await;
-        };
-        let served = tokio::select! {
-            served = server => served,
-            () = patience => Ok(()),
-        };
+        let served = listen::serve(listener, router(app), stopping).await;
         watcher.abort();
         served
+    }
+}
+
+/// Tells clients; cheap to clone.
+#[derive(Clone)]
+pub struct Notifier(Arc<dyn Backplane>);
+
+impl Notifier {
+    /// Tells everybody who is connected.
+    pub fn notify(&self, level: Level, message: &str) {
+        self.0.notify(level, message);
+    }
+}
+
+impl std::fmt::Debug for Notifier {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Notifier").finish_non_exhaustive()
     }
 }
 
@@ -151,21 +174,6 @@ impl std::fmt::Debug for Gateway {
             .field("local", &self.local)
             .finish_non_exhaustive()
     }
-}
-
-/// Listens with small send buffers: what waits in one is old by the time it is read, and a client
-/// that reads slowly shall get the newest state.
-fn listen_on(listen: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = match listen {
-        SocketAddr::V4(_) => TcpSocket::new_v4()?,
-        SocketAddr::V6(_) => TcpSocket::new_v6()?,
-    };
-    // As the standard library does, so that a restart finds its port free.
-    #[cfg(unix)]
-    socket.set_reuseaddr(true)?;
-    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
-    socket.bind(listen)?;
-    socket.listen(BACKLOG)
 }
 
 async fn watch_keys(live: LiveData, keys: watch::Sender<usize>) {

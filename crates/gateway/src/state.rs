@@ -8,6 +8,8 @@ use pipeline::{Intake, LiveData, Pipeline};
 use record::Timestamp;
 use tokio::sync::{Semaphore, watch};
 
+use crate::backplane::Backplane;
+use crate::connections::Connections;
 use crate::guard::Guard;
 use crate::options::GatewayOptions;
 use crate::prometheus::Scrapes;
@@ -20,6 +22,8 @@ pub(crate) struct Shared {
     pub(crate) options: GatewayOptions,
     pub(crate) guard: Guard,
     pub(crate) pipeline: Pipeline,
+    /// What is shown, said and asked for goes through it.
+    pub(crate) backplane: Arc<dyn Backplane>,
     /// What the pages read; a gateway over a pipeline without live data shows no keys.
     pub(crate) live: LiveData,
     pub(crate) ingest: Intake,
@@ -29,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) bodies: Semaphore,
     /// Places for bodies that are parsed at the same time.
     pub(crate) parsing: Semaphore,
+    /// Who is connected.
+    pub(crate) connected: Connections,
     pub(crate) websockets: AtomicUsize,
     pub(crate) connections: AtomicU64,
     /// Updates that were sent to clients, in frames.

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use futures_util::future::join_all;
 use parking_lot::Mutex;
-use record::Priority;
+use record::{Priority, Timestamp};
 use sinks::{BoxWriter, Entry, ErrorKind, ScopeName, WriteError};
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
@@ -23,7 +24,7 @@ use crate::shape::Shape;
 use crate::telemetry::Telemetry;
 #[cfg(feature = "alerts")]
 use crate::{AlertSpec, AlertStats, InvalidAlert};
-use crate::{Health, Intake, LiveData, Notification, PipelineError, Sender, Stats};
+use crate::{Health, Intake, Level, LiveData, Notification, PipelineError, Sender, Stats};
 
 /// Notifications that a listener may fall behind before it misses some.
 const NOTIFICATIONS_MAX: usize = 64;
@@ -326,6 +327,16 @@ impl Pipeline {
     #[must_use]
     pub fn telemetry(&self) -> &Telemetry {
         &self.inner.core.telemetry
+    }
+
+    /// Sends people a message, beside those of the pipeline itself.
+    pub fn notify(&self, level: Level, message: &str) {
+        // Nobody may be listening.
+        let _ = self.inner.core.notifications.send(Notification {
+            level,
+            message: message.to_owned(),
+            timestamp: Timestamp::from_system(SystemTime::now()),
+        });
     }
 
     /// Messages for people, from now on.

@@ -63,7 +63,11 @@ struct Wire {
     /// When, by the source.
     timestamp: i64,
     /// The value itself, null among them; absent where there is a patch.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "present"
+    )]
     value: Option<Value>,
     /// A merge patch (RFC 7396) of the value whose `rev` was `base`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

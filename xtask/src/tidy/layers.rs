@@ -41,7 +41,11 @@ const TABLE: &[Row] = &[
     ("pipeline", 3, BELOW_PIPELINE),
     ("protocol", 1, &["record"]),
     ("client", 2, &["protocol", "record"]),
-    ("gateway", 4, &["pipeline", "dataservice", "protocol", "record", "sinks"]),
+    (
+        "gateway",
+        4,
+        &["pipeline", "dataservice", "protocol", "record", "sinks"],
+    ),
     ("forebay", 5, BELOW_FOREBAY),
     // Unpublished packages that use the crates from outside, as a user would.
     ("benches", 6, ALL_AND_SERVICES),

@@ -6,11 +6,9 @@
 //! deadline, as is one that has sent nothing for a minute, not even the answer to a ping.
 
 mod extract;
-mod globs;
 mod protocol;
 mod session;
 mod socket;
 mod subscribed;
 
-pub(crate) use globs::Globs;
 pub(crate) use socket::connect;

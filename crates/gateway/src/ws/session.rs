@@ -8,9 +8,9 @@ use std::time::Instant;
 
 use pipeline::LiveData;
 
-use super::globs::Globs;
 use super::protocol::{FromClient, Subscribe, ToClient};
 use super::subscribed::Subscribed;
+use crate::globs::Globs;
 use crate::state::wall_time;
 
 /// Subscriptions that one client may have, and what each may ask for.

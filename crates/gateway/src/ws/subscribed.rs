@@ -13,9 +13,9 @@ use pipeline::{LiveData, Reading};
 use record::Key;
 
 use super::extract::{CHOSEN_FROM_MAX, Extract};
-use super::globs::Globs;
 use super::protocol::{Change, Changes, Plot, Since, Subscribe, ToClient};
 use super::session::{Refused, encode, refuse};
+use crate::globs::Globs;
 
 type Polled = Snapshot<dataservice::Extract<Reading>>;
 

@@ -267,9 +267,11 @@ impl Staged {
         for part in &self.parts[..self.used] {
             let priority = state.targets.all[part.target].queue.priority;
             let rows = part.rows.iter().zip(&part.places);
-            shown.extend(rows.filter_map(|(row, (_, index))| {
-                of(*index, row.content.as_ref().ok()?, priority)
-            }));
+            shown.extend(
+                rows.filter_map(|(row, (_, index))| {
+                    of(*index, row.content.as_ref().ok()?, priority)
+                }),
+            );
         }
         let unrouted = self.unrouted.iter();
         let usual = Priority::default();

@@ -83,6 +83,7 @@ impl Sources {
             future_max: config.input.max_future,
             reload: Some(reload),
             readiness: Some(readiness.subscribe()),
+            ..GatewayOptions::default()
         };
         let listen = config.gateway.listen;
         let gateway = Gateway::bind(listen, options, pipeline.clone(), ingest).await?;

@@ -19,6 +19,7 @@ pub(crate) enum GlobError {
 }
 
 /// A set of globs over `source/tag`; `*` matches across the slash too.
+#[derive(Debug)]
 pub(crate) struct Globs(GlobSet);
 
 impl Globs {
