@@ -1,4 +1,4 @@
-//! How messages lie in frames: JSON text, or MessagePack.
+//! How messages lie in frames: JSON text, or `MessagePack`.
 //!
 //! - Both say the same: maps by name, the same fields, the same numbers. A whole number is exact
 //!   over all of `i64` and `u64`, and an `f64` comes back with the same bits.
@@ -7,7 +7,7 @@
 //!   by who reads the socket.
 //! - The encoding is agreed on by the subprotocol of the WebSocket; none means JSON.
 //!
-//! MessagePack has no binary and no extension types here, since JSON has neither.
+//! `MessagePack` has no binary and no extension types here, since JSON has neither.
 
 use std::io::Cursor;
 
@@ -36,7 +36,7 @@ pub enum Encoding {
     /// JSON, in text frames.
     #[default]
     Json,
-    /// MessagePack with maps by name, in binary frames.
+    /// `MessagePack` with maps by name, in binary frames.
     MessagePack,
 }
 
