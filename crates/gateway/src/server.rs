@@ -19,7 +19,7 @@ use crate::guard::{Guard, guard};
 use crate::options::GatewayOptions;
 use crate::prometheus::{self, Scrapes};
 use crate::state::{App, Shared};
-use crate::{assets, control, history, ingest, listen, ready, reload, rest, ws};
+use crate::{assets, control, fanout, history, ingest, listen, ready, reload, rest};
 
 /// Bodies that are parsed at the same time.
 const PARSING_MAX: usize = 2;
@@ -89,6 +89,7 @@ impl Gateway {
             ingest,
             bodies: Semaphore::new(ingest::BODIES_KIBIBYTES_MAX as usize),
             parsing: Semaphore::new(PARSING_MAX),
+            fanout: fanout::Fanout::default(),
             connected: Connections::default(),
             websockets: AtomicUsize::new(0),
             connections: AtomicU64::new(0),
@@ -127,7 +128,7 @@ impl Gateway {
     /// within 3 s are cut off.
     ///
     /// # Errors
-    /// When the system no longer accepts connections.
+    /// When the system no longer accepts connections, or has no thread for the loops that send.
     pub async fn serve(
         self,
         stop: impl Future<Output = ()> + Send + 'static,
@@ -139,6 +140,7 @@ impl Gateway {
             closing,
             ..
         } = self;
+        let sending = app.fanout.start(&app)?;
         let watcher = tokio::spawn(watch_keys(app.live.clone(), keys));
         let stopping = closing.subscribe();
         tokio::spawn(async move {
@@ -146,6 +148,7 @@ impl Gateway {
             closing.send_replace(true);
         });
         let served = listen::serve(listener, router(app), stopping).await;
+        sending.ended().await;
         watcher.abort();
         served
     }
@@ -202,7 +205,7 @@ fn router(app: App) -> Router {
         .route("/api/reload", post(reload::reload))
         .route("/api/live", get(ready::live))
         .route("/api/ready", get(ready::ready))
-        .route("/ws", get(ws::connect))
+        .route("/ws", get(fanout::connect))
         .fallback(rest::not_found)
         .layer(axum::middleware::from_fn_with_state(app.clone(), guard))
         .with_state(app)

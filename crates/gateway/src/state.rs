@@ -10,6 +10,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::backplane::Backplane;
 use crate::connections::Connections;
+use crate::fanout::Fanout;
 use crate::guard::Guard;
 use crate::options::GatewayOptions;
 use crate::prometheus::Scrapes;
@@ -33,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) bodies: Semaphore,
     /// Places for bodies that are parsed at the same time.
     pub(crate) parsing: Semaphore,
+    /// The loops that send.
+    pub(crate) fanout: Fanout,
     /// Who is connected.
     pub(crate) connected: Connections,
     pub(crate) websockets: AtomicUsize,
