@@ -11,6 +11,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::backplane::Backplane;
 use crate::connections::Connections;
 use crate::guard::Guard;
+use crate::listen::Seats;
 use crate::options::GatewayOptions;
 use crate::prometheus::Scrapes;
 
@@ -21,6 +22,8 @@ pub(crate) struct App(Arc<Shared>);
 pub(crate) struct Shared {
     pub(crate) options: GatewayOptions,
     pub(crate) guard: Guard,
+    /// Room for connections.
+    pub(crate) seats: Seats,
     pub(crate) pipeline: Pipeline,
     /// What is shown, said and asked for goes through it.
     pub(crate) backplane: Arc<dyn Backplane>,
