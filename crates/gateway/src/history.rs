@@ -96,7 +96,7 @@ pub(crate) async fn history(
     })
 }
 
-fn no_key(key: &Key) -> Refused {
+pub(crate) fn no_key(key: &Key) -> Refused {
     let message = format!("there is no key {:?}", key.to_string());
     Refused::new(StatusCode::NOT_FOUND, message)
 }

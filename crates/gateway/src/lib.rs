@@ -20,6 +20,7 @@ mod backplane;
 mod connections;
 mod control;
 mod error;
+mod export;
 mod exporter;
 mod globs;
 mod guard;

@@ -19,7 +19,9 @@ use crate::guard::{Guard, guard};
 use crate::options::GatewayOptions;
 use crate::prometheus::{self, Scrapes};
 use crate::state::{App, Shared};
-use crate::{assets, control, error, history, ingest, listen, past, ready, reload, rest, ws};
+use crate::{
+    assets, control, error, export, history, ingest, listen, past, ready, reload, rest, ws,
+};
 
 /// Bodies that are parsed at the same time.
 const PARSING_MAX: usize = 2;
@@ -91,6 +93,7 @@ impl Gateway {
             parsing: Semaphore::new(PARSING_MAX),
             keys_of_posts: Arc::default(),
             past_readers: Arc::new(Semaphore::new(past::READERS_MAX)),
+            exports: Arc::new(Semaphore::new(export::EXPORTS_MAX)),
             connected: Connections::default(),
             websockets: AtomicUsize::new(0),
             connections: AtomicU64::new(0),
@@ -197,6 +200,8 @@ fn router(app: App) -> Router {
         .route("/metrics", get(prometheus::prometheus_metrics))
         .route("/api/keys", get(rest::keys))
         .route("/api/history/{source}/{tag}", get(history::history))
+        .route("/api/export", get(export::export_many))
+        .route("/api/export/{source}/{tag}", get(export::export))
         .route("/api/ingest", post(ingest::ingest))
         .route("/api/flush", post(control::flush))
         .route("/api/purge", post(control::purge))

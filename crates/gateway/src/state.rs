@@ -38,6 +38,8 @@ pub(crate) struct Shared {
     pub(crate) keys_of_posts: Arc<idempotency::Keys>,
     /// Places for those who read further back than memory.
     pub(crate) past_readers: Arc<Semaphore>,
+    /// Places for exports.
+    pub(crate) exports: Arc<Semaphore>,
     /// Who is connected.
     pub(crate) connected: Connections,
     pub(crate) websockets: AtomicUsize,
