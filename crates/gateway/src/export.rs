@@ -18,17 +18,18 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Extension, State};
+use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use hyper::body::Frame;
 use record::{Key, Timestamp};
 use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use utoipa::IntoParams;
 
 use self::rows::{Format, Rows};
-use crate::access::Principal;
-use crate::error::Refused;
+use crate::access::RequireRead;
+use crate::error::{Problem, Refused};
 use crate::history::no_key;
 use crate::past::{Between, Joined, Memory, stored};
 use crate::query::{KeyOf, Query, between, glob, may_read};
@@ -48,32 +49,63 @@ const FIRST_WITHIN: Duration = Duration::from_secs(30);
 const CLIENT_WITHIN: Duration = Duration::from_secs(30);
 
 /// What of which keys is exported, and how.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ExportQuery {
+    /// The first moment, by RFC 3339 or as microseconds since 1970.
     from: Option<String>,
+    /// The first moment behind the range.
     until: Option<String>,
+    /// `csv`, as if nothing is said, or `ndjson`.
     #[serde(default)]
+    #[param(inline)]
     format: Format,
+    /// Rows at most, 1 to 100,000,000; a million if nothing is said.
     limit: Option<u64>,
 }
 
 /// The same of many keys.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ExportManyQuery {
+    /// A glob over `source/tag`; `*` also matches a slash.
     r#match: String,
+    /// The first moment, by RFC 3339 or as microseconds since 1970.
     from: Option<String>,
+    /// The first moment behind the range.
     until: Option<String>,
+    /// `csv`, as if nothing is said, or `ndjson`.
     #[serde(default)]
+    #[param(inline)]
     format: Format,
+    /// Rows at most, 1 to 100,000,000; a million if nothing is said.
     limit: Option<u64>,
 }
 
-/// `GET /api/export/{source}/{tag}`
+/// A range of one key as CSV or NDJSON.
+#[utoipa::path(get, path = "/api/export/{source}/{tag}", tag = "values",
+    params(
+        ("source" = String, Path, description = "who read"),
+        ("tag" = String, Path, description = "what was read"),
+        ExportQuery,
+    ),
+    responses(
+        (status = 200, description = "rows, as they are read; a body that breaks off is not whole",
+            content((String = "text/csv"), (String = "application/x-ndjson"))),
+        (status = 400, description = "a parameter is unknown or out of range", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 403, description = "the token may not read this key", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 404, description = "there is no such key, and no sink that could know it",
+            body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "too many exports are running, or the sink cannot be read",
+            body = Problem, content_type = "application/problem+json"),
+    ))]
 pub(crate) async fn export(
     State(app): State<App>,
-    Extension(principal): Extension<Principal>,
+    RequireRead(principal): RequireRead,
     KeyOf(key): KeyOf,
     Query(query): Query<ExportQuery>,
 ) -> Result<Response, Refused> {
@@ -85,10 +117,19 @@ pub(crate) async fn export(
     order.start(&app).await
 }
 
-/// `GET /api/export?match=GLOB`
+/// A range of all keys in memory that match, one after the other, as CSV or NDJSON.
+#[utoipa::path(get, path = "/api/export", tag = "values", params(ExportManyQuery),
+    responses(
+        (status = 200, description = "rows, as they are read; a body that breaks off is not whole",
+            content((String = "text/csv"), (String = "application/x-ndjson"))),
+        (status = 400, description = "a parameter is unknown or out of range", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 503, description = "too many exports are running, or the sink cannot be read",
+            body = Problem, content_type = "application/problem+json"),
+    ))]
 pub(crate) async fn export_many(
     State(app): State<App>,
-    Extension(principal): Extension<Principal>,
+    RequireRead(principal): RequireRead,
     Query(query): Query<ExportManyQuery>,
 ) -> Result<Response, Refused> {
     let globs = glob(&query.r#match)?;

@@ -28,6 +28,7 @@ mod history;
 mod idempotency;
 mod ingest;
 mod listen;
+mod openapi;
 mod options;
 mod past;
 mod prometheus;

@@ -21,7 +21,7 @@ use crate::options::GatewayOptions;
 use crate::prometheus::{self, Scrapes};
 use crate::state::{App, Shared};
 use crate::{
-    assets, control, error, export, history, ingest, listen, past, ready, reload, rest, ws,
+    assets, control, error, export, history, ingest, listen, openapi, past, ready, reload, rest, ws,
 };
 
 /// Bodies that are parsed at the same time.
@@ -208,6 +208,8 @@ fn router(app: App) -> Router {
         .route("/api/purge", post(control::purge))
         .route("/api/breaker/reset", post(control::reset_breakers))
         .route("/api/reload", post(reload::reload))
+        .route("/api/openapi.json", get(openapi::openapi_json))
+        .route("/api/docs", get(openapi::docs))
         .route("/api/live", get(ready::live))
         .route("/api/ready", get(ready::ready))
         .route("/ws", get(ws::connect))

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use axum::body::Bytes;
 use record::{Key, Timestamp, Value};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::past::{Past, Shown};
 
@@ -14,7 +15,7 @@ const COLUMNS: [&str; 5] = ["timestamp", "source", "tag", "value", "quality"];
 const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 
 /// How an export is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Format {
     /// RFC 4180 with a header.
