@@ -7,10 +7,13 @@ use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-/// The address cannot be bound.
+/// An option cannot be what it is, or the address cannot be bound.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BindError {
+    /// An action or a channel is not possible.
+    #[error("{0}")]
+    Invalid(#[from] InvalidOption),
     /// Somebody else listens there.
     #[error(
         "{listen} is in use; choose another address with --listen, such as --listen 127.0.0.1:0"
@@ -27,6 +30,17 @@ pub enum BindError {
         /// What the system said.
         source: std::io::Error,
     },
+}
+
+/// Names the option, its value and the limit.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidOption(String);
+
+impl InvalidOption {
+    pub(crate) fn new(message: String) -> Self {
+        Self(message)
+    }
 }
 
 /// A request that is not answered as asked: a status, and a message that names what is wrong.

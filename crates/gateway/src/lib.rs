@@ -40,7 +40,7 @@ pub use access::{Access, Rights};
 pub use actions::{ActionError, ActionRequest, Actions};
 pub use backplane::{Acting, Backplane, InProcess};
 pub use connections::ConnectionStats;
-pub use error::BindError;
+pub use error::{BindError, InvalidOption};
 pub use exporter::Exporter;
 pub use options::{GatewayOptions, Project};
 pub use prometheus::described;

@@ -59,13 +59,14 @@ impl Gateway {
     /// Binds to `listen`; port 0 picks a free one. `ingest` takes what is posted.
     ///
     /// # Errors
-    /// When the address is in use or cannot be bound.
+    /// When an option is invalid, or the address is in use or cannot be bound.
     pub async fn bind(
         listen: SocketAddr,
         options: GatewayOptions,
         pipeline: Pipeline,
         ingest: Intake,
     ) -> Result<Self, BindError> {
+        options.check()?;
         let fail = |source: std::io::Error| match source.kind() {
             std::io::ErrorKind::AddrInUse => BindError::InUse { listen },
             _ => BindError::Io { listen, source },
@@ -76,7 +77,10 @@ impl Gateway {
         let (closing, is_closing) = watch::channel(false);
         let backplane: Arc<dyn Backplane> = match options.backplane.clone() {
             Some(backplane) => backplane,
-            None => Arc::new(InProcess::new(pipeline.clone(), options.actions.clone())),
+            None => {
+                let actions = options.actions.clone();
+                Arc::new(InProcess::new(pipeline.clone(), ingest.clone(), actions))
+            }
         };
         let live = backplane.live();
         let app = App::new(Shared {
