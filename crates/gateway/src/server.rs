@@ -12,6 +12,7 @@ use pipeline::{Intake, Level, LiveData, Pipeline};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
+use crate::access::{Origins, Scheme};
 use crate::backplane::{Backplane, InProcess};
 use crate::connections::Connections;
 use crate::error::BindError;
@@ -85,7 +86,7 @@ impl Gateway {
         let live = backplane.live();
         let app = App::new(Shared {
             scrapes: Scrapes::new(pipeline.telemetry()),
-            guard: Guard::new(local, &options.allowed_origins),
+            guard: Guard::new(Origins::new(local, Scheme::Http, &options.allowed_origins)),
             options,
             pipeline,
             backplane,

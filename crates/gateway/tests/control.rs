@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 const JSON: (&str, &str) = ("content-type", "application/json");
 
 async fn order(server: &Server, path: &str, body: &str) -> Answer {
-    server.send("POST", path, body, &[JSON]).await
+    server.order(path, body, &[JSON]).await
 }
 
 async fn with(options: GatewayOptions) -> Server {
@@ -92,7 +92,7 @@ async fn a_purge_that_is_not_meant_so_is_refused() {
         (purge, &[JSON, ("origin", "http://evil.example")], 403),
         (purge, &[JSON, ("host", "evil.example")], 403),
     ] {
-        let answer = server.send("POST", "/api/purge", body, headers).await;
+        let answer = server.order("/api/purge", body, headers).await;
         assert_eq!(answer.status, status, "{body} {headers:?}: {answer:?}");
         assert!(!answer.json()["error"].as_str().unwrap().is_empty());
     }
@@ -106,11 +106,7 @@ async fn a_purge_that_is_not_meant_so_is_refused() {
     assert_eq!(server.get("/api/purge").await.status, 405);
     for path in ["/api/breaker/reset", "/api/reload"] {
         let strange = [("origin", "http://evil.example")];
-        assert_eq!(
-            server.send("POST", path, "", &strange).await.status,
-            403,
-            "{path}"
-        );
+        assert_eq!(server.order(path, "", &strange).await.status, 403, "{path}");
     }
     let metrics = server.get("/api/metrics").await.json();
     assert_eq!(metrics["dropped"]["purged"], 0);

@@ -36,7 +36,7 @@ async fn ingest_takes_ndjson_and_arrays_and_names_what_is_malformed() {
         (&answer["accepted"], &answer["malformed"][0]["line"]),
         (&json!(1), &json!(2))
     );
-    server.send("POST", "/api/flush", "", &[]).await;
+    server.order("/api/flush", "", &[]).await;
     assert_eq!(
         (
             server.sink.delivered().len(),

@@ -108,7 +108,7 @@ async fn a_lane_past_its_high_mark_answers_429_and_takes_posts_again_once_it_is_
     );
     until(&server, "/routes/0/lanes/1/high", |high| high == true).await;
     server.sink.recover();
-    server.send("POST", "/api/breaker/reset", "", &[]).await;
+    server.order("/api/breaker/reset", "", &[]).await;
     until(&server, "/routes/0/lanes/1/high", |high| high == false).await;
     assert_eq!(post(&server, "normal", "t", 1).await.status, 200);
     server.stop().await;
@@ -142,7 +142,7 @@ async fn metrics_name_routes_lanes_and_sinks_and_each_balances() {
     let server = server(10, 100).await;
     assert_eq!(post(&server, "normal", "alarm.fire", 4).await.status, 200);
     assert_eq!(post(&server, "critical", "t", 2).await.status, 200);
-    server.send("POST", "/api/flush", "", &[]).await;
+    server.order("/api/flush", "", &[]).await;
     until(&server, "/delivered", |delivered| delivered == 10).await;
     let metrics = server.get("/api/metrics").await.json();
     let named: Vec<_> = metrics["routes"]

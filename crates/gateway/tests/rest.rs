@@ -50,7 +50,7 @@ async fn law_1_every_answer_of_metrics_balances_also_under_load() {
         assert_balanced(&server.get("/api/metrics").await.json());
     }
     load.await.unwrap();
-    server.send("POST", "/api/flush", "", &[]).await;
+    server.order("/api/flush", "", &[]).await;
     let metrics = server.get("/api/metrics").await.json();
     assert_balanced(&metrics);
     assert_eq!(
@@ -84,7 +84,7 @@ async fn law_1_every_answer_of_metrics_balances_also_under_load() {
 async fn metrics_also_answer_by_the_names_that_other_dashboards_ask_for() {
     let server = Server::start().await;
     server.put_many("D1", 40);
-    server.send("POST", "/api/flush", "", &[]).await;
+    server.order("/api/flush", "", &[]).await;
     let metrics = server.get("/api/metrics").await.json();
     let number = |name: &str| metrics[name].as_f64().unwrap_or_else(|| panic!("{name}"));
     assert_eq!(metrics["total_updates"], metrics["accepted"]);
@@ -178,7 +178,7 @@ async fn a_stopped_pipeline_is_critical_and_takes_nothing() {
         server.send("POST", "/api/ingest", line, &[]).await.status,
         503
     );
-    assert_eq!(server.send("POST", "/api/flush", "", &[]).await.status, 503);
+    assert_eq!(server.order("/api/flush", "", &[]).await.status, 503);
     server.stop().await;
 }
 
@@ -269,7 +269,7 @@ async fn pages_of_strangers_cannot_change_state_and_strange_hosts_are_refused() 
         ("/api/flush", "http://evil.example", 403),
         ("/api/flush", own.as_str(), 200),
     ] {
-        let answer = server.send("POST", path, line, &[("origin", origin)]).await;
+        let answer = server.order(path, line, &[("origin", origin)]).await;
         assert_eq!(answer.status, status, "{path} from {origin}: {answer:?}");
     }
     let answer = server
