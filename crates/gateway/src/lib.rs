@@ -15,6 +15,7 @@
 
 mod access;
 mod actions;
+mod admin;
 mod assets;
 mod backplane;
 mod connections;

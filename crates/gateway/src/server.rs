@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::time::Duration;
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use pipeline::{Intake, Level, LiveData, Pipeline};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 use crate::access::{Origins, Scheme};
+use crate::admin::{Administration, socket};
 use crate::backplane::{Backplane, InProcess};
 use crate::connections::Connections;
 use crate::error::BindError;
@@ -20,7 +21,7 @@ use crate::guard::{Guard, guard};
 use crate::options::GatewayOptions;
 use crate::prometheus::{self, Scrapes};
 use crate::state::{App, Shared};
-use crate::{assets, control, error, history, ingest, listen, past, ready, reload, rest, ws};
+use crate::{assets, control, error, history, ingest, listen, past, ready, rest, ws};
 
 /// Bodies that are parsed at the same time.
 const PARSING_MAX: usize = 2;
@@ -97,6 +98,7 @@ impl Gateway {
             keys_of_posts: Arc::default(),
             past_readers: Arc::new(Semaphore::new(past::READERS_MAX)),
             connected: Connections::default(),
+            admin: Administration::default(),
             websockets: AtomicUsize::new(0),
             connections: AtomicU64::new(0),
             updates: AtomicU64::new(0),
@@ -206,10 +208,15 @@ fn router(app: App) -> Router {
         .route("/api/flush", post(control::flush))
         .route("/api/purge", post(control::purge))
         .route("/api/breaker/reset", post(control::reset_breakers))
-        .route("/api/reload", post(reload::reload))
+        .route("/api/reload", post(control::reload))
+        .route("/api/notify", post(control::notify))
+        .route("/api/connections", get(control::connections))
+        .route("/api/connections/{id}", delete(control::disconnect))
+        .route("/api/audit", get(control::audit))
         .route("/api/live", get(ready::live))
         .route("/api/ready", get(ready::ready))
         .route("/ws", get(ws::connect))
+        .route("/ws/admin", get(socket::connect))
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::not_allowed)
         .layer(axum::middleware::map_response(error::one_shape))

@@ -8,6 +8,7 @@ use pipeline::{Intake, LiveData, Pipeline};
 use record::Timestamp;
 use tokio::sync::{Semaphore, watch};
 
+use crate::admin::Administration;
 use crate::backplane::Backplane;
 use crate::connections::Connections;
 use crate::guard::Guard;
@@ -38,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) keys_of_posts: Arc<idempotency::Keys>,
     /// Places for those who read further back than memory.
     pub(crate) past_readers: Arc<Semaphore>,
+    /// What administrators share, and have done.
+    pub(crate) admin: Administration,
     /// Who is connected.
     pub(crate) connected: Connections,
     pub(crate) websockets: AtomicUsize,
