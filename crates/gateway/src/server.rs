@@ -12,6 +12,7 @@ use pipeline::{Intake, Level, LiveData, Pipeline};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
+use crate::access::{Origins, Scheme};
 use crate::backplane::{Backplane, InProcess};
 use crate::connections::Connections;
 use crate::error::BindError;
@@ -19,7 +20,9 @@ use crate::guard::{Guard, guard};
 use crate::options::GatewayOptions;
 use crate::prometheus::{self, Scrapes};
 use crate::state::{App, Shared};
-use crate::{assets, control, fanout, history, ingest, listen, ready, reload, rest};
+use crate::{
+    assets, control, error, fanout, history, ingest, listen, past, ready, reload, rest,
+};
 
 /// Bodies that are parsed at the same time.
 const PARSING_MAX: usize = 2;
@@ -81,7 +84,7 @@ impl Gateway {
         let live = backplane.live();
         let app = App::new(Shared {
             scrapes: Scrapes::new(pipeline.telemetry()),
-            guard: Guard::new(local, &options.allowed_origins),
+            guard: Guard::new(Origins::new(local, Scheme::Http, &options.allowed_origins)),
             options,
             pipeline,
             backplane,
@@ -90,6 +93,8 @@ impl Gateway {
             bodies: Semaphore::new(ingest::BODIES_KIBIBYTES_MAX as usize),
             parsing: Semaphore::new(PARSING_MAX),
             fanout: fanout::Fanout::default(),
+            keys_of_posts: Arc::default(),
+            past_readers: Arc::new(Semaphore::new(past::READERS_MAX)),
             connected: Connections::default(),
             websockets: AtomicUsize::new(0),
             connections: AtomicU64::new(0),
@@ -206,7 +211,9 @@ fn router(app: App) -> Router {
         .route("/api/live", get(ready::live))
         .route("/api/ready", get(ready::ready))
         .route("/ws", get(fanout::connect))
-        .fallback(rest::not_found)
+        .fallback(error::not_found)
+        .method_not_allowed_fallback(error::not_allowed)
+        .layer(axum::middleware::map_response(error::one_shape))
         .layer(axum::middleware::from_fn_with_state(app.clone(), guard))
         .with_state(app)
 }

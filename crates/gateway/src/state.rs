@@ -12,6 +12,7 @@ use crate::backplane::Backplane;
 use crate::connections::Connections;
 use crate::fanout::Fanout;
 use crate::guard::Guard;
+use crate::idempotency;
 use crate::options::GatewayOptions;
 use crate::prometheus::Scrapes;
 
@@ -36,6 +37,10 @@ pub(crate) struct Shared {
     pub(crate) parsing: Semaphore,
     /// The loops that send.
     pub(crate) fanout: Fanout,
+    /// What posts with an `Idempotency-Key` were answered.
+    pub(crate) keys_of_posts: Arc<idempotency::Keys>,
+    /// Places for those who read further back than memory.
+    pub(crate) past_readers: Arc<Semaphore>,
     /// Who is connected.
     pub(crate) connected: Connections,
     pub(crate) websockets: AtomicUsize,

@@ -78,7 +78,7 @@ pub(crate) async fn connect(State(app): State<App>, mut request: Request) -> Res
     let address = extensions.get::<ConnectInfo<SocketAddr>>();
     let address = address.map(|ConnectInfo(address)| *address);
     let principal = extensions.get::<Principal>().cloned();
-    let principal = principal.unwrap_or_else(|| app.options.access.anonymous());
+    let principal = principal.unwrap_or_else(|| app.options.access.nobody());
     let upgrade = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         // A client that goes away during the handshake is no matter of ours.
