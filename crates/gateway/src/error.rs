@@ -26,6 +26,15 @@ pub enum BindError {
         /// The address asked for.
         listen: SocketAddr,
     },
+    /// Somebody without a token could do something there, from other machines too.
+    #[error(
+        "{listen} can be reached from other machines, and no token is asked for: make tokens with \
+         `forebay token`, listen on 127.0.0.1, or say [gateway] allow_anonymous = true"
+    )]
+    Anonymous {
+        /// The address asked for.
+        listen: SocketAddr,
+    },
     /// The system refuses for another reason.
     #[error("cannot listen on {listen}: {source}")]
     Io {

@@ -45,6 +45,7 @@ pub use backplane::{Acting, Backplane, InProcess};
 pub use connections::ConnectionStats;
 pub use error::BindError;
 pub use exporter::Exporter;
+pub use listen::{Tls, TlsError};
 pub use options::{GatewayOptions, Project};
 pub use prometheus::described;
 pub use ready::Readiness;

@@ -17,6 +17,7 @@ use crate::backplane::{Backplane, InProcess};
 use crate::connections::Connections;
 use crate::error::BindError;
 use crate::guard::{Guard, guard};
+use crate::listen::Seats;
 use crate::options::GatewayOptions;
 use crate::prometheus::{self, Scrapes};
 use crate::state::{App, Shared};
@@ -62,7 +63,8 @@ impl Gateway {
     /// Binds to `listen`; port 0 picks a free one. `ingest` takes what is posted.
     ///
     /// # Errors
-    /// When the address is in use or cannot be bound.
+    /// When the address is in use, cannot be bound, or is not on loopback while no token is asked
+    /// for.
     pub async fn bind(
         listen: SocketAddr,
         options: GatewayOptions,
@@ -73,6 +75,9 @@ impl Gateway {
             std::io::ErrorKind::AddrInUse => BindError::InUse { listen },
             _ => BindError::Io { listen, source },
         };
+        if options.access.is_open() && !options.allow_anonymous && !listen.ip().is_loopback() {
+            return Err(BindError::Anonymous { listen });
+        }
         let listener = listen::bind(listen).map_err(fail)?;
         let local = listener.local_addr().map_err(fail)?;
         let (keys, keys_seen) = watch::channel(0);
@@ -82,9 +87,14 @@ impl Gateway {
             None => Arc::new(InProcess::new(pipeline.clone(), options.actions.clone())),
         };
         let live = backplane.live();
+        let scheme = Scheme::of(options.tls.as_ref());
         let app = App::new(Shared {
             scrapes: Scrapes::new(pipeline.telemetry()),
-            guard: Guard::new(Origins::new(local, Scheme::Http, &options.allowed_origins)),
+            seats: Seats::new(
+                listen::within_files(options.connections_max),
+                options.connections_per_address_max,
+            ),
+            guard: Guard::new(Origins::new(local, scheme, &options.allowed_origins)),
             options,
             pipeline,
             backplane,
@@ -152,7 +162,12 @@ impl Gateway {
             stop.await;
             closing.send_replace(true);
         });
-        let served = listen::serve(listener, router(app), stopping).await;
+        let serving = listen::Serving {
+            tls: app.options.tls.clone(),
+            seats: app.seats.clone(),
+            router: router(app),
+        };
+        let served = listen::serve(listener, serving, stopping).await;
         sending.ended().await;
         watcher.abort();
         served

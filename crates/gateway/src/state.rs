@@ -13,6 +13,7 @@ use crate::connections::Connections;
 use crate::fanout::Fanout;
 use crate::guard::Guard;
 use crate::idempotency;
+use crate::listen::Seats;
 use crate::options::GatewayOptions;
 use crate::prometheus::Scrapes;
 
@@ -23,6 +24,8 @@ pub(crate) struct App(Arc<Shared>);
 pub(crate) struct Shared {
     pub(crate) options: GatewayOptions,
     pub(crate) guard: Guard,
+    /// Room for connections.
+    pub(crate) seats: Seats,
     pub(crate) pipeline: Pipeline,
     /// What is shown, said and asked for goes through it.
     pub(crate) backplane: Arc<dyn Backplane>,
