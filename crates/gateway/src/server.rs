@@ -21,9 +21,7 @@ use crate::listen::Seats;
 use crate::options::GatewayOptions;
 use crate::prometheus::{self, Scrapes};
 use crate::state::{App, Shared};
-use crate::{
-    assets, control, error, fanout, history, ingest, listen, past, ready, reload, rest,
-};
+use crate::{assets, control, error, fanout, history, ingest, listen, past, ready, reload, rest};
 
 /// Bodies that are parsed at the same time.
 const PARSING_MAX: usize = 2;
