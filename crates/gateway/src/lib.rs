@@ -10,8 +10,8 @@
 //! - [`Exporter`]: what `/metrics` is made of, [`described`] in full.
 //! - The page at `/`, with its chart library, from the binary itself.
 //!
-//! What comes from outside is checked first: the `Host` and the exact `Origin`, sizes, counts and
-//! patterns. There are no tokens yet: bind to loopback, or put a proxy that asks in front.
+//! What comes from outside is checked first: the `Host` and the exact `Origin`, tokens and the
+//! [`Rights`] that they give, sizes, counts and patterns. Administering takes a token, always.
 
 mod access;
 mod actions;
@@ -21,27 +21,31 @@ mod connections;
 mod control;
 mod error;
 mod exporter;
+mod fanout;
 mod globs;
 mod guard;
 mod history;
+mod idempotency;
 mod ingest;
 mod listen;
 mod options;
+mod past;
 mod prometheus;
+mod query;
 mod range;
 mod ready;
 mod reload;
 mod rest;
 mod server;
 mod state;
-mod ws;
 
-pub use access::{Access, Rights};
+pub use access::{Access, AccessError, HashError, Rights, Token, TokenHash};
 pub use actions::{ActionError, ActionRequest, Actions};
 pub use backplane::{Acting, Backplane, InProcess};
 pub use connections::ConnectionStats;
 pub use error::BindError;
 pub use exporter::Exporter;
+pub use listen::{Tls, TlsError};
 pub use options::{GatewayOptions, Project};
 pub use prometheus::described;
 pub use ready::Readiness;

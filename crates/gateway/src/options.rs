@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 use crate::access::Access;
 use crate::actions::Actions;
 use crate::backplane::Backplane;
+use crate::listen::Tls;
 use crate::ready::Readiness;
 use crate::reload::ReloadRequest;
 
@@ -52,6 +53,17 @@ pub struct GatewayOptions {
     pub readiness: Option<watch::Receiver<Readiness>>,
     /// Whom it lets in, and what each may do.
     pub access: Access,
+    /// Whether it may listen elsewhere than on loopback although somebody without a token may do
+    /// something there.
+    pub allow_anonymous: bool,
+    /// The certificate and the key for `https`; plain `http` without.
+    pub tls: Option<Tls>,
+    /// Connections at a time, WebSockets among them. The process has to be allowed so many files;
+    /// where it is not, fewer are taken.
+    pub connections_max: usize,
+    /// Connections at a time from one address, or from one IPv6 network of 64 bits; as high as
+    /// `connections_max` behind a proxy.
+    pub connections_per_address_max: usize,
     /// What clients may ask for.
     pub actions: Actions,
     /// Names for globs that clients may subscribe to.
@@ -60,6 +72,11 @@ pub struct GatewayOptions {
     pub project: Option<Project>,
     /// The least time between two frames of a subscription; what is critical does not wait for it.
     pub tick: Duration,
+    /// Loops that send to clients, a thread each; 0 takes one on up to three cores, then half of
+    /// them, four at most.
+    pub loops: usize,
+    /// A client that takes nothing for so long, though there is something for it, is cut off.
+    pub stalled_max: Duration,
     /// Answers for ranges that are older than memory.
     pub history: Option<Arc<dyn HistoryReader>>,
     /// What joins it with other servers, in the place of `actions` and the pipeline's live data.
@@ -68,7 +85,8 @@ pub struct GatewayOptions {
 
 impl Default for GatewayOptions {
     /// No foreign origins, bodies of 8 MiB, 1,000 clients, timestamps up to a day ahead, no
-    /// reloading.
+    /// reloading, no TLS, 20,000 connections, 256 of one address, and everybody on this machine
+    /// may do everything but administer.
     fn default() -> Self {
         Self {
             allowed_origins: Vec::new(),
@@ -78,10 +96,16 @@ impl Default for GatewayOptions {
             reload: None,
             readiness: None,
             access: Access::open(),
+            allow_anonymous: false,
+            tls: None,
+            connections_max: 20_000,
+            connections_per_address_max: 256,
             actions: Actions::new(),
             channels: BTreeMap::new(),
             project: None,
             tick: Duration::from_millis(10),
+            loops: 0,
+            stalled_max: Duration::from_secs(10),
             history: None,
             backplane: None,
         }

@@ -12,14 +12,16 @@ use pipeline::{Intake, Level, LiveData, Pipeline};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
+use crate::access::{Origins, Scheme};
 use crate::backplane::{Backplane, InProcess};
 use crate::connections::Connections;
 use crate::error::BindError;
 use crate::guard::{Guard, guard};
+use crate::listen::Seats;
 use crate::options::GatewayOptions;
 use crate::prometheus::{self, Scrapes};
 use crate::state::{App, Shared};
-use crate::{assets, control, history, ingest, listen, ready, reload, rest, ws};
+use crate::{assets, control, error, fanout, history, ingest, listen, past, ready, reload, rest};
 
 /// Bodies that are parsed at the same time.
 const PARSING_MAX: usize = 2;
@@ -59,7 +61,8 @@ impl Gateway {
     /// Binds to `listen`; port 0 picks a free one. `ingest` takes what is posted.
     ///
     /// # Errors
-    /// When the address is in use or cannot be bound.
+    /// When the address is in use, cannot be bound, or is not on loopback while no token is asked
+    /// for.
     pub async fn bind(
         listen: SocketAddr,
         options: GatewayOptions,
@@ -70,6 +73,9 @@ impl Gateway {
             std::io::ErrorKind::AddrInUse => BindError::InUse { listen },
             _ => BindError::Io { listen, source },
         };
+        if options.access.is_open() && !options.allow_anonymous && !listen.ip().is_loopback() {
+            return Err(BindError::Anonymous { listen });
+        }
         let listener = listen::bind(listen).map_err(fail)?;
         let local = listener.local_addr().map_err(fail)?;
         let (keys, keys_seen) = watch::channel(0);
@@ -79,9 +85,14 @@ impl Gateway {
             None => Arc::new(InProcess::new(pipeline.clone(), options.actions.clone())),
         };
         let live = backplane.live();
+        let scheme = Scheme::of(options.tls.as_ref());
         let app = App::new(Shared {
             scrapes: Scrapes::new(pipeline.telemetry()),
-            guard: Guard::new(local, &options.allowed_origins),
+            seats: Seats::new(
+                listen::within_files(options.connections_max),
+                options.connections_per_address_max,
+            ),
+            guard: Guard::new(Origins::new(local, scheme, &options.allowed_origins)),
             options,
             pipeline,
             backplane,
@@ -89,6 +100,9 @@ impl Gateway {
             ingest,
             bodies: Semaphore::new(ingest::BODIES_KIBIBYTES_MAX as usize),
             parsing: Semaphore::new(PARSING_MAX),
+            keys_of_posts: Arc::default(),
+            past_readers: Arc::new(Semaphore::new(past::READERS_MAX)),
+            fanout: fanout::Fanout::default(),
             connected: Connections::default(),
             websockets: AtomicUsize::new(0),
             connections: AtomicU64::new(0),
@@ -127,7 +141,7 @@ impl Gateway {
     /// within 3 s are cut off.
     ///
     /// # Errors
-    /// When the system no longer accepts connections.
+    /// When the system no longer accepts connections, or has no thread for the loops that send.
     pub async fn serve(
         self,
         stop: impl Future<Output = ()> + Send + 'static,
@@ -139,13 +153,20 @@ impl Gateway {
             closing,
             ..
         } = self;
+        let sending = app.fanout.start(&app)?;
         let watcher = tokio::spawn(watch_keys(app.live.clone(), keys));
         let stopping = closing.subscribe();
         tokio::spawn(async move {
             stop.await;
             closing.send_replace(true);
         });
-        let served = listen::serve(listener, router(app), stopping).await;
+        let serving = listen::Serving {
+            tls: app.options.tls.clone(),
+            seats: app.seats.clone(),
+            router: router(app),
+        };
+        let served = listen::serve(listener, serving, stopping).await;
+        sending.ended().await;
         watcher.abort();
         served
     }
@@ -202,8 +223,10 @@ fn router(app: App) -> Router {
         .route("/api/reload", post(reload::reload))
         .route("/api/live", get(ready::live))
         .route("/api/ready", get(ready::ready))
-        .route("/ws", get(ws::connect))
-        .fallback(rest::not_found)
+        .route("/ws", get(fanout::connect))
+        .fallback(error::not_found)
+        .method_not_allowed_fallback(error::not_allowed)
+        .layer(axum::middleware::map_response(error::one_shape))
         .layer(axum::middleware::from_fn_with_state(app.clone(), guard))
         .with_state(app)
 }

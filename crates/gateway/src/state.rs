@@ -10,7 +10,10 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::backplane::Backplane;
 use crate::connections::Connections;
+use crate::fanout::Fanout;
 use crate::guard::Guard;
+use crate::idempotency;
+use crate::listen::Seats;
 use crate::options::GatewayOptions;
 use crate::prometheus::Scrapes;
 
@@ -21,6 +24,8 @@ pub(crate) struct App(Arc<Shared>);
 pub(crate) struct Shared {
     pub(crate) options: GatewayOptions,
     pub(crate) guard: Guard,
+    /// Room for connections.
+    pub(crate) seats: Seats,
     pub(crate) pipeline: Pipeline,
     /// What is shown, said and asked for goes through it.
     pub(crate) backplane: Arc<dyn Backplane>,
@@ -33,6 +38,12 @@ pub(crate) struct Shared {
     pub(crate) bodies: Semaphore,
     /// Places for bodies that are parsed at the same time.
     pub(crate) parsing: Semaphore,
+    /// What posts with an `Idempotency-Key` were answered.
+    pub(crate) keys_of_posts: Arc<idempotency::Keys>,
+    /// Places for those who read further back than memory.
+    pub(crate) past_readers: Arc<Semaphore>,
+    /// The loops that send.
+    pub(crate) fanout: Fanout,
     /// Who is connected.
     pub(crate) connected: Connections,
     pub(crate) websockets: AtomicUsize,

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 const JSON: (&str, &str) = ("content-type", "application/json");
 
 async fn order(server: &Server, path: &str, body: &str) -> Answer {
-    server.send("POST", path, body, &[JSON]).await
+    server.order(path, body, &[JSON]).await
 }
 
 async fn with(options: GatewayOptions) -> Server {
@@ -92,9 +92,9 @@ async fn a_purge_that_is_not_meant_so_is_refused() {
         (purge, &[JSON, ("origin", "http://evil.example")], 403),
         (purge, &[JSON, ("host", "evil.example")], 403),
     ] {
-        let answer = server.send("POST", "/api/purge", body, headers).await;
+        let answer = server.order("/api/purge", body, headers).await;
         assert_eq!(answer.status, status, "{body} {headers:?}: {answer:?}");
-        assert!(!answer.json()["error"].as_str().unwrap().is_empty());
+        assert!(!answer.json()["detail"].as_str().unwrap().is_empty());
     }
     let urgent = order(&server, "/api/purge", r#"{"lane": "urgent"}"#)
         .await
@@ -106,11 +106,7 @@ async fn a_purge_that_is_not_meant_so_is_refused() {
     assert_eq!(server.get("/api/purge").await.status, 405);
     for path in ["/api/breaker/reset", "/api/reload"] {
         let strange = [("origin", "http://evil.example")];
-        assert_eq!(
-            server.send("POST", path, "", &strange).await.status,
-            403,
-            "{path}"
-        );
+        assert_eq!(server.order(path, "", &strange).await.status, 403, "{path}");
     }
     let metrics = server.get("/api/metrics").await.json();
     assert_eq!(metrics["dropped"]["purged"], 0);
@@ -157,8 +153,9 @@ async fn reloading_answers_what_changed_or_every_mistake() {
         (refused.status, refused.json()),
         (
             422,
-            json!({"error": "the configuration is refused, and nothing has changed",
-            "mistakes": mistakes})
+            json!({"type": "about:blank", "title": "Unprocessable Entity", "status": 422,
+                "detail": "the configuration is refused, and nothing has changed",
+                "mistakes": mistakes})
         )
     );
     assert_eq!(order(&server, "/api/reload", "").await.status, 503);
@@ -173,7 +170,7 @@ async fn reloading_is_asked_for_once_at_a_time_and_not_of_everyone() {
     let none = order(&server, "/api/reload", "").await;
     assert_eq!(none.status, 501);
     assert!(
-        none.json()["error"]
+        none.json()["detail"]
             .as_str()
             .unwrap()
             .contains("start it anew")

@@ -21,7 +21,7 @@ const METADATA: Metadata<'static> = Metadata::new("test", Level::INFO, None);
 async fn every_family_has_the_help_and_type_of_its_description() {
     let server = Server::start().await;
     server.put("D1", 1.5, 1_000_000);
-    server.send("POST", "/api/flush", "", &[]).await;
+    server.order("/api/flush", "", &[]).await;
     let answer = server.get("/metrics").await;
     assert_eq!(
         answer.header("content-type"),
@@ -95,7 +95,7 @@ async fn law_1_every_answer_for_prometheus_balances_per_lane_also_under_load() {
 async fn every_record_that_was_delivered_is_in_the_latencies_of_its_lane() {
     let server = Server::start().await;
     server.put_many("D1", 70);
-    server.send("POST", "/api/flush", "", &[]).await;
+    server.order("/api/flush", "", &[]).await;
     let read = Exposition::read(&server.get("/metrics").await.text);
     assert_eq!(read.sum("forebay_latency_seconds_count", &[]), 70.0);
     assert_eq!(read.sum("forebay_batch_rows_sum", &[]), 70.0);

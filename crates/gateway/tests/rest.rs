@@ -50,7 +50,7 @@ async fn law_1_every_answer_of_metrics_balances_also_under_load() {
         assert_balanced(&server.get("/api/metrics").await.json());
     }
     load.await.unwrap();
-    server.send("POST", "/api/flush", "", &[]).await;
+    server.order("/api/flush", "", &[]).await;
     let metrics = server.get("/api/metrics").await.json();
     assert_balanced(&metrics);
     assert_eq!(
@@ -84,7 +84,7 @@ async fn law_1_every_answer_of_metrics_balances_also_under_load() {
 async fn metrics_also_answer_by_the_names_that_other_dashboards_ask_for() {
     let server = Server::start().await;
     server.put_many("D1", 40);
-    server.send("POST", "/api/flush", "", &[]).await;
+    server.order("/api/flush", "", &[]).await;
     let metrics = server.get("/api/metrics").await.json();
     let number = |name: &str| metrics[name].as_f64().unwrap_or_else(|| panic!("{name}"));
     assert_eq!(metrics["total_updates"], metrics["accepted"]);
@@ -178,7 +178,7 @@ async fn a_stopped_pipeline_is_critical_and_takes_nothing() {
         server.send("POST", "/api/ingest", line, &[]).await.status,
         503
     );
-    assert_eq!(server.send("POST", "/api/flush", "", &[]).await.status, 503);
+    assert_eq!(server.order("/api/flush", "", &[]).await.status, 503);
     server.stop().await;
 }
 
@@ -194,9 +194,9 @@ async fn history_is_asked_for_by_count_or_by_seconds() {
     assert_eq!(
         answer.json(),
         json!({"source": "PLC01", "tag": "a b/c%", "points": [
-            {"timestamp": 47_000_000, "value": 47.0, "quality": "good"},
-            {"timestamp": 48_000_000, "value": 48.0, "quality": "good"},
-            {"timestamp": 49_000_000, "value": 49.0, "quality": "good"},
+            {"timestamp": 47_000_000, "value": 47.0, "quality": "good", "priority": "normal"},
+            {"timestamp": 48_000_000, "value": 48.0, "quality": "good", "priority": "normal"},
+            {"timestamp": 49_000_000, "value": 49.0, "quality": "good", "priority": "normal"},
         ]})
     );
     assert_eq!(points(&server.get(path).await), 50);
@@ -222,7 +222,7 @@ async fn history_is_asked_for_by_count_or_by_seconds() {
     ] {
         let answer = server.get(&format!("{path}?{query}")).await;
         assert_eq!(
-            (answer.status, &answer.json()["error"]),
+            (answer.status, &answer.json()["detail"]),
             (400, &json!(message)),
             "{query}"
         );
@@ -230,7 +230,7 @@ async fn history_is_asked_for_by_count_or_by_seconds() {
     assert_eq!(server.get(&format!("{path}?cuont=1")).await.status, 400);
     let answer = server.get("/api/history/PLC01/none").await;
     assert_eq!(
-        (answer.status, &answer.json()["error"]),
+        (answer.status, &answer.json()["detail"]),
         (404, &json!("there is no key \"PLC01/none\""))
     );
     server.stop().await;
@@ -246,7 +246,8 @@ async fn keys_are_listed_with_their_newest_value_and_filtered_by_glob() {
     assert_eq!(all["count"], 3);
     assert_eq!(
         all["keys"][2],
-        json!({"source": "PLC01", "tag": "memory", "timestamp": 3, "value": 3.0, "quality": "good"})
+        json!({"source": "PLC01", "tag": "memory", "timestamp": 3, "value": 3.0, "quality": "good",
+            "priority": "normal"})
     );
     assert_eq!(
         server.get("/api/keys?match=*/cpu.*").await.json()["count"],
@@ -269,7 +270,7 @@ async fn pages_of_strangers_cannot_change_state_and_strange_hosts_are_refused() 
         ("/api/flush", "http://evil.example", 403),
         ("/api/flush", own.as_str(), 200),
     ] {
-        let answer = server.send("POST", path, line, &[("origin", origin)]).await;
+        let answer = server.order(path, line, &[("origin", origin)]).await;
         assert_eq!(answer.status, status, "{path} from {origin}: {answer:?}");
     }
     let answer = server

@@ -1,12 +1,23 @@
 //! What somebody may do.
+//!
+//! Four rights, none of which includes another: who administers does not thereby read.
 
 use std::sync::Arc;
 
 use record::Key;
 
+use super::AccessError;
 use crate::globs::Globs;
 
 /// What somebody may do: read keys, hand in records, ask for actions, administer.
+///
+/// ```
+/// use gateway::Rights;
+///
+/// let operator = Rights::none().read(["PLC01/*", "PLC02/D*"])?.act();
+/// let collector = Rights::none().ingest();
+/// # Ok::<(), gateway::AccessError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Rights {
     reads: Reads,
@@ -19,7 +30,7 @@ pub struct Rights {
 enum Reads {
     Nothing,
     All,
-    Matching(Arc<Globs>),
+    Matching(Vec<String>, Arc<Globs>),
 }
 
 impl Rights {
@@ -39,6 +50,27 @@ impl Rights {
     pub fn read_all(mut self) -> Self {
         self.reads = Reads::All;
         self
+    }
+
+    /// Also reads the keys that match one of these globs over `source/tag`.
+    ///
+    /// # Errors
+    /// [`AccessError::BadGlob`] when one is not a glob, or there are too many.
+    pub fn read<G: Into<String>>(
+        mut self,
+        globs: impl IntoIterator<Item = G>,
+    ) -> Result<Self, AccessError> {
+        let mut patterns = match self.reads {
+            Reads::All => return Ok(self),
+            Reads::Nothing => Vec::new(),
+            Reads::Matching(patterns, _) => patterns,
+        };
+        patterns.extend(globs.into_iter().map(Into::into));
+        let globs = Globs::new(&patterns).map_err(|error| AccessError::BadGlob {
+            message: error.to_string(),
+        })?;
+        self.reads = Reads::Matching(patterns, Arc::new(globs));
+        Ok(self)
     }
 
     /// Also hands in records.
@@ -62,11 +94,16 @@ impl Rights {
         self
     }
 
+    pub(super) fn without_admin(mut self) -> Self {
+        self.administers = false;
+        self
+    }
+
     pub(crate) fn reads(&self, key: &Key) -> bool {
         match &self.reads {
             Reads::Nothing => false,
             Reads::All => true,
-            Reads::Matching(globs) => globs.matches(key),
+            Reads::Matching(_, globs) => globs.matches(key),
         }
     }
 
@@ -85,5 +122,10 @@ impl Rights {
 
     pub(crate) fn administers(&self) -> bool {
         self.administers
+    }
+
+    /// Whether it may do anything at all.
+    pub(crate) fn any(&self) -> bool {
+        self.reads_something() || self.ingests || self.acts || self.administers
     }
 }

@@ -9,7 +9,7 @@ pub(crate) mod socket;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use gateway::{Gateway, GatewayOptions};
+use gateway::{Gateway, GatewayOptions, Rights, Token};
 use pipeline::{BufferOptions, Intake, LiveData, Pipeline};
 use record::{Record, Timestamp, Value};
 use serde_json::Value as Json;
@@ -21,6 +21,8 @@ pub(crate) struct Server {
     pub(crate) pipeline: Pipeline,
     pub(crate) intake: Intake,
     pub(crate) sink: MemoryWriter,
+    /// A token with all rights, made for this server.
+    pub(crate) admin: Token,
     stop: Option<oneshot::Sender<()>>,
     served: tokio::task::JoinHandle<std::io::Result<()>>,
 }
@@ -55,8 +57,12 @@ impl Server {
     pub(crate) async fn over(
         pipeline: Pipeline,
         sink: MemoryWriter,
-        options: GatewayOptions,
+        mut options: GatewayOptions,
     ) -> Self {
+        let admin = Token::generate().unwrap();
+        let all = Rights::none().read_all().ingest().act().admin();
+        let access = std::mem::take(&mut options.access);
+        options.access = access.token("test-admin", admin.hash(), all).unwrap();
         let intake = pipeline
             .intake(&ScopeName::new("plc/normal"))
             .await
@@ -79,6 +85,7 @@ impl Server {
             pipeline,
             intake,
             sink,
+            admin,
             stop: Some(stop),
             served,
         }
@@ -108,6 +115,18 @@ impl Server {
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send("GET", path, "", &[]).await
+    }
+
+    /// As an administrator.
+    pub(crate) async fn order(
+        &self,
+        path: &str,
+        body: impl Into<Vec<u8>>,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        let bearer = format!("Bearer {}", self.admin.as_str());
+        let headers = [&[("authorization", bearer.as_str())], headers].concat();
+        self.send("POST", path, body, &headers).await
     }
 
     pub(crate) async fn send(
