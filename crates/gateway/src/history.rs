@@ -1,29 +1,42 @@
-//! `GET /api/history/{source}/{tag}?count=|seconds=&points=`: the history of one key from memory.
+//! `GET /api/history/{source}/{tag}`: the history of one key, the last values from memory, or a
+//! range from memory and from the sink.
+//!
+//! An answer takes bounded memory: at most 100,000 values, of a range at most 32 MiB of text, and a
+//! plot of more stored values than that is made from what the database reduces them to. A sink that
+//! fails takes away its part of an answer, which says so in `warning`.
+
+mod ranges;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Extension, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use dataservice::{Downsampled, Extractor, Measure, Series, View};
 use pipeline::Reading;
-use record::{Key, Name};
+use record::Key;
 use serde::{Deserialize, Serialize};
 
+use crate::access::Principal;
 use crate::error::Refused;
+use crate::query::{KeyOf, Query, may_read};
 use crate::range::{Range, check_points};
 use crate::state::App;
 
 /// Values that are given when nobody says how many.
 const COUNT_DEFAULT: usize = 1000;
 
+/// Which part of the history is asked for.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HistoryQuery {
     count: Option<usize>,
     seconds: Option<f64>,
     points: Option<usize>,
+    from: Option<String>,
+    until: Option<String>,
 }
 
+/// A history without a range.
 #[derive(Serialize)]
 struct History<'a, P> {
     #[serde(flatten)]
@@ -55,37 +68,37 @@ struct Point {
     value: f64,
 }
 
+/// `GET /api/history/{source}/{tag}`
 pub(crate) async fn history(
     State(app): State<App>,
-    Path((source, tag)): Path<(String, String)>,
-    query: Result<Query<HistoryQuery>, axum::extract::rejection::QueryRejection>,
+    Extension(principal): Extension<Principal>,
+    KeyOf(key): KeyOf,
+    Query(query): Query<HistoryQuery>,
 ) -> Result<Response, Refused> {
-    let Query(query) = query.map_err(|error| Refused::bad_request(error.body_text()))?;
-    let mut range = Range::new(query.count, query.seconds).map_err(Refused::bad_request)?;
+    may_read(&principal, &key)?;
     let points_max = query.points.map(check_points).transpose();
     let points_max = points_max.map_err(Refused::bad_request)?;
+    if query.from.is_some() || query.until.is_some() {
+        return ranges::answer(&app, &key, &query, points_max).await;
+    }
+    let mut range = Range::new(query.count, query.seconds).map_err(Refused::bad_request)?;
     if range == Range::All && points_max.is_none() {
         range = Range::Count(COUNT_DEFAULT);
     }
-    let name = |field, text: &str| {
-        Name::new(field, text).map_err(|error| Refused::bad_request(error.to_string()))
-    };
-    let key = Key {
-        source: name("source", &source)?,
-        tag: name("tag", &tag)?,
-    };
     let view = app
         .live
         .id(&key)
         .and_then(|id| app.live.read(id, range.once()))
-        .ok_or_else(|| {
-            let message = format!("there is no key {:?}", key.to_string());
-            Refused::new(StatusCode::NOT_FOUND, message)
-        })?;
+        .ok_or_else(|| no_key(&key))?;
     Ok(match points_max {
         None => plain(&key, None, &view.into_series()),
         Some(points_max) => thin_out(&key, range, view, points_max),
     })
+}
+
+fn no_key(key: &Key) -> Refused {
+    let message = format!("there is no key {:?}", key.to_string());
+    Refused::new(StatusCode::NOT_FOUND, message)
 }
 
 fn plain(key: &Key, thinned: Option<Thinned>, values: &Series<Reading>) -> Response {
@@ -117,15 +130,19 @@ fn thin_out(key: &Key, range: Range, view: View<Reading>, points_max: usize) -> 
     }
     let curve = Downsampled::new(range.once(), points_max).extract(view);
     let curve = curve.into_output().unwrap_or_default();
-    let points = curve.iter().map(|sample| Point {
-        timestamp: sample.time_us,
-        value: *sample.value,
-    });
-    let points = points.collect();
+    let points = points_of(&curve);
     Json(History {
         key,
         thinned,
         points,
     })
     .into_response()
+}
+
+fn points_of(curve: &Series<f64>) -> Vec<Point> {
+    let points = curve.iter().map(|sample| Point {
+        timestamp: sample.time_us,
+        value: *sample.value,
+    });
+    points.collect()
 }

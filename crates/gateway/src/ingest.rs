@@ -8,17 +8,19 @@
 
 use std::time::{Duration, Instant};
 
-use axum::Json;
-use axum::body::Body;
-use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::body::{Body, Bytes};
+use axum::extract::{Extension, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use pipeline::{Content, IntakeError, Refusal};
 use record::{FutureLimit, Malformed, ndjson};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::error::Refused;
+use crate::access::Principal;
+use crate::error::{Refused, Told};
+use crate::idempotency::{Answered, Attempt, Begun, KEY_BYTES_MAX};
+use crate::query::may_ingest;
 use crate::state::{App, wall_time};
 
 /// Bodies that are received and parsed at the same time, together.
@@ -29,30 +31,61 @@ const RECEIVE_WITHIN: Duration = Duration::from_secs(30);
 const NAMED_MAX: usize = 100;
 /// When a client that was refused should come again: lanes are emptied many times a second.
 const RETRY_AFTER_S: u32 = 1;
+/// The header by which a post that is made again is known.
+const KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// The header of an answer that was given before.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
+/// What became of a body.
 #[derive(Debug, Default, Serialize)]
 struct Answer {
+    /// Records that were taken.
     accepted: usize,
+    /// Lines that are no records, and went to the quarantine.
     malformed_count: usize,
+    /// The first 100 of them.
     malformed: Vec<Line>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
     /// The lines to send again, when only some were taken.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     refused: Vec<usize>,
 }
 
+/// A line that is no record.
 #[derive(Debug, Serialize)]
 struct Line {
+    /// Its number, from 1; in an array, that of the element.
     line: usize,
+    /// What is wrong with it.
     reason: String,
 }
 
+/// `POST /api/ingest`
 pub(crate) async fn ingest(
     State(app): State<App>,
+    Extension(principal): Extension<Principal>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refused> {
+    may_ingest(&principal)?;
+    let keyed = match key_in(&headers)? {
+        None => Keyed::Not,
+        Some(key) => match app
+            .keys_of_posts
+            .begin(Instant::now(), &principal.name, key)
+        {
+            Begun::First(attempt) => Keyed::First(attempt),
+            Begun::Again(answered) => Keyed::Again(answered),
+            Begun::UnderWay => {
+                let message = "a post with this `Idempotency-Key` is under way; nothing was taken";
+                let refused = Refused::new(StatusCode::CONFLICT, message);
+                return Err(refused.retry_after_s(RETRY_AFTER_S));
+            }
+            Begun::Full(seconds) => {
+                let message = "too many keys are remembered; nothing was taken";
+                return Err(Refused::unavailable(message).retry_after_s(seconds));
+            }
+        },
+    };
     let limit = app.options.body_bytes_max;
     // Memory for the body is set aside before it is read: what it says it has, or the limit.
     let announced = headers
@@ -67,27 +100,86 @@ pub(crate) async fn ingest(
         .try_acquire_many(kibibytes(announced))
         .map_err(|_| {
             let message = "too many bodies are being received; try again";
-            Refused::new(StatusCode::SERVICE_UNAVAILABLE, message).retry_after_s(1)
+            Refused::unavailable(message).retry_after_s(RETRY_AFTER_S)
         })?;
-    let received = tokio::time::timeout(RECEIVE_WITHIN, axum::body::to_bytes(body, limit)).await;
-    let body = match received {
-        Ok(Ok(body)) => body,
-        Ok(Err(_)) => return Err(too_large(limit)),
-        Err(_) => {
-            let within = RECEIVE_WITHIN.as_secs();
-            return Err(Refused::new(
-                StatusCode::REQUEST_TIMEOUT,
-                format!("the body did not arrive within {within} s; send it in parts"),
-            ));
-        }
-    };
+    let body = receive(body, limit).await?;
     // Parsing megabytes would hold up the other connections, and many at once would take much
     // memory.
     let place = app.parsing.acquire().await;
     let parsing = app.clone();
-    let taken = tokio::task::spawn_blocking(move || take(&parsing, &body)).await;
+    // It goes on when the client hangs up, and so does what remembers its answer.
+    let taken = tokio::task::spawn_blocking(move || take_once(&parsing, &body, keyed)).await;
     drop((place, room));
-    taken.map_err(|error| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?
+    let told = taken
+        .map_err(|error| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    Ok(told.into_response())
+}
+
+/// Whether a post has a key, and whether it was answered before.
+enum Keyed {
+    Not,
+    First(Attempt),
+    Again(Answered),
+}
+
+/// The key of a post.
+fn key_in(headers: &HeaderMap) -> Result<Option<&[u8]>, Refused> {
+    let mut keys = headers.get_all(KEY).iter().map(HeaderValue::as_bytes);
+    let Some(key) = keys.next() else {
+        return Ok(None);
+    };
+    if keys.next().is_some() {
+        let message = "there is more than one `Idempotency-Key`";
+        return Err(Refused::bad_request(message));
+    }
+    if !(1..=KEY_BYTES_MAX).contains(&key.len()) {
+        let length = key.len();
+        return Err(Refused::bad_request(format!(
+            "`Idempotency-Key` has {length} bytes, expected 1 to {KEY_BYTES_MAX}"
+        )));
+    }
+    Ok(Some(key))
+}
+
+async fn receive(body: Body, limit: usize) -> Result<Bytes, Refused> {
+    let received = tokio::time::timeout(RECEIVE_WITHIN, axum::body::to_bytes(body, limit)).await;
+    match received {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(_)) => Err(too_large(limit)),
+        Err(_) => {
+            let within = RECEIVE_WITHIN.as_secs();
+            Err(Refused::new(
+                StatusCode::REQUEST_TIMEOUT,
+                format!("the body did not arrive within {within} s; send it in parts"),
+            ))
+        }
+    }
+}
+
+/// Takes a body, unless it was taken under its key already.
+fn take_once(app: &App, body: &[u8], keyed: Keyed) -> Told {
+    let attempt = match keyed {
+        Keyed::Not => None,
+        Keyed::First(attempt) => Some(attempt),
+        Keyed::Again(answered) if app.keys_of_posts.is_same(&answered, body) => {
+            return answered
+                .told
+                .header(REPLAYED, HeaderValue::from_static("true"));
+        }
+        Keyed::Again(_) => {
+            let message = "another body was taken under this `Idempotency-Key`; nothing was taken";
+            return Refused::new(StatusCode::UNPROCESSABLE_ENTITY, message).into();
+        }
+    };
+    let (told, is_taken) = match take(app, body) {
+        Ok(answer) if answer.refused.is_empty() => (Told::json(&answer), true),
+        Ok(answer) => (partly(&answer).into(), true),
+        Err(refused) => (refused.into(), false),
+    };
+    if is_taken && let Some(attempt) = attempt {
+        attempt.answered(Instant::now(), body, told.clone());
+    }
+    told
 }
 
 fn too_large(limit: usize) -> Refused {
@@ -104,7 +196,7 @@ fn kibibytes(bytes: usize) -> u32 {
         .clamp(1, BODIES_KIBIBYTES_MAX)
 }
 
-fn take(app: &App, body: &[u8]) -> Result<Response, Refused> {
+fn take(app: &App, body: &[u8]) -> Result<Answer, Refused> {
     let limit = FutureLimit::new(wall_time(), app.options.future_max);
     let mut answer = Answer::default();
     let mut contents: Vec<Content> = Vec::new();
@@ -143,30 +235,30 @@ fn take(app: &App, body: &[u8]) -> Result<Response, Refused> {
     }
     answer.accepted = contents.len() - answer.malformed_count;
     if answer.accepted == 0 {
-        answer.error = Some("the body has no usable record".to_owned());
-        return Ok((StatusCode::BAD_REQUEST, Json(answer)).into_response());
+        return Err(Refused::bad_request("the body has no usable record").members_of(&answer));
     }
     // Which of them can be sent again is known only before they are handed over.
     let is_record: Vec<bool> = contents.iter().map(Result::is_ok).collect();
     match app.ingest.try_push_all(Instant::now(), contents) {
-        Ok(()) => Ok(Json(answer).into_response()),
+        Ok(()) => Ok(answer),
         Err(IntakeError::Partly { refused, .. }) => {
-            Ok(partly(answer, &refused, &lines, &is_record))
+            answer.accepted -= refused.iter().filter(|index| is_record[**index]).count();
+            answer.refused = refused.iter().map(|index| lines[*index]).collect();
+            Ok(answer)
         }
         Err(error) => Err(refuse(&error)),
     }
 }
 
 /// Some were taken: names the others by their lines, so that they alone are sent again.
-fn partly(mut answer: Answer, refused: &[usize], lines: &[usize], is_record: &[bool]) -> Response {
-    answer.accepted -= refused.iter().filter(|index| is_record[**index]).count();
-    answer.refused = refused.iter().map(|index| lines[*index]).collect();
-    answer.error = Some(format!(
+fn partly(answer: &Answer) -> Refused {
+    let message = format!(
         "{} records were taken; send only the lines in `refused` again",
         answer.accepted
-    ));
-    let retry = [(header::RETRY_AFTER, RETRY_AFTER_S.to_string())];
-    (StatusCode::TOO_MANY_REQUESTS, retry, Json(answer)).into_response()
+    );
+    Refused::new(StatusCode::TOO_MANY_REQUESTS, message)
+        .members_of(answer)
+        .retry_after_s(RETRY_AFTER_S)
 }
 
 fn refuse(error: &IntakeError) -> Refused {
@@ -209,13 +301,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_that_was_taken_in_part_names_the_lines_to_send_again() {
-        // Lines 1, 3, 4 and 6 had something; 3 was no record.
         let answer = Answer {
-            accepted: 3,
+            accepted: 2,
             malformed_count: 1,
+            refused: vec![3, 6],
             ..Answer::default()
         };
-        let answer = partly(answer, &[1, 3], &[1, 3, 4, 6], &[true, false, true, true]);
+        let answer = partly(&answer).into_response();
         assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
         assert_eq!(answer.headers()[header::RETRY_AFTER], "1");
         let body = axum::body::to_bytes(answer.into_body(), 1000)
@@ -225,8 +317,10 @@ mod tests {
         assert_eq!(
             body,
             serde_json::json!({
+                "type": "about:blank", "title": "Too Many Requests", "status": 429,
+                "detail": "2 records were taken; send only the lines in `refused` again",
                 "accepted": 2, "malformed_count": 1, "malformed": [], "refused": [3, 6],
-                "error": "2 records were taken; send only the lines in `refused` again",
+                "retry_after_s": 1,
             })
         );
     }

@@ -93,9 +93,9 @@ pub(crate) async fn reload(State(app): State<App>) -> Result<Response, Refused> 
             Ok(Json(json!({ "changes": changes })).into_response())
         }
         Ok(Ok(ReloadOutcome::Refused { mistakes })) => {
-            let error = "the configuration is refused, and nothing has changed";
-            let body = Json(json!({ "error": error, "mistakes": mistakes }));
-            Ok((StatusCode::UNPROCESSABLE_ENTITY, body).into_response())
+            let message = "the configuration is refused, and nothing has changed";
+            let refused = Refused::new(StatusCode::UNPROCESSABLE_ENTITY, message);
+            Err(refused.member("mistakes", mistakes))
         }
         Ok(Err(_)) => Err(unavailable(
             "the program ends, or could not say what came of it; see its log".to_owned(),

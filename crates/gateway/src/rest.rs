@@ -4,15 +4,16 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::{Extension, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use pipeline::{BufferStats, HealthStatus, Reading, Stats};
 use record::Key;
 use serde::{Deserialize, Serialize};
 
+use crate::access::Principal;
 use crate::error::Refused;
-use crate::globs::Globs;
+use crate::query::{Query, glob};
 use crate::state::App;
 
 /// `GET /api/buffer/status`
@@ -179,21 +180,16 @@ struct Keys {
 /// `GET /api/keys?match=GLOB`: every key with its newest value.
 pub(crate) async fn keys(
     State(app): State<App>,
-    query: Result<Query<KeysQuery>, axum::extract::rejection::QueryRejection>,
+    Extension(principal): Extension<Principal>,
+    Query(query): Query<KeysQuery>,
 ) -> Result<Response, Refused> {
-    let Query(query) = query.map_err(|error| Refused::bad_request(error.body_text()))?;
-    let globs = match &query.r#match {
-        Some(pattern) => Some(
-            Globs::new(std::slice::from_ref(pattern))
-                .map_err(|error| Refused::bad_request(format!("`match`: {error}")))?,
-        ),
-        None => None,
-    };
+    let globs = query.r#match.as_deref().map(glob).transpose()?;
     let keys: Vec<KeyState> = app
         .live
         .keys_from(dataservice::KeyId::FIRST)
         .into_iter()
         .filter(|(_, key)| globs.as_ref().is_none_or(|globs| globs.matches(key)))
+        .filter(|(_, key)| principal.may_read(key))
         .map(|(id, key)| {
             let newest = app.live.read(id, dataservice::Requirement::Latest);
             let newest = newest.and_then(dataservice::View::into_latest);
@@ -210,14 +206,6 @@ pub(crate) async fn keys(
         keys,
     })
     .into_response())
-}
-
-/// Everything else.
-pub(crate) async fn not_found(uri: axum::http::Uri) -> Refused {
-    Refused::new(
-        StatusCode::NOT_FOUND,
-        format!("there is nothing at {:?}", uri.path()),
-    )
 }
 
 #[cfg(test)]

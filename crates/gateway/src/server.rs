@@ -21,7 +21,7 @@ use crate::listen::Seats;
 use crate::options::GatewayOptions;
 use crate::prometheus::{self, Scrapes};
 use crate::state::{App, Shared};
-use crate::{assets, control, history, ingest, listen, ready, reload, rest, ws};
+use crate::{assets, control, error, history, ingest, listen, past, ready, reload, rest, ws};
 
 /// Bodies that are parsed at the same time.
 const PARSING_MAX: usize = 2;
@@ -100,6 +100,8 @@ impl Gateway {
             ingest,
             bodies: Semaphore::new(ingest::BODIES_KIBIBYTES_MAX as usize),
             parsing: Semaphore::new(PARSING_MAX),
+            keys_of_posts: Arc::default(),
+            past_readers: Arc::new(Semaphore::new(past::READERS_MAX)),
             connected: Connections::default(),
             websockets: AtomicUsize::new(0),
             connections: AtomicU64::new(0),
@@ -219,7 +221,9 @@ fn router(app: App) -> Router {
         .route("/api/live", get(ready::live))
         .route("/api/ready", get(ready::ready))
         .route("/ws", get(ws::connect))
-        .fallback(rest::not_found)
+        .fallback(error::not_found)
+        .method_not_allowed_fallback(error::not_allowed)
+        .layer(axum::middleware::map_response(error::one_shape))
         .layer(axum::middleware::from_fn_with_state(app.clone(), guard))
         .with_state(app)
 }

@@ -11,6 +11,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::backplane::Backplane;
 use crate::connections::Connections;
 use crate::guard::Guard;
+use crate::idempotency;
 use crate::listen::Seats;
 use crate::options::GatewayOptions;
 use crate::prometheus::Scrapes;
@@ -36,6 +37,10 @@ pub(crate) struct Shared {
     pub(crate) bodies: Semaphore,
     /// Places for bodies that are parsed at the same time.
     pub(crate) parsing: Semaphore,
+    /// What posts with an `Idempotency-Key` were answered.
+    pub(crate) keys_of_posts: Arc<idempotency::Keys>,
+    /// Places for those who read further back than memory.
+    pub(crate) past_readers: Arc<Semaphore>,
     /// Who is connected.
     pub(crate) connected: Connections,
     pub(crate) websockets: AtomicUsize,

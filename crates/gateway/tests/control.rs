@@ -94,7 +94,7 @@ async fn a_purge_that_is_not_meant_so_is_refused() {
     ] {
         let answer = server.order("/api/purge", body, headers).await;
         assert_eq!(answer.status, status, "{body} {headers:?}: {answer:?}");
-        assert!(!answer.json()["error"].as_str().unwrap().is_empty());
+        assert!(!answer.json()["detail"].as_str().unwrap().is_empty());
     }
     let urgent = order(&server, "/api/purge", r#"{"lane": "urgent"}"#)
         .await
@@ -153,8 +153,9 @@ async fn reloading_answers_what_changed_or_every_mistake() {
         (refused.status, refused.json()),
         (
             422,
-            json!({"error": "the configuration is refused, and nothing has changed",
-            "mistakes": mistakes})
+            json!({"type": "about:blank", "title": "Unprocessable Entity", "status": 422,
+                "detail": "the configuration is refused, and nothing has changed",
+                "mistakes": mistakes})
         )
     );
     assert_eq!(order(&server, "/api/reload", "").await.status, 503);
@@ -169,7 +170,7 @@ async fn reloading_is_asked_for_once_at_a_time_and_not_of_everyone() {
     let none = order(&server, "/api/reload", "").await;
     assert_eq!(none.status, 501);
     assert!(
-        none.json()["error"]
+        none.json()["detail"]
             .as_str()
             .unwrap()
             .contains("start it anew")

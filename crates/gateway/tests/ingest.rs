@@ -75,7 +75,7 @@ async fn bad_bodies_are_refused_whole_and_nothing_is_stored() {
             "{:?}: {answer:?}",
             String::from_utf8_lossy(body)
         );
-        assert!(!answer.json()["error"].as_str().unwrap().is_empty());
+        assert!(!answer.json()["detail"].as_str().unwrap().is_empty());
     }
     let metrics = server.get("/api/metrics").await.json();
     assert_eq!(metrics["accepted"], 0);
@@ -102,14 +102,15 @@ async fn law_2_a_full_buffer_answers_429_and_takes_none_or_all() {
     );
     assert_eq!(
         full.json(),
-        json!({"error": "nothing was taken: the lane normal into sink is full",
-            "lane": "normal into sink"})
+        json!({"type": "about:blank", "title": "Too Many Requests", "status": 429,
+            "detail": "nothing was taken: the lane normal into sink is full",
+            "lane": "normal into sink", "retry_after_s": 1})
     );
     // One would fit, but the lane is past its high mark of 80 %.
     let high = post(1).await;
     assert_eq!((high.status, high.header("retry-after")), (429, "1"));
     assert_eq!(
-        high.json()["error"],
+        high.json()["detail"],
         "nothing was taken: the lane normal into sink is filling up"
     );
     assert_eq!(post(11).await.status, 413, "it would never fit");
@@ -152,7 +153,7 @@ async fn law_2_a_body_of_more_records_than_the_buffer_holds_is_refused_early() {
         .await;
     assert_eq!(answer.status, 413);
     assert_eq!(
-        answer.json()["error"],
+        answer.json()["detail"],
         "nothing was taken: the body has more than 10000 records for the lane normal into sink; \
          send it in parts"
     );
@@ -168,7 +169,7 @@ async fn a_post_with_too_many_new_keys_is_refused_whole() {
     let answer = server.send("POST", "/api/ingest", body, &[]).await;
     assert_eq!(answer.status, 422);
     assert_eq!(
-        answer.json()["error"],
+        answer.json()["detail"],
         "nothing was taken: the records have new keys: \
          cannot register another key: 50 of at most 50 are registered"
     );

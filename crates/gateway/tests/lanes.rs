@@ -70,8 +70,9 @@ async fn critical_posts_are_taken_while_the_normal_lane_is_full() {
     assert_eq!((full.status, full.header("retry-after")), (429, "1"));
     assert_eq!(
         full.json(),
-        json!({"error": "nothing was taken: the lane normal of all into archive is full",
-            "lane": "normal of all into archive"})
+        json!({"type": "about:blank", "title": "Too Many Requests", "status": 429,
+            "detail": "nothing was taken: the lane normal of all into archive is full",
+            "lane": "normal of all into archive", "retry_after_s": 1})
     );
     assert_eq!(post(&server, "critical", "t", 3).await.status, 200);
     // A mixed body is taken whole or not at all.
@@ -103,7 +104,7 @@ async fn a_lane_past_its_high_mark_answers_429_and_takes_posts_again_once_it_is_
     let high = post(&server, "normal", "t", 1).await;
     assert_eq!((high.status, high.header("retry-after")), (429, "1"));
     assert_eq!(
-        high.json()["error"],
+        high.json()["detail"],
         "nothing was taken: the lane normal of all into archive is filling up"
     );
     until(&server, "/routes/0/lanes/1/high", |high| high == true).await;
@@ -121,7 +122,8 @@ async fn the_most_records_of_a_body_are_those_of_the_lane_that_they_go_to() {
     assert_eq!(refused.status, 413);
     assert_eq!(
         refused.json(),
-        json!({"error": "nothing was taken: the body has more than 10 records for the lane \
+        json!({"type": "about:blank", "title": "Payload Too Large", "status": 413,
+            "detail": "nothing was taken: the body has more than 10 records for the lane \
             critical of all into archive; send it in parts",
             "lane": "critical of all into archive"})
     );

@@ -119,7 +119,7 @@ async fn points_out_of_range_are_refused_by_name() {
         let answer = server.get(&path).await;
         let message = format!("`points` is {points}, expected 2 to 10000");
         assert_eq!(
-            (answer.status, &answer.json()["error"]),
+            (answer.status, &answer.json()["detail"]),
             (400, &json!(message))
         );
     }

@@ -194,9 +194,9 @@ async fn history_is_asked_for_by_count_or_by_seconds() {
     assert_eq!(
         answer.json(),
         json!({"source": "PLC01", "tag": "a b/c%", "points": [
-            {"timestamp": 47_000_000, "value": 47.0, "quality": "good"},
-            {"timestamp": 48_000_000, "value": 48.0, "quality": "good"},
-            {"timestamp": 49_000_000, "value": 49.0, "quality": "good"},
+            {"timestamp": 47_000_000, "value": 47.0, "quality": "good", "priority": "normal"},
+            {"timestamp": 48_000_000, "value": 48.0, "quality": "good", "priority": "normal"},
+            {"timestamp": 49_000_000, "value": 49.0, "quality": "good", "priority": "normal"},
         ]})
     );
     assert_eq!(points(&server.get(path).await), 50);
@@ -222,7 +222,7 @@ async fn history_is_asked_for_by_count_or_by_seconds() {
     ] {
         let answer = server.get(&format!("{path}?{query}")).await;
         assert_eq!(
-            (answer.status, &answer.json()["error"]),
+            (answer.status, &answer.json()["detail"]),
             (400, &json!(message)),
             "{query}"
         );
@@ -230,7 +230,7 @@ async fn history_is_asked_for_by_count_or_by_seconds() {
     assert_eq!(server.get(&format!("{path}?cuont=1")).await.status, 400);
     let answer = server.get("/api/history/PLC01/none").await;
     assert_eq!(
-        (answer.status, &answer.json()["error"]),
+        (answer.status, &answer.json()["detail"]),
         (404, &json!("there is no key \"PLC01/none\""))
     );
     server.stop().await;
@@ -246,7 +246,8 @@ async fn keys_are_listed_with_their_newest_value_and_filtered_by_glob() {
     assert_eq!(all["count"], 3);
     assert_eq!(
         all["keys"][2],
-        json!({"source": "PLC01", "tag": "memory", "timestamp": 3, "value": 3.0, "quality": "good"})
+        json!({"source": "PLC01", "tag": "memory", "timestamp": 3, "value": 3.0, "quality": "good",
+            "priority": "normal"})
     );
     assert_eq!(
         server.get("/api/keys?match=*/cpu.*").await.json()["count"],

@@ -2,12 +2,13 @@
 
 use record::{Name, Priority, Quality};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeStruct;
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 /// One value of one key.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(from = "Wire", into = "Wire")]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "Wire")]
 pub struct Change {
     /// Who read.
     pub source: Name,
@@ -51,7 +52,9 @@ pub struct KeyName {
 }
 
 /// How a change lies on the wire: `value`, or `patch` and `base`.
-#[derive(Serialize, Deserialize, JsonSchema)]
+///
+/// Only reading goes through it: writing would have to copy every value.
+#[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "Change")]
 struct Wire {
     /// Who read.
@@ -63,17 +66,13 @@ struct Wire {
     /// When, by the source.
     timestamp: i64,
     /// The value itself, null among them; absent where there is a patch.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "present"
-    )]
+    #[serde(default, deserialize_with = "present")]
     value: Option<Value>,
     /// A merge patch (RFC 7396) of the value whose `rev` was `base`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present")]
     patch: Option<Value>,
     /// To which `rev` the patch is applied.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     base: Option<u64>,
     /// How far it can be trusted.
     #[serde(default)]
@@ -84,7 +83,7 @@ struct Wire {
     #[schemars(with = "PriorityWord")]
     priority: Priority,
     /// The number of this value in the history of its key; with `deltas`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     rev: Option<u64>,
 }
 
@@ -124,13 +123,16 @@ impl JsonSchema for Change {
     }
 }
 
-impl From<Wire> for Change {
-    fn from(wire: Wire) -> Self {
-        let content = match (wire.patch, wire.base) {
-            (Some(patch), Some(base)) => Content::Patch { patch, base },
-            _ => Content::Whole(wire.value.unwrap_or_default()),
+impl TryFrom<Wire> for Change {
+    type Error = &'static str;
+
+    fn try_from(wire: Wire) -> Result<Self, Self::Error> {
+        let content = match (wire.value, wire.patch, wire.base) {
+            (Some(value), None, None) => Content::Whole(value),
+            (None, Some(patch), Some(base)) => Content::Patch { patch, base },
+            _ => return Err("a change has either `value`, or `patch` and `base`"),
         };
-        Self {
+        Ok(Self {
             source: wire.source,
             tag: wire.tag,
             timestamp: wire.timestamp,
@@ -138,26 +140,33 @@ impl From<Wire> for Change {
             quality: wire.quality,
             priority: wire.priority,
             rev: wire.rev,
-        }
+        })
     }
 }
 
-impl From<Change> for Wire {
-    fn from(change: Change) -> Self {
-        let (value, patch, base) = match change.content {
-            Content::Whole(value) => (Some(value), None, None),
-            Content::Patch { patch, base } => (None, Some(patch), Some(base)),
+impl Serialize for Change {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let content_fields = match self.content {
+            Content::Whole(_) => 1,
+            Content::Patch { .. } => 2,
         };
-        Self {
-            source: change.source,
-            tag: change.tag,
-            timestamp: change.timestamp,
-            value,
-            patch,
-            base,
-            quality: change.quality,
-            priority: change.priority,
-            rev: change.rev,
+        let fields = 5 + content_fields + usize::from(self.rev.is_some());
+        let mut wire = serializer.serialize_struct("Change", fields)?;
+        wire.serialize_field("source", self.source.as_str())?;
+        wire.serialize_field("tag", self.tag.as_str())?;
+        wire.serialize_field("timestamp", &self.timestamp)?;
+        match &self.content {
+            Content::Whole(value) => wire.serialize_field("value", value)?,
+            Content::Patch { patch, base } => {
+                wire.serialize_field("patch", patch)?;
+                wire.serialize_field("base", base)?;
+            }
         }
+        wire.serialize_field("quality", &self.quality)?;
+        wire.serialize_field("priority", &self.priority)?;
+        if let Some(rev) = &self.rev {
+            wire.serialize_field("rev", rev)?;
+        }
+        wire.end()
     }
 }
