@@ -21,6 +21,7 @@ mod connections;
 mod control;
 mod error;
 mod exporter;
+mod fanout;
 mod globs;
 mod guard;
 mod history;
@@ -37,7 +38,6 @@ mod reload;
 mod rest;
 mod server;
 mod state;
-mod ws;
 
 pub use access::{Access, AccessError, HashError, Rights, Token, TokenHash};
 pub use actions::{ActionError, ActionRequest, Actions};

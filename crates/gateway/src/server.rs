@@ -21,7 +21,7 @@ use crate::listen::Seats;
 use crate::options::GatewayOptions;
 use crate::prometheus::{self, Scrapes};
 use crate::state::{App, Shared};
-use crate::{assets, control, error, history, ingest, listen, past, ready, reload, rest, ws};
+use crate::{assets, control, error, fanout, history, ingest, listen, past, ready, reload, rest};
 
 /// Bodies that are parsed at the same time.
 const PARSING_MAX: usize = 2;
@@ -102,6 +102,7 @@ impl Gateway {
             parsing: Semaphore::new(PARSING_MAX),
             keys_of_posts: Arc::default(),
             past_readers: Arc::new(Semaphore::new(past::READERS_MAX)),
+            fanout: fanout::Fanout::default(),
             connected: Connections::default(),
             websockets: AtomicUsize::new(0),
             connections: AtomicU64::new(0),
@@ -140,7 +141,7 @@ impl Gateway {
     /// within 3 s are cut off.
     ///
     /// # Errors
-    /// When the system no longer accepts connections.
+    /// When the system no longer accepts connections, or has no thread for the loops that send.
     pub async fn serve(
         self,
         stop: impl Future<Output = ()> + Send + 'static,
@@ -152,6 +153,7 @@ impl Gateway {
             closing,
             ..
         } = self;
+        let sending = app.fanout.start(&app)?;
         let watcher = tokio::spawn(watch_keys(app.live.clone(), keys));
         let stopping = closing.subscribe();
         tokio::spawn(async move {
@@ -164,6 +166,7 @@ impl Gateway {
             router: router(app),
         };
         let served = listen::serve(listener, serving, stopping).await;
+        sending.ended().await;
         watcher.abort();
         served
     }
@@ -220,7 +223,7 @@ fn router(app: App) -> Router {
         .route("/api/reload", post(reload::reload))
         .route("/api/live", get(ready::live))
         .route("/api/ready", get(ready::ready))
-        .route("/ws", get(ws::connect))
+        .route("/ws", get(fanout::connect))
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::not_allowed)
         .layer(axum::middleware::map_response(error::one_shape))

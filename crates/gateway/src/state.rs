@@ -10,6 +10,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::backplane::Backplane;
 use crate::connections::Connections;
+use crate::fanout::Fanout;
 use crate::guard::Guard;
 use crate::idempotency;
 use crate::listen::Seats;
@@ -41,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) keys_of_posts: Arc<idempotency::Keys>,
     /// Places for those who read further back than memory.
     pub(crate) past_readers: Arc<Semaphore>,
+    /// The loops that send.
+    pub(crate) fanout: Fanout,
     /// Who is connected.
     pub(crate) connected: Connections,
     pub(crate) websockets: AtomicUsize,
