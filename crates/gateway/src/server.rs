@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::access::{Origins, Scheme};
 use crate::backplane::{Backplane, InProcess};
+use crate::cached::Cached;
 use crate::connections::Connections;
 use crate::error::BindError;
 use crate::guard::{Guard, guard};
@@ -92,6 +93,8 @@ impl Gateway {
             ingest,
             bodies: Semaphore::new(ingest::BODIES_KIBIBYTES_MAX as usize),
             parsing: Semaphore::new(PARSING_MAX),
+            buffer_status: Cached::default(),
+            health: Cached::default(),
             keys_of_posts: Arc::default(),
             past_readers: Arc::new(Semaphore::new(past::READERS_MAX)),
             exports: Arc::new(Semaphore::new(export::EXPORTS_MAX)),
@@ -215,7 +218,6 @@ fn router(app: App) -> Router {
         .route("/ws", get(ws::connect))
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::not_allowed)
-        .layer(axum::middleware::map_response(error::one_shape))
         .layer(axum::middleware::from_fn_with_state(app.clone(), guard))
         .with_state(app)
 }
