@@ -14,15 +14,27 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
-/// The address cannot be bound.
+/// An option cannot be what it is, or the address cannot be bound.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BindError {
+    /// An action or a channel is not possible.
+    #[error("{0}")]
+    Invalid(#[from] InvalidOption),
     /// Somebody else listens there.
     #[error(
         "{listen} is in use; choose another address with --listen, such as --listen 127.0.0.1:0"
     )]
     InUse {
+        /// The address asked for.
+        listen: SocketAddr,
+    },
+    /// Somebody without a token could do something there, from other machines too.
+    #[error(
+        "{listen} can be reached from other machines, and no token is asked for: make tokens with \
+         `forebay token`, listen on 127.0.0.1, or say [gateway] allow_anonymous = true"
+    )]
+    Anonymous {
         /// The address asked for.
         listen: SocketAddr,
     },
@@ -34,6 +46,17 @@ pub enum BindError {
         /// What the system said.
         source: std::io::Error,
     },
+}
+
+/// Names the option, its value and the limit.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidOption(String);
+
+impl InvalidOption {
+    pub(crate) fn new(message: String) -> Self {
+        Self(message)
+    }
 }
 
 /// The type of every answer that is none.

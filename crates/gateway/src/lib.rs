@@ -15,6 +15,7 @@
 
 mod access;
 mod actions;
+mod admin;
 mod assets;
 mod backplane;
 mod cached;
@@ -23,6 +24,7 @@ mod control;
 mod error;
 mod export;
 mod exporter;
+mod fanout;
 mod globs;
 mod guard;
 mod history;
@@ -40,14 +42,14 @@ mod reload;
 mod rest;
 mod server;
 mod state;
-mod ws;
 
 pub use access::{Access, AccessError, HashError, Rights, Token, TokenHash};
 pub use actions::{ActionError, ActionRequest, Actions};
 pub use backplane::{Acting, Backplane, InProcess};
 pub use connections::ConnectionStats;
-pub use error::BindError;
+pub use error::{BindError, InvalidOption};
 pub use exporter::Exporter;
+pub use listen::{Tls, TlsError};
 pub use options::{GatewayOptions, Project};
 pub use prometheus::described;
 pub use ready::Readiness;

@@ -13,8 +13,14 @@ use tokio::sync::{mpsc, watch};
 use crate::access::Access;
 use crate::actions::Actions;
 use crate::backplane::Backplane;
+use crate::error::InvalidOption;
+use crate::globs::Globs;
+use crate::listen::Tls;
 use crate::ready::Readiness;
 use crate::reload::ReloadRequest;
+
+/// Bytes that the name of a channel may have.
+const CHANNEL_NAME_BYTES_MAX: usize = 64;
 
 /// What a record is made into before it goes to a client: see [`Project::new`].
 #[derive(Clone)]
@@ -52,23 +58,62 @@ pub struct GatewayOptions {
     pub readiness: Option<watch::Receiver<Readiness>>,
     /// Whom it lets in, and what each may do.
     pub access: Access,
+    /// Whether it may listen elsewhere than on loopback although somebody without a token may do
+    /// something there.
+    pub allow_anonymous: bool,
+    /// The certificate and the key for `https`; plain `http` without.
+    pub tls: Option<Tls>,
+    /// Connections at a time, WebSockets among them. The process has to be allowed so many files;
+    /// where it is not, fewer are taken.
+    pub connections_max: usize,
+    /// Connections at a time from one address, or from one IPv6 network of 64 bits; as high as
+    /// `connections_max` behind a proxy.
+    pub connections_per_address_max: usize,
     /// What clients may ask for.
     pub actions: Actions,
-    /// Names for globs that clients may subscribe to.
+    /// Names for globs that clients may subscribe to: a name has 1 to 64 bytes, and 1 to 512 globs.
     pub channels: BTreeMap<String, Vec<String>>,
     /// What records are made into for clients of the WebSocket.
     pub project: Option<Project>,
     /// The least time between two frames of a subscription; what is critical does not wait for it.
     pub tick: Duration,
+    /// Loops that send to clients, a thread each; 0 takes one on up to three cores, then half of
+    /// them, four at most.
+    pub loops: usize,
+    /// A client that takes nothing for so long, though there is something for it, is cut off.
+    pub stalled_max: Duration,
     /// Answers for ranges that are older than memory.
     pub history: Option<Arc<dyn HistoryReader>>,
     /// What joins it with other servers, in the place of `actions` and the pipeline's live data.
     pub backplane: Option<Arc<dyn Backplane>>,
 }
 
+impl GatewayOptions {
+    /// Whether its actions and channels are possible.
+    pub(crate) fn check(&self) -> Result<(), InvalidOption> {
+        if let Some(invalid) = self.actions.invalid() {
+            return Err(invalid.clone());
+        }
+        for (name, patterns) in &self.channels {
+            let named = |wrong: &dyn std::fmt::Display| {
+                InvalidOption::new(format!("the channel {name:?}: {wrong}"))
+            };
+            if !(1..=CHANNEL_NAME_BYTES_MAX).contains(&name.len()) {
+                let length = name.len();
+                return Err(named(&format_args!(
+                    "its name has {length} bytes, expected 1 to {CHANNEL_NAME_BYTES_MAX}"
+                )));
+            }
+            Globs::new(patterns).map_err(|error| named(&error))?;
+        }
+        Ok(())
+    }
+}
+
 impl Default for GatewayOptions {
     /// No foreign origins, bodies of 8 MiB, 1,000 clients, timestamps up to a day ahead, no
-    /// reloading.
+    /// reloading, no TLS, 20,000 connections, 256 of one address, and everybody on this machine
+    /// may do everything but administer.
     fn default() -> Self {
         Self {
             allowed_origins: Vec::new(),
@@ -78,10 +123,16 @@ impl Default for GatewayOptions {
             reload: None,
             readiness: None,
             access: Access::open(),
+            allow_anonymous: false,
+            tls: None,
+            connections_max: 20_000,
+            connections_per_address_max: 256,
             actions: Actions::new(),
             channels: BTreeMap::new(),
             project: None,
             tick: Duration::from_millis(10),
+            loops: 0,
+            stalled_max: Duration::from_secs(10),
             history: None,
             backplane: None,
         }

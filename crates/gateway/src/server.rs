@@ -7,23 +7,24 @@ use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::time::Duration;
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use pipeline::{Intake, Level, LiveData, Pipeline};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 use crate::access::{Origins, Scheme};
+use crate::admin::{Administration, socket};
 use crate::backplane::{Backplane, InProcess};
 use crate::cached::Cached;
 use crate::connections::Connections;
 use crate::error::BindError;
 use crate::guard::{Guard, guard};
+use crate::listen::Seats;
 use crate::options::GatewayOptions;
 use crate::prometheus::{self, Scrapes};
 use crate::state::{App, Shared};
-use crate::{
-    assets, control, error, export, history, ingest, listen, openapi, past, ready, reload, rest, ws,
-};
+use crate::{assets, control, error, export, fanout, history, ingest, listen};
+use crate::{openapi, past, ready, rest};
 
 /// Bodies that are parsed at the same time.
 const PARSING_MAX: usize = 2;
@@ -63,29 +64,42 @@ impl Gateway {
     /// Binds to `listen`; port 0 picks a free one. `ingest` takes what is posted.
     ///
     /// # Errors
-    /// When the address is in use or cannot be bound.
+    /// When an option is invalid, or the address is in use, cannot be bound, or is not on loopback
+    /// while no token is asked for.
     pub async fn bind(
         listen: SocketAddr,
         options: GatewayOptions,
         pipeline: Pipeline,
         ingest: Intake,
     ) -> Result<Self, BindError> {
+        options.check()?;
         let fail = |source: std::io::Error| match source.kind() {
             std::io::ErrorKind::AddrInUse => BindError::InUse { listen },
             _ => BindError::Io { listen, source },
         };
+        if options.access.is_open() && !options.allow_anonymous && !listen.ip().is_loopback() {
+            return Err(BindError::Anonymous { listen });
+        }
         let listener = listen::bind(listen).map_err(fail)?;
         let local = listener.local_addr().map_err(fail)?;
         let (keys, keys_seen) = watch::channel(0);
         let (closing, is_closing) = watch::channel(false);
         let backplane: Arc<dyn Backplane> = match options.backplane.clone() {
             Some(backplane) => backplane,
-            None => Arc::new(InProcess::new(pipeline.clone(), options.actions.clone())),
+            None => {
+                let actions = options.actions.clone();
+                Arc::new(InProcess::new(pipeline.clone(), ingest.clone(), actions))
+            }
         };
         let live = backplane.live();
+        let scheme = Scheme::of(options.tls.as_ref());
         let app = App::new(Shared {
             scrapes: Scrapes::new(pipeline.telemetry()),
-            guard: Guard::new(Origins::new(local, Scheme::Http, &options.allowed_origins)),
+            seats: Seats::new(
+                listen::within_files(options.connections_max),
+                options.connections_per_address_max,
+            ),
+            guard: Guard::new(Origins::new(local, scheme, &options.allowed_origins)),
             options,
             pipeline,
             backplane,
@@ -97,8 +111,10 @@ impl Gateway {
             health: Cached::default(),
             keys_of_posts: Arc::default(),
             past_readers: Arc::new(Semaphore::new(past::READERS_MAX)),
+            fanout: fanout::Fanout::default(),
             exports: Arc::new(Semaphore::new(export::EXPORTS_MAX)),
             connected: Connections::default(),
+            admin: Administration::default(),
             websockets: AtomicUsize::new(0),
             connections: AtomicU64::new(0),
             updates: AtomicU64::new(0),
@@ -136,7 +152,7 @@ impl Gateway {
     /// within 3 s are cut off.
     ///
     /// # Errors
-    /// When the system no longer accepts connections.
+    /// When the system no longer accepts connections, or has no thread for the loops that send.
     pub async fn serve(
         self,
         stop: impl Future<Output = ()> + Send + 'static,
@@ -148,13 +164,20 @@ impl Gateway {
             closing,
             ..
         } = self;
+        let sending = app.fanout.start(&app)?;
         let watcher = tokio::spawn(watch_keys(app.live.clone(), keys));
         let stopping = closing.subscribe();
         tokio::spawn(async move {
             stop.await;
             closing.send_replace(true);
         });
-        let served = listen::serve(listener, router(app), stopping).await;
+        let serving = listen::Serving {
+            tls: app.options.tls.clone(),
+            seats: app.seats.clone(),
+            router: router(app),
+        };
+        let served = listen::serve(listener, serving, stopping).await;
+        sending.ended().await;
         watcher.abort();
         served
     }
@@ -210,12 +233,17 @@ fn router(app: App) -> Router {
         .route("/api/flush", post(control::flush))
         .route("/api/purge", post(control::purge))
         .route("/api/breaker/reset", post(control::reset_breakers))
-        .route("/api/reload", post(reload::reload))
         .route("/api/openapi.json", get(openapi::openapi_json))
         .route("/api/docs", get(openapi::docs))
+        .route("/api/reload", post(control::reload))
+        .route("/api/notify", post(control::notify))
+        .route("/api/connections", get(control::connections))
+        .route("/api/connections/{id}", delete(control::disconnect))
+        .route("/api/audit", get(control::audit))
         .route("/api/live", get(ready::live))
         .route("/api/ready", get(ready::ready))
-        .route("/ws", get(ws::connect))
+        .route("/ws", get(fanout::connect))
+        .route("/ws/admin", get(socket::connect))
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::not_allowed)
         .layer(axum::middleware::from_fn_with_state(app.clone(), guard))
