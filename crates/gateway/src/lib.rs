@@ -22,6 +22,7 @@ mod connections;
 mod control;
 mod error;
 mod exporter;
+mod fanout;
 mod globs;
 mod guard;
 mod history;
@@ -38,7 +39,6 @@ mod reload;
 mod rest;
 mod server;
 mod state;
-mod ws;
 
 pub use access::{Access, AccessError, HashError, Rights, Token, TokenHash};
 pub use actions::{ActionError, ActionRequest, Actions};

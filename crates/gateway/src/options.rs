@@ -65,6 +65,11 @@ pub struct GatewayOptions {
     pub project: Option<Project>,
     /// The least time between two frames of a subscription; what is critical does not wait for it.
     pub tick: Duration,
+    /// Loops that send to clients, a thread each; 0 takes one on up to three cores, then half of
+    /// them, four at most.
+    pub loops: usize,
+    /// A client that takes nothing for so long, though there is something for it, is cut off.
+    pub stalled_max: Duration,
     /// Answers for ranges that are older than memory.
     pub history: Option<Arc<dyn HistoryReader>>,
     /// What joins it with other servers, in the place of `actions` and the pipeline's live data.
@@ -109,6 +114,8 @@ impl Default for GatewayOptions {
             channels: BTreeMap::new(),
             project: None,
             tick: Duration::from_millis(10),
+            loops: 0,
+            stalled_max: Duration::from_secs(10),
             history: None,
             backplane: None,
         }

@@ -21,7 +21,7 @@ use crate::guard::{Guard, guard};
 use crate::options::GatewayOptions;
 use crate::prometheus::{self, Scrapes};
 use crate::state::{App, Shared};
-use crate::{assets, control, error, history, ingest, listen, past, ready, rest, ws};
+use crate::{assets, control, error, fanout, history, ingest, listen, past, ready, rest};
 
 /// Bodies that are parsed at the same time.
 const PARSING_MAX: usize = 2;
@@ -97,6 +97,7 @@ impl Gateway {
             parsing: Semaphore::new(PARSING_MAX),
             keys_of_posts: Arc::default(),
             past_readers: Arc::new(Semaphore::new(past::READERS_MAX)),
+            fanout: fanout::Fanout::default(),
             connected: Connections::default(),
             admin: Administration::default(),
             websockets: AtomicUsize::new(0),
@@ -136,7 +137,7 @@ impl Gateway {
     /// within 3 s are cut off.
     ///
     /// # Errors
-    /// When the system no longer accepts connections.
+    /// When the system no longer accepts connections, or has no thread for the loops that send.
     pub async fn serve(
         self,
         stop: impl Future<Output = ()> + Send + 'static,
@@ -148,6 +149,7 @@ impl Gateway {
             closing,
             ..
         } = self;
+        let sending = app.fanout.start(&app)?;
         let watcher = tokio::spawn(watch_keys(app.live.clone(), keys));
         let stopping = closing.subscribe();
         tokio::spawn(async move {
@@ -155,6 +157,7 @@ impl Gateway {
             closing.send_replace(true);
         });
         let served = listen::serve(listener, router(app), stopping).await;
+        sending.ended().await;
         watcher.abort();
         served
     }
@@ -215,7 +218,7 @@ fn router(app: App) -> Router {
         .route("/api/audit", get(control::audit))
         .route("/api/live", get(ready::live))
         .route("/api/ready", get(ready::ready))
-        .route("/ws", get(ws::connect))
+        .route("/ws", get(fanout::connect))
         .route("/ws/admin", get(socket::connect))
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::not_allowed)

@@ -11,6 +11,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::admin::Administration;
 use crate::backplane::Backplane;
 use crate::connections::Connections;
+use crate::fanout::Fanout;
 use crate::guard::Guard;
 use crate::idempotency;
 use crate::options::GatewayOptions;
@@ -41,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) past_readers: Arc<Semaphore>,
     /// What administrators share, and have done.
     pub(crate) admin: Administration,
+    /// The loops that send.
+    pub(crate) fanout: Fanout,
     /// Who is connected.
     pub(crate) connected: Connections,
     pub(crate) websockets: AtomicUsize,

@@ -128,12 +128,14 @@ async fn a_client_of_another_server_or_of_long_ago_is_told_to_begin_anew() {
         let mut again = subscribe("since_last");
         again["since"] = json!({"instance": instance, "seq": seq});
         client.say(again).await;
-        let snapshot = client.hear(&["snapshot", "update"]).await;
+        let reset = client.hear(&["reset", "snapshot", "update"]).await;
         assert_eq!(
-            (&snapshot["type"], &snapshot["resumed"]),
-            (&json!("snapshot"), &json!(false)),
-            "{snapshot}"
+            (&reset["type"], &reset["id"]),
+            (&json!("reset"), &json!("a")),
+            "{reset}"
         );
+        let snapshot = client.hear(&["reset", "snapshot", "update"]).await;
+        assert_eq!(snapshot["type"], "snapshot", "{snapshot}");
         assert_eq!(numbers(&snapshot), [4_999.0]);
     }
     server.stop().await;
@@ -148,14 +150,17 @@ async fn a_key_that_loses_its_values_is_named_once_and_comes_back() {
     client.hear(&["snapshot"]).await;
     let live = server.pipeline.live().unwrap();
     live.clear(&[dataservice::KeyId::FIRST]);
-    let update = client.hear(&["update"]).await;
+    let removed = client.hear(&["update", "removed"]).await;
     assert_eq!(
-        (&update["changes"], &update["cleared"]),
-        (&json!([]), &json!([{"source": "PLC01", "tag": "D1"}]))
+        (&removed["type"], &removed["id"], &removed["keys"]),
+        (
+            &json!("removed"),
+            &json!("a"),
+            &json!([{"source": "PLC01", "tag": "D1"}])
+        )
     );
     server.put("D1", 2.0, 2);
-    let update = client.hear(&["update"]).await;
+    let update = client.hear(&["update", "removed"]).await;
     assert_eq!(numbers(&update), [2.0]);
-    assert!(update["cleared"].is_null(), "{update}");
     server.stop().await;
 }

@@ -8,7 +8,6 @@ use dataservice::{
 };
 use pipeline::Reading;
 
-use super::protocol;
 use crate::range::{Range, check_points};
 
 const WINDOW_MAX: usize = 10_000;
@@ -61,6 +60,7 @@ impl Extract {
                 let extractor = Downsampled::new(range.kept(), points);
                 Ok((Self::Downsampled(extractor), keys_max))
             }
+            _ => Err("`extract.kind` is not one that this server knows".to_owned()),
         }
     }
 

@@ -1,0 +1,119 @@
+//! How many messages a client may send: a bucket of tokens. Knows no clock.
+
+use std::time::{Duration, Instant};
+
+/// Messages a second in the long run, and at once.
+const PER_S: f64 = 100.0;
+const BURST: f64 = 200.0;
+/// A client that goes on being too fast for so long is cut off.
+const TOO_FAST_MAX: Duration = Duration::from_secs(10);
+/// So long without being too fast, and it begins anew.
+const FORGIVEN_AFTER: Duration = Duration::from_secs(2);
+
+/// The pace of one client.
+#[derive(Debug)]
+pub(super) struct Pace {
+    tokens: f64,
+    at: Instant,
+    too_fast: Option<TooFast>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct TooFast {
+    since: Instant,
+    last: Instant,
+    told: Instant,
+}
+
+/// What is done with a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Heard,
+    /// It is passed over, and the client told so.
+    Refused,
+    /// It is passed over; the client was told a moment ago.
+    PassedOver,
+    /// It went on for too long.
+    CutOff,
+}
+
+impl Pace {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            tokens: BURST,
+            at: now,
+            too_fast: None,
+        }
+    }
+
+    /// What is done with a message that came now.
+    pub(super) fn judge(&mut self, now: Instant) -> Verdict {
+        let passed = now.saturating_duration_since(self.at).as_secs_f64();
+        self.tokens = (self.tokens + passed * PER_S).min(BURST);
+        self.at = now;
+        if self.tokens >= 1.0 {
+            self.tokens -= 1.0;
+            return Verdict::Heard;
+        }
+        let known = self
+            .too_fast
+            .filter(|known| now.saturating_duration_since(known.last) < FORGIVEN_AFTER);
+        let Some(known) = known else {
+            self.too_fast = Some(TooFast {
+                since: now,
+                last: now,
+                told: now,
+            });
+            return Verdict::Refused;
+        };
+        if now.saturating_duration_since(known.since) >= TOO_FAST_MAX {
+            return Verdict::CutOff;
+        }
+        let tell = now.saturating_duration_since(known.told) >= Duration::from_secs(1);
+        let told = if tell { now } else { known.told };
+        self.too_fast = Some(TooFast {
+            last: now,
+            told,
+            ..known
+        });
+        match tell {
+            true => Verdict::Refused,
+            false => Verdict::PassedOver,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn law_2_a_burst_is_heard_more_is_refused_and_a_flood_is_cut_off() {
+        let start = Instant::now();
+        let mut pace = Pace::new(start);
+        let verdicts: Vec<Verdict> = (0..202).map(|_| pace.judge(start)).collect();
+        assert!(verdicts[..200].iter().all(|v| *v == Verdict::Heard));
+        assert_eq!(verdicts[200..], [Verdict::Refused, Verdict::PassedOver]);
+        let mut ended_ms = None;
+        for ms in 0..20_000 {
+            if pace.judge(start + Duration::from_millis(ms)) == Verdict::CutOff {
+                ended_ms = Some(ms);
+                break;
+            }
+        }
+        assert_eq!(ended_ms, Some(10_000));
+    }
+
+    #[test]
+    fn a_client_that_slows_down_is_forgiven() {
+        let start = Instant::now();
+        let mut pace = Pace::new(start);
+        for second in 0..60 {
+            let now = start + Duration::from_secs(3 * second);
+            let refused = (0..210)
+                .filter(|_| pace.judge(now) != Verdict::Heard)
+                .count();
+            assert_eq!(refused, 10, "{second}");
+        }
+    }
+}

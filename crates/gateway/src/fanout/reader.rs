@@ -1,0 +1,196 @@
+//! The task of one client: reads what it says until the connection ends.
+//!
+//! Parsing is that of `tungstenite`: masks, fragments, UTF-8, control frames and limits. Its
+//! answers, pongs and the close frame, go the way of all answers, between frames. While a client is
+//! silent it costs this task, a read buffer of 2 KiB, and no timer.
+
+use std::cell::RefCell;
+use std::io::{self, Read, Write};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use protocol::Encoding;
+use tungstenite::protocol::frame::CloseFrame;
+use tungstenite::protocol::frame::coding::CloseCode;
+use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
+use tungstenite::{Error, Message};
+
+use super::connection::{Connection, Ending};
+use super::obey::obey;
+use super::pace::{Pace, Verdict};
+use super::worker::Worker;
+use crate::connections::Connected;
+
+/// Bytes that a message of a client may have.
+const MESSAGE_BYTES_MAX: usize = 64 << 10;
+/// What each client costs while it is idle; the library's own choice is 128 KiB.
+const READ_BUFFER_BYTES: usize = 2 << 10;
+/// Messages of one client that are obeyed before others have their turn.
+const MESSAGES_AT_ONCE: usize = 16;
+/// How long a client may take to answer a close frame.
+const CLOSE_WITHIN: Duration = Duration::from_secs(1);
+
+/// Reads until the connection ends, then lets go of it.
+pub(super) async fn serve(connection: Rc<Connection>, first: Bytes, worker: Rc<Worker>) {
+    let mut reader = Reader::new(&connection, first, &worker);
+    let ending = reader.read().await;
+    worker.let_go(&connection);
+    if let Ending::Close(code, reason) = ending {
+        reader.close(code, reason).await;
+    }
+    worker.leave(&connection);
+}
+
+struct Reader {
+    context: WebSocketContext,
+    link: Link,
+    pace: RefCell<Pace>,
+}
+
+/// What the parser reads from and writes to.
+struct Link {
+    connection: Rc<Connection>,
+    worker: Rc<Worker>,
+}
+
+impl Reader {
+    fn new(connection: &Rc<Connection>, first: Bytes, worker: &Rc<Worker>) -> Self {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER_BYTES)
+            .write_buffer_size(0)
+            .max_write_buffer_size(MESSAGE_BYTES_MAX)
+            .max_message_size(Some(MESSAGE_BYTES_MAX))
+            .max_frame_size(Some(MESSAGE_BYTES_MAX));
+        let first = first.to_vec();
+        Self {
+            context: WebSocketContext::from_partially_read(first, Role::Server, Some(config)),
+            link: Link {
+                connection: Rc::clone(connection),
+                worker: Rc::clone(worker),
+            },
+            pace: RefCell::new(Pace::new(Instant::now())),
+        }
+    }
+
+    /// Obeys what is said until the end, and says how it shall end.
+    async fn read(&mut self) -> Ending {
+        let connection = Rc::clone(&self.link.connection);
+        let mut at_once = 0;
+        loop {
+            if let Some(ending) = connection.ending() {
+                return ending;
+            }
+            match self.context.read(&mut self.link) {
+                Ok(message) => self.heard(&message),
+                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                    at_once = 0;
+                    tokio::select! {
+                        readable = connection.socket.readable() => {
+                            if readable.is_err() {
+                                return Ending::Cut;
+                            }
+                        }
+                        () = connection.account.end().notified() => {
+                            let asked = Ending::Close(CLOSED_BY_ADMIN, "an administrator closed it");
+                            return connection.ending().unwrap_or(asked);
+                        }
+                    }
+                    continue;
+                }
+                Err(Error::Capacity(_)) => return Ending::Close(1009, "the message is too long"),
+                Err(Error::Utf8(_)) => return Ending::Close(1007, "the text is no UTF-8"),
+                Err(Error::Protocol(_)) => return Ending::Close(1002, "that is no WebSocket"),
+                Err(_) => return Ending::Cut,
+            }
+            at_once += 1;
+            if at_once >= MESSAGES_AT_ONCE {
+                at_once = 0;
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    fn heard(&self, message: &Message) {
+        let Link { connection, worker } = &self.link;
+        match message {
+            // The parser answers it, and says so with the next read.
+            Message::Close(_) => return,
+            Message::Pong(_) | Message::Frame(_) => {}
+            Message::Ping(_) | Message::Text(_) | Message::Binary(_) => {}
+        }
+        match self.pace.borrow_mut().judge(Instant::now()) {
+            Verdict::Heard => {}
+            Verdict::Refused => {
+                let message = "more than 100 messages a second: they are passed over";
+                return connection.refuse("too_fast", message, None, worker);
+            }
+            Verdict::PassedOver => return,
+            Verdict::CutOff => return connection.end(Ending::Close(1008, "too many messages")),
+        }
+        match (message, connection.encoding) {
+            (Message::Text(text), Encoding::Json) => obey(connection, text.as_bytes(), worker),
+            (Message::Binary(bytes), Encoding::MessagePack) => obey(connection, bytes, worker),
+            (Message::Binary(_), Encoding::Json) => {
+                connection.refuse("binary", "messages are JSON text", None, worker);
+            }
+            (Message::Text(_), Encoding::MessagePack) => {
+                connection.refuse("text", "messages are MessagePack, binary", None, worker);
+            }
+            _ => {}
+        }
+    }
+
+    /// Says why it is closed, and waits a moment for the answer.
+    async fn close(&mut self, code: u16, reason: &'static str) {
+        let frame = CloseFrame {
+            code: CloseCode::from(code),
+            reason: reason.into(),
+        };
+        // What cannot be said any more is not waited for either.
+        if self.context.close(&mut self.link, Some(frame)).is_err() {
+            return;
+        }
+        let answered = async {
+            let connection = Rc::clone(&self.link.connection);
+            loop {
+                match self.context.read(&mut self.link) {
+                    Ok(_) => tokio::task::yield_now().await,
+                    Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                        if connection.socket.readable().await.is_err() {
+                            return;
+                        }
+                    }
+                    Err(_) => return,
+                }
+            }
+        };
+        // It is closed either way.
+        let _ = tokio::time::timeout(CLOSE_WITHIN, answered).await;
+    }
+}
+
+/// What a connection is closed with that an administrator ended, as a code of our own.
+const CLOSED_BY_ADMIN: u16 = 4000;
+
+impl Read for Link {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let count = self.connection.socket.try_read(bytes)?;
+        if count > 0 {
+            self.connection.heard.set(Instant::now());
+        }
+        Ok(count)
+    }
+}
+
+impl Write for Link {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let frame = Bytes::copy_from_slice(bytes);
+        self.connection.say_bytes(&frame, &self.worker);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
