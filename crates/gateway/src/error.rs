@@ -13,6 +13,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
+use utoipa::ToSchema;
 
 /// An option cannot be what it is, or the address cannot be bound.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +27,15 @@ pub enum BindError {
         "{listen} is in use; choose another address with --listen, such as --listen 127.0.0.1:0"
     )]
     InUse {
+        /// The address asked for.
+        listen: SocketAddr,
+    },
+    /// Somebody without a token could do something there, from other machines too.
+    #[error(
+        "{listen} can be reached from other machines, and no token is asked for: make tokens with \
+         `forebay token`, listen on 127.0.0.1, or say [gateway] allow_anonymous = true"
+    )]
+    Anonymous {
         /// The address asked for.
         listen: SocketAddr,
     },
@@ -116,14 +126,24 @@ impl Refused {
     }
 }
 
-/// What a refused request is told.
-#[derive(Serialize)]
-struct Problem<'a> {
+/// Why a request is not answered as asked (RFC 9457). What a program needs to go on stands beside
+/// these, such as `lane`, `retry_after_s`, `mistakes`, `malformed` and `refused`.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Problem<'a> {
+    /// Always `about:blank`: the status says what kind of problem it is.
+    #[schema(example = "about:blank")]
     r#type: &'static str,
+    /// The status in words.
+    #[schema(example = "Bad Request")]
     title: &'static str,
+    /// The status.
+    #[schema(example = 400)]
     status: u16,
+    /// What is wrong, and what is allowed.
+    #[schema(example = "`count` is 0, expected 1 to 100000")]
     detail: &'a str,
     #[serde(flatten)]
+    #[schema(ignore)]
     members: &'a Map<String, Json>,
 }
 

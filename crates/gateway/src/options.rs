@@ -15,6 +15,7 @@ use crate::actions::Actions;
 use crate::backplane::Backplane;
 use crate::error::InvalidOption;
 use crate::globs::Globs;
+use crate::listen::Tls;
 use crate::ready::Readiness;
 use crate::reload::ReloadRequest;
 
@@ -57,6 +58,17 @@ pub struct GatewayOptions {
     pub readiness: Option<watch::Receiver<Readiness>>,
     /// Whom it lets in, and what each may do.
     pub access: Access,
+    /// Whether it may listen elsewhere than on loopback although somebody without a token may do
+    /// something there.
+    pub allow_anonymous: bool,
+    /// The certificate and the key for `https`; plain `http` without.
+    pub tls: Option<Tls>,
+    /// Connections at a time, WebSockets among them. The process has to be allowed so many files;
+    /// where it is not, fewer are taken.
+    pub connections_max: usize,
+    /// Connections at a time from one address, or from one IPv6 network of 64 bits; as high as
+    /// `connections_max` behind a proxy.
+    pub connections_per_address_max: usize,
     /// What clients may ask for.
     pub actions: Actions,
     /// Names for globs that clients may subscribe to: a name has 1 to 64 bytes, and 1 to 512 globs.
@@ -100,7 +112,8 @@ impl GatewayOptions {
 
 impl Default for GatewayOptions {
     /// No foreign origins, bodies of 8 MiB, 1,000 clients, timestamps up to a day ahead, no
-    /// reloading.
+    /// reloading, no TLS, 20,000 connections, 256 of one address, and everybody on this machine
+    /// may do everything but administer.
     fn default() -> Self {
         Self {
             allowed_origins: Vec::new(),
@@ -110,6 +123,10 @@ impl Default for GatewayOptions {
             reload: None,
             readiness: None,
             access: Access::open(),
+            allow_anonymous: false,
+            tls: None,
+            connections_max: 20_000,
+            connections_per_address_max: 256,
             actions: Actions::new(),
             channels: BTreeMap::new(),
             project: None,

@@ -18,10 +18,12 @@ use crate::backplane::{Backplane, InProcess};
 use crate::connections::Connections;
 use crate::error::BindError;
 use crate::guard::{Guard, guard};
+use crate::listen::Seats;
 use crate::options::GatewayOptions;
 use crate::prometheus::{self, Scrapes};
 use crate::state::{App, Shared};
-use crate::{assets, control, error, fanout, history, ingest, listen, past, ready, rest};
+use crate::{assets, control, error, export, fanout, history, ingest, listen};
+use crate::{openapi, past, ready, rest};
 
 /// Bodies that are parsed at the same time.
 const PARSING_MAX: usize = 2;
@@ -61,7 +63,8 @@ impl Gateway {
     /// Binds to `listen`; port 0 picks a free one. `ingest` takes what is posted.
     ///
     /// # Errors
-    /// When an option is invalid, or the address is in use or cannot be bound.
+    /// When an option is invalid, or the address is in use, cannot be bound, or is not on loopback
+    /// while no token is asked for.
     pub async fn bind(
         listen: SocketAddr,
         options: GatewayOptions,
@@ -73,6 +76,9 @@ impl Gateway {
             std::io::ErrorKind::AddrInUse => BindError::InUse { listen },
             _ => BindError::Io { listen, source },
         };
+        if options.access.is_open() && !options.allow_anonymous && !listen.ip().is_loopback() {
+            return Err(BindError::Anonymous { listen });
+        }
         let listener = listen::bind(listen).map_err(fail)?;
         let local = listener.local_addr().map_err(fail)?;
         let (keys, keys_seen) = watch::channel(0);
@@ -85,9 +91,14 @@ impl Gateway {
             }
         };
         let live = backplane.live();
+        let scheme = Scheme::of(options.tls.as_ref());
         let app = App::new(Shared {
             scrapes: Scrapes::new(pipeline.telemetry()),
-            guard: Guard::new(Origins::new(local, Scheme::Http, &options.allowed_origins)),
+            seats: Seats::new(
+                listen::within_files(options.connections_max),
+                options.connections_per_address_max,
+            ),
+            guard: Guard::new(Origins::new(local, scheme, &options.allowed_origins)),
             options,
             pipeline,
             backplane,
@@ -98,6 +109,7 @@ impl Gateway {
             keys_of_posts: Arc::default(),
             past_readers: Arc::new(Semaphore::new(past::READERS_MAX)),
             fanout: fanout::Fanout::default(),
+            exports: Arc::new(Semaphore::new(export::EXPORTS_MAX)),
             connected: Connections::default(),
             admin: Administration::default(),
             websockets: AtomicUsize::new(0),
@@ -156,7 +168,12 @@ impl Gateway {
             stop.await;
             closing.send_replace(true);
         });
-        let served = listen::serve(listener, router(app), stopping).await;
+        let serving = listen::Serving {
+            tls: app.options.tls.clone(),
+            seats: app.seats.clone(),
+            router: router(app),
+        };
+        let served = listen::serve(listener, serving, stopping).await;
         sending.ended().await;
         watcher.abort();
         served
@@ -207,10 +224,14 @@ fn router(app: App) -> Router {
         .route("/metrics", get(prometheus::prometheus_metrics))
         .route("/api/keys", get(rest::keys))
         .route("/api/history/{source}/{tag}", get(history::history))
+        .route("/api/export", get(export::export_many))
+        .route("/api/export/{source}/{tag}", get(export::export))
         .route("/api/ingest", post(ingest::ingest))
         .route("/api/flush", post(control::flush))
         .route("/api/purge", post(control::purge))
         .route("/api/breaker/reset", post(control::reset_breakers))
+        .route("/api/openapi.json", get(openapi::openapi_json))
+        .route("/api/docs", get(openapi::docs))
         .route("/api/reload", post(control::reload))
         .route("/api/notify", post(control::notify))
         .route("/api/connections", get(control::connections))

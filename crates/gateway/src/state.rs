@@ -14,6 +14,7 @@ use crate::connections::Connections;
 use crate::fanout::Fanout;
 use crate::guard::Guard;
 use crate::idempotency;
+use crate::listen::Seats;
 use crate::options::GatewayOptions;
 use crate::prometheus::Scrapes;
 
@@ -24,6 +25,8 @@ pub(crate) struct App(Arc<Shared>);
 pub(crate) struct Shared {
     pub(crate) options: GatewayOptions,
     pub(crate) guard: Guard,
+    /// Room for connections.
+    pub(crate) seats: Seats,
     pub(crate) pipeline: Pipeline,
     /// What is shown, said and asked for goes through it.
     pub(crate) backplane: Arc<dyn Backplane>,
@@ -40,10 +43,12 @@ pub(crate) struct Shared {
     pub(crate) keys_of_posts: Arc<idempotency::Keys>,
     /// Places for those who read further back than memory.
     pub(crate) past_readers: Arc<Semaphore>,
-    /// What administrators share, and have done.
-    pub(crate) admin: Administration,
     /// The loops that send.
     pub(crate) fanout: Fanout,
+    /// Places for exports.
+    pub(crate) exports: Arc<Semaphore>,
+    /// What administrators share, and have done.
+    pub(crate) admin: Administration,
     /// Who is connected.
     pub(crate) connected: Connections,
     pub(crate) websockets: AtomicUsize,

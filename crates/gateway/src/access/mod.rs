@@ -17,7 +17,7 @@ use std::sync::Arc;
 use record::Key;
 use subtle::ConditionallySelectable;
 
-pub(crate) use failures::{Failure, Failures};
+pub(crate) use failures::{Failure, Failures, network};
 pub(crate) use origins::{Origins, Scheme, Strange};
 pub(crate) use require::{Caller, Need, RequireAdmin, RequireIngest, RequireRead};
 pub use rights::Rights;

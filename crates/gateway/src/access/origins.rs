@@ -10,6 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use crate::error::Refused;
+use crate::listen::Tls;
 
 /// What the gateway answers to.
 #[derive(Clone, Debug)]
@@ -28,6 +29,10 @@ pub(crate) enum Scheme {
 }
 
 impl Scheme {
+    pub(crate) fn of(tls: Option<&Tls>) -> Self {
+        tls.map_or(Self::Http, |_| Self::Https)
+    }
+
     fn prefix(self) -> &'static str {
         match self {
             Self::Http => "http://",

@@ -28,6 +28,7 @@ impl Passing {
             Stream::Plain(stream) => Ok(Self {
                 stream: stream.into_std()?,
             }),
+            Stream::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 }

@@ -1,27 +1,42 @@
 //! The listener: takes connections and serves HTTP/1.1 on them until it is told to stop.
+//!
+//! A connection costs nothing before it has a seat, and then has to be quick: 10 s for TLS to be
+//! agreed on, and 10 s for the head of each request, counted from the end of the one before, so
+//! that one on which nothing is asked ends too. What is too slow, too large or no HTTP ends its own
+//! connection and no other.
 
+mod seats;
 mod stream;
+mod tls;
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+pub(crate) use seats::{Seat, Seats, within_files};
 pub(crate) use stream::Stream;
+pub use tls::{Tls, TlsError};
 
 /// What a connection may have on its way to its client: what waits there is old by the time it is
 /// read, and a client that reads slowly shall get the newest state.
 const SEND_BUFFER_BYTES: u32 = 64 << 10;
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
+/// How long it may take to agree on TLS.
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 /// How long the head of a request may take to arrive.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
 /// Bytes that the head of a request may have.
@@ -45,10 +60,18 @@ pub(crate) fn bind(listen: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
+/// What connections get.
+#[derive(Clone)]
+pub(crate) struct Serving {
+    pub(crate) router: Router,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) seats: Seats,
+}
+
 /// Serves until `closing` is true, then waits 3 s at most for connections to end.
 pub(crate) async fn serve(
     listener: TcpListener,
-    router: Router,
+    serving: Serving,
     mut closing: watch::Receiver<bool>,
 ) -> io::Result<()> {
     let mut connections = JoinSet::new();
@@ -60,8 +83,11 @@ pub(crate) async fn serve(
         };
         match accepted {
             Ok((stream, peer)) => {
-                let served = connection(stream, peer, router.clone(), closing.clone());
-                connections.spawn(served);
+                // Without a seat it is closed here.
+                if let Some(seat) = serving.seats.take(peer.ip()) {
+                    let served = connection(stream, peer, seat, serving.clone(), closing.clone());
+                    connections.spawn(served);
+                }
             }
             // A connection that was gone before it was taken, or no more files: others go on.
             Err(_) => tokio::time::sleep(REST).await,
@@ -77,20 +103,28 @@ pub(crate) async fn serve(
 async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
-    router: Router,
+    seat: Seat,
+    serving: Serving,
     mut closing: watch::Receiver<bool>,
 ) {
     // Only latency is lost when the system refuses.
     let _ = stream.set_nodelay(true);
-    let router = router.layer(axum::Extension(ConnectInfo(peer)));
+    let Some(stream) = secured(stream, serving.tls.as_ref(), &mut closing).await else {
+        return;
+    };
+    let seat = Arc::new(seat);
+    let answers = TowerToHyperService::new(serving.router);
+    let answer = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        // It goes with what comes out of the connection.
+        request.extensions_mut().insert(Arc::clone(&seat));
+        answers.call(request)
+    });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WITHIN)
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(
-            TokioIo::new(Stream::Plain(stream)),
-            TowerToHyperService::new(router),
-        )
+        .serve_connection(TokioIo::new(stream), answer)
         .with_upgrades();
     let mut served = std::pin::pin!(served);
     // What a client does wrong ends its connection and is no matter of ours.
@@ -101,6 +135,22 @@ async fn connection(
             served.await
         }
     };
+}
+
+/// The connection, once both sides agree on TLS where there is some; `None` when they do not.
+async fn secured(
+    stream: TcpStream,
+    tls: Option<&Tls>,
+    closing: &mut watch::Receiver<bool>,
+) -> Option<Stream> {
+    let Some(tls) = tls else {
+        return Some(Stream::Plain(stream));
+    };
+    let agreed = tokio::time::timeout(HANDSHAKE_WITHIN, tls.acceptor().accept(stream));
+    tokio::select! {
+        agreed = agreed => Some(Stream::Tls(Box::new(agreed.ok()?.ok()?))),
+        () = closed(closing) => None,
+    }
 }
 
 /// Comes when the gateway closes, or is gone.
