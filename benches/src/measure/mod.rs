@@ -109,8 +109,14 @@ impl Suite {
 }
 
 impl Options {
+    /// Whether it is only to be seen that everything works.
+    pub(crate) fn is_quick(&self) -> bool {
+        self.quick
+    }
+
     fn repetitions(&self, usual: u32) -> u32 {
-        let unless_given = if self.quick { REPETITIONS_QUICK } else { usual };
+        let quick = REPETITIONS_QUICK.min(usual);
+        let unless_given = if self.quick { quick } else { usual };
         self.repetitions.unwrap_or(unless_given)
     }
 

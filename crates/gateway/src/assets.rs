@@ -20,6 +20,8 @@ macro_rules! files {
 }
 
 const FILES: &[(&str, &str, &[u8])] = files! {
+    "api.css": STYLE,
+    "api.js": SCRIPT,
     "app.js": SCRIPT,
     "appearance.js": SCRIPT,
     "base.css": STYLE,

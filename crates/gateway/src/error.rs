@@ -13,6 +13,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
+use utoipa::ToSchema;
 
 /// The address cannot be bound.
 #[derive(Debug, thiserror::Error)]
@@ -111,14 +112,24 @@ impl Refused {
     }
 }
 
-/// What a refused request is told.
-#[derive(Serialize)]
-struct Problem<'a> {
+/// Why a request is not answered as asked (RFC 9457). What a program needs to go on stands beside
+/// these, such as `lane`, `retry_after_s`, `mistakes`, `malformed` and `refused`.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Problem<'a> {
+    /// Always `about:blank`: the status says what kind of problem it is.
+    #[schema(example = "about:blank")]
     r#type: &'static str,
+    /// The status in words.
+    #[schema(example = "Bad Request")]
     title: &'static str,
+    /// The status.
+    #[schema(example = 400)]
     status: u16,
+    /// What is wrong, and what is allowed.
+    #[schema(example = "`count` is 0, expected 1 to 100000")]
     detail: &'a str,
     #[serde(flatten)]
+    #[schema(ignore)]
     members: &'a Map<String, Json>,
 }
 

@@ -21,7 +21,8 @@ use crate::listen::Seats;
 use crate::options::GatewayOptions;
 use crate::prometheus::{self, Scrapes};
 use crate::state::{App, Shared};
-use crate::{assets, control, error, fanout, history, ingest, listen, past, ready, reload, rest};
+use crate::{assets, control, error, export, fanout, history, ingest, listen};
+use crate::{openapi, past, ready, reload, rest};
 
 /// Bodies that are parsed at the same time.
 const PARSING_MAX: usize = 2;
@@ -103,6 +104,7 @@ impl Gateway {
             keys_of_posts: Arc::default(),
             past_readers: Arc::new(Semaphore::new(past::READERS_MAX)),
             fanout: fanout::Fanout::default(),
+            exports: Arc::new(Semaphore::new(export::EXPORTS_MAX)),
             connected: Connections::default(),
             websockets: AtomicUsize::new(0),
             connections: AtomicU64::new(0),
@@ -216,11 +218,15 @@ fn router(app: App) -> Router {
         .route("/metrics", get(prometheus::prometheus_metrics))
         .route("/api/keys", get(rest::keys))
         .route("/api/history/{source}/{tag}", get(history::history))
+        .route("/api/export", get(export::export_many))
+        .route("/api/export/{source}/{tag}", get(export::export))
         .route("/api/ingest", post(ingest::ingest))
         .route("/api/flush", post(control::flush))
         .route("/api/purge", post(control::purge))
         .route("/api/breaker/reset", post(control::reset_breakers))
         .route("/api/reload", post(reload::reload))
+        .route("/api/openapi.json", get(openapi::openapi_json))
+        .route("/api/docs", get(openapi::docs))
         .route("/api/live", get(ready::live))
         .route("/api/ready", get(ready::ready))
         .route("/ws", get(fanout::connect))

@@ -44,6 +44,8 @@ pub(crate) struct Shared {
     pub(crate) past_readers: Arc<Semaphore>,
     /// The loops that send.
     pub(crate) fanout: Fanout,
+    /// Places for exports.
+    pub(crate) exports: Arc<Semaphore>,
     /// Who is connected.
     pub(crate) connected: Connections,
     pub(crate) websockets: AtomicUsize,
