@@ -15,10 +15,13 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json};
 use utoipa::ToSchema;
 
-/// The address cannot be bound.
+/// An option cannot be what it is, or the address cannot be bound.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BindError {
+    /// An action or a channel is not possible.
+    #[error("{0}")]
+    Invalid(#[from] InvalidOption),
     /// Somebody else listens there.
     #[error(
         "{listen} is in use; choose another address with --listen, such as --listen 127.0.0.1:0"
@@ -44,6 +47,17 @@ pub enum BindError {
         /// What the system said.
         source: std::io::Error,
     },
+}
+
+/// Names the option, its value and the limit.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidOption(String);
+
+impl InvalidOption {
+    pub(crate) fn new(message: String) -> Self {
+        Self(message)
+    }
 }
 
 /// The type of every answer that is none.

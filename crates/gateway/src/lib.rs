@@ -15,6 +15,7 @@
 
 mod access;
 mod actions;
+mod admin;
 mod assets;
 mod backplane;
 mod connections;
@@ -45,7 +46,7 @@ pub use access::{Access, AccessError, HashError, Rights, Token, TokenHash};
 pub use actions::{ActionError, ActionRequest, Actions};
 pub use backplane::{Acting, Backplane, InProcess};
 pub use connections::ConnectionStats;
-pub use error::BindError;
+pub use error::{BindError, InvalidOption};
 pub use exporter::Exporter;
 pub use listen::{Tls, TlsError};
 pub use options::{GatewayOptions, Project};

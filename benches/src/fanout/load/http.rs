@@ -39,7 +39,10 @@ pub(super) fn run(calls: &Calls, lines: &Receiver<String>, output: &mut impl Wri
     say(output, &Ready { connected })?;
     let window = serde_json::from_str(&lines.recv().context("no window")?)?;
     let mut tally = Tally::new(window)?;
-    let request = format!("GET {PATH} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n\r\n", calls.port);
+    let request = format!(
+        "GET {PATH} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n\r\n",
+        calls.port
+    );
     for line in &mut all {
         line.ask(&request)?;
     }
@@ -61,7 +64,10 @@ pub(super) fn run(calls: &Calls, lines: &Receiver<String>, output: &mut impl Wri
             }
         }
     }
-    say(output, &tally.heard([].iter() as std::slice::Iter<'_, Own>, 0))?;
+    say(
+        output,
+        &tally.heard([].iter() as std::slice::Iter<'_, Own>, 0),
+    )?;
     while next_line(lines).is_ok() {
         std::thread::sleep(std::time::Duration::from_millis(u64::from(LOOK_EVERY_MS)));
     }
