@@ -27,7 +27,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use self::cases::{BROADCAST, Peer, SOCKET_IO, WS};
 use self::plan::Dialect;
 use self::run::Target;
-use crate::measure::{self, Suite};
+use crate::measure::{self, Suite, Tables};
 
 pub(crate) use self::server::Kind as ServerKind;
 
@@ -51,6 +51,7 @@ pub(crate) fn run(options: &Options, results: &Path) -> Result<()> {
             REPETITIONS
         },
         file: "fanout.json",
+        tables: Tables::OfCases,
     };
     suite.run(&options.measure, results)
 }

@@ -54,6 +54,7 @@ fn deliver(kind: Kind, dialect: Dialect) -> Heard {
         connections: 3,
         stalled: 1,
         addresses: 3,
+        checking: 0,
     });
     let Ready { connected } = client.hear();
     assert_eq!(connected, 3);

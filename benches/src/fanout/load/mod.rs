@@ -169,7 +169,7 @@ impl Client {
         }
         let readers = &self.sockets[..self.readers];
         let gone = readers.iter().filter(|socket| socket.is_gone).count() as u64;
-        Ok(tally.heard(readers.iter().map(|socket| &socket.own), gone))
+        Ok(tally.heard(readers.iter().map(|socket| &socket.own), gone, now_us()))
     }
 
     fn pump(&mut self, tally: Option<&mut Tally>) -> Result<()> {
