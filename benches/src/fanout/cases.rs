@@ -131,8 +131,12 @@ fn stalled(peers: &[Peer]) -> Case {
                 .aim(1.0, Against::Limit(aims::stalled::GROWTH_MB)),
             Metric::new(format!("{name}: p99 of the others"), "ms", Lower),
             Metric::new(format!("{name}: p99 without the stalled"), "ms", Lower),
-            Metric::new(format!("{name}: p99 with them, times without"), "times", Lower)
-                .aim(1.0, Against::Limit(aims::stalled::P99_TIMES)),
+            Metric::new(
+                format!("{name}: p99 with them, times without"),
+                "times",
+                Lower,
+            )
+            .aim(1.0, Against::Limit(aims::stalled::P99_TIMES)),
         ],
         contenders: contenders(&quick(peers), |target, measured| {
             let alone = Load::of(20, 2_000, measured / 4);
@@ -142,7 +146,10 @@ fn stalled(peers: &[Peer]) -> Case {
                 ..Load::of(40, 2_000, measured)
             };
             let beside = run::run(target, &beside)?;
-            let (p99, p99_alone) = (ms(beside.heard.normal.p99_us), ms(alone.heard.normal.p99_us));
+            let (p99, p99_alone) = (
+                ms(beside.heard.normal.p99_us),
+                ms(alone.heard.normal.p99_us),
+            );
             Ok(vec![
                 beside.delivered_pct(),
                 // Memory that was given back is no merit here.

@@ -24,7 +24,10 @@ pub(super) fn install(results: &Path) -> Result<Option<Node>> {
         .with_context(|| format!("cannot create {}", folder.display()))?;
     let script = folder.join("peers.js");
     std::fs::write(&script, SCRIPT)?;
-    if !PACKAGES.iter().all(|package| is_installed(&folder, *package)) {
+    if !PACKAGES
+        .iter()
+        .all(|package| is_installed(&folder, *package))
+    {
         // Without a package.json of its own npm looks for one above.
         std::fs::write(folder.join("package.json"), "{\"private\": true}\n")?;
         let mut command = Command::new("npm");

@@ -144,7 +144,11 @@ pub(super) fn run(target: &Target, load: &Load) -> Result<Outcome> {
 
     let schedule = load.schedule(now_us() + BEFORE_START_US);
     let from_us = schedule.start_us + load.warm_up.as_micros() as u64;
-    let window = schedule.window(from_us, from_us + load.measured.as_micros() as u64, GRACE_US);
+    let window = schedule.window(
+        from_us,
+        from_us + load.measured.as_micros() as u64,
+        GRACE_US,
+    );
     client.say(&window)?;
     server.say(&schedule)?;
     let measured = observe(&server, &client, &window)?;

@@ -21,7 +21,9 @@ struct Peer {
 }
 
 impl Peer {
-    fn start(run: impl FnOnce(BufReader<std::io::PipeReader>, PipeWriter) + Send + 'static) -> Self {
+    fn start(
+        run: impl FnOnce(BufReader<std::io::PipeReader>, PipeWriter) + Send + 'static,
+    ) -> Self {
         let (their_input, input) = pipe().unwrap();
         let (output, their_output) = pipe().unwrap();
         thread::spawn(move || run(BufReader::new(their_input), their_output));

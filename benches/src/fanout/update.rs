@@ -78,9 +78,9 @@ impl Marks {
             if !matches!(*kind, NORMAL | CRITICAL) || digits.len() < DIGITS {
                 continue;
             }
-            let moment = digits[..DIGITS]
-                .iter()
-                .fold(0, |sum, digit| sum * 10 + u64::from(digit.wrapping_sub(b'0')));
+            let moment = digits[..DIGITS].iter().fold(0, |sum, digit| {
+                sum * 10 + u64::from(digit.wrapping_sub(b'0'))
+            });
             rest = &digits[DIGITS..];
             found(moment, *kind == CRITICAL);
         }

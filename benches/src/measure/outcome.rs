@@ -232,7 +232,10 @@ mod tests {
             Metric::new("case: pause", "ms", Better::Lower),
             Metric::new("case: speed", "M/s", Better::Higher),
         ];
-        let table = case_table(&metrics, &[lane("a", &[2.5, 4000.0]), lane("b", &[1.0, 12.0])]);
+        let table = case_table(
+            &metrics,
+            &[lane("a", &[2.5, 4000.0]), lane("b", &[1.0, 12.0])],
+        );
         let expected = "| contender | pause, ms | speed, M/s |\n|---|---:|---:|\n\
                         | a | 2.50 | 4,000 |\n| b | 1.00 | 12.0 |\n";
         assert_eq!(table, expected);

@@ -13,11 +13,15 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
+use utoipa::ToSchema;
 
-/// The address cannot be bound.
+/// An option cannot be what it is, or the address cannot be bound.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BindError {
+    /// An action or a channel is not possible.
+    #[error("{0}")]
+    Invalid(#[from] InvalidOption),
     /// Somebody else listens there.
     #[error(
         "{listen} is in use; choose another address with --listen, such as --listen 127.0.0.1:0"
@@ -43,6 +47,17 @@ pub enum BindError {
         /// What the system said.
         source: std::io::Error,
     },
+}
+
+/// Names the option, its value and the limit.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidOption(String);
+
+impl InvalidOption {
+    pub(crate) fn new(message: String) -> Self {
+        Self(message)
+    }
 }
 
 /// The type of every answer that is none.
@@ -111,14 +126,24 @@ impl Refused {
     }
 }
 
-/// What a refused request is told.
-#[derive(Serialize)]
-struct Problem<'a> {
+/// Why a request is not answered as asked (RFC 9457). What a program needs to go on stands beside
+/// these, such as `lane`, `retry_after_s`, `mistakes`, `malformed` and `refused`.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Problem<'a> {
+    /// Always `about:blank`: the status says what kind of problem it is.
+    #[schema(example = "about:blank")]
     r#type: &'static str,
+    /// The status in words.
+    #[schema(example = "Bad Request")]
     title: &'static str,
+    /// The status.
+    #[schema(example = 400)]
     status: u16,
+    /// What is wrong, and what is allowed.
+    #[schema(example = "`count` is 0, expected 1 to 100000")]
     detail: &'a str,
     #[serde(flatten)]
+    #[schema(ignore)]
     members: &'a Map<String, Json>,
 }
 

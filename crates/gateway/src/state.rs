@@ -8,6 +8,7 @@ use pipeline::{Intake, LiveData, Pipeline};
 use record::Timestamp;
 use tokio::sync::{Semaphore, watch};
 
+use crate::admin::Administration;
 use crate::backplane::Backplane;
 use crate::connections::Connections;
 use crate::fanout::Fanout;
@@ -44,6 +45,10 @@ pub(crate) struct Shared {
     pub(crate) past_readers: Arc<Semaphore>,
     /// The loops that send.
     pub(crate) fanout: Fanout,
+    /// Places for exports.
+    pub(crate) exports: Arc<Semaphore>,
+    /// What administrators share, and have done.
+    pub(crate) admin: Administration,
     /// Who is connected.
     pub(crate) connected: Connections,
     pub(crate) websockets: AtomicUsize,

@@ -14,7 +14,8 @@ use crate::fanout::plan::{Calls, Dialect};
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 const HEAD_BYTES_MAX: usize = 16 << 10;
 /// Every update of every key, which is what the peers send too.
-const SUBSCRIBE: &str = r#"{"type":"subscribe","id":"all","keys":["*"],"extract":{"kind":"since_last"}}"#;
+const SUBSCRIBE: &str =
+    r#"{"type":"subscribe","id":"all","keys":["*"],"extract":{"kind":"since_last"}}"#;
 
 /// A connection on which both sides may talk.
 pub(super) struct Called {
@@ -59,7 +60,10 @@ fn connect(calls: &Calls, index: usize) -> Result<TcpStream> {
     let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None)?;
     if calls.addresses > 1 {
         let last = u8::try_from(index % calls.addresses + 1)?;
-        rustix::net::bind(&socket, &SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, last), 0))?;
+        rustix::net::bind(
+            &socket,
+            &SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, last), 0),
+        )?;
     }
     rustix::net::connect(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, calls.port))?;
     Ok(TcpStream::from(socket))

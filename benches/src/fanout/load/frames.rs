@@ -34,11 +34,7 @@ enum First<'a> {
 
 impl Frames {
     /// Calls `frame` with every frame that is complete with these bytes.
-    pub(super) fn read(
-        &mut self,
-        bytes: &[u8],
-        mut frame: impl FnMut(Kind, &[u8]),
-    ) -> Result<()> {
+    pub(super) fn read(&mut self, bytes: &[u8], mut frame: impl FnMut(Kind, &[u8])) -> Result<()> {
         let mut rest = bytes;
         // Only the frame that was begun is copied.
         while !self.kept.is_empty() {

@@ -39,7 +39,10 @@ pub(super) fn run(calls: &Calls, lines: &Receiver<String>, output: &mut impl Wri
     say(output, &Ready { connected })?;
     let window = serde_json::from_str(&lines.recv().context("no window")?)?;
     let mut tally = Tally::new(window)?;
-    let request = format!("GET {PATH} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n\r\n", calls.port);
+    let request = format!(
+        "GET {PATH} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n\r\n",
+        calls.port
+    );
     for line in &mut all {
         line.ask(&request)?;
     }

@@ -34,10 +34,7 @@ const LOOK_EVERY_MS: u32 = 20;
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
 /// Runs the load client over these streams until the input ends.
-pub(super) fn run(
-    input: impl BufRead + Send + 'static,
-    mut output: impl Write,
-) -> Result<()> {
+pub(super) fn run(input: impl BufRead + Send + 'static, mut output: impl Write) -> Result<()> {
     let lines = lines(input);
     let calls: Calls = serde_json::from_str(&lines.recv().context("no calls")?)?;
     if calls.dialect == Dialect::Http {
@@ -45,7 +42,12 @@ pub(super) fn run(
     }
     let mut client = Client::connect(&calls)?;
     client.until_ready()?;
-    say(&mut output, &Ready { connected: calls.connections })?;
+    say(
+        &mut output,
+        &Ready {
+            connected: calls.connections,
+        },
+    )?;
     let window = loop {
         client.pump(None)?;
         if let Some(line) = next_line(&lines)? {
@@ -117,8 +119,8 @@ impl Client {
             ready: 0,
         };
         for index in 0..calls.connections {
-            let called = calls::call(calls, index)
-                .with_context(|| format!("connection {}", index + 1))?;
+            let called =
+                calls::call(calls, index).with_context(|| format!("connection {}", index + 1))?;
             client.poll.add(&called.stream, index)?;
             client.sockets.push(Socket {
                 stream: called.stream,
