@@ -25,7 +25,11 @@ fuzz_target!(|body: &[u8]| {
         }
         // No usable record, too large, too many new keys, no room, or nothing is taken now.
         400 | 413 | 422 | 429 | 503 => {
-            assert!(answer.head.contains("application/problem+json"), "{}", answer.head);
+            assert!(
+                answer.head.contains("application/problem+json"),
+                "{}",
+                answer.head
+            );
             assert_eq!(count("status"), Some(u64::from(answer.status)), "{text}");
         }
         status => panic!("{status}: {text}"),

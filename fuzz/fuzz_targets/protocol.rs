@@ -27,7 +27,9 @@ fuzz_target!(|bytes: &[u8]| {
 fn check<T: Serialize + DeserializeOwned>(encoding: Encoding, bytes: &[u8]) -> Option<T> {
     let message: T = encoding.decode(bytes).ok()?;
     for other in Encoding::ALL {
-        let written = other.encode(&message).expect("what was read can be written");
+        let written = other
+            .encode(&message)
+            .expect("what was read can be written");
         let again: T = match other.decode(&written) {
             Ok(again) => again,
             // The encodings do not count nesting alike, nor does JSON know every number.
@@ -35,7 +37,10 @@ fn check<T: Serialize + DeserializeOwned>(encoding: Encoding, bytes: &[u8]) -> O
             Err(error) => panic!("what was written cannot be read: {error}"),
         };
         let again = other.encode(&again).expect("it was written before");
-        assert!(written == again, "it is read as something else in {other:?}");
+        assert!(
+            written == again,
+            "it is read as something else in {other:?}"
+        );
     }
     Some(message)
 }

@@ -59,3 +59,7 @@ pub use server::{Gateway, Notifier};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/own-page.md")]
+struct OwnPage;

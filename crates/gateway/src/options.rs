@@ -1,5 +1,6 @@
 //! The choices a gateway is built from.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::access::Access;
 use crate::actions::Actions;
+use crate::assets;
 use crate::backplane::Backplane;
 use crate::error::InvalidOption;
 use crate::globs::Globs;
@@ -84,6 +86,10 @@ pub struct GatewayOptions {
     pub stalled_max: Duration,
     /// Answers for ranges that are older than memory.
     pub history: Option<Arc<dyn HistoryReader>>,
+    /// Files of an application's own page, by their names, served under `/assets/` to everybody
+    /// beside those of the gateway. Their type is told by the end of the name; scripts and styles
+    /// have to be files, since the policy of the pages allows no inline script.
+    pub assets: BTreeMap<String, Cow<'static, [u8]>>,
     /// What joins it with other servers, in the place of `actions` and the pipeline's live data.
     pub backplane: Option<Arc<dyn Backplane>>,
 }
@@ -94,6 +100,7 @@ impl GatewayOptions {
         if let Some(invalid) = self.actions.invalid() {
             return Err(invalid.clone());
         }
+        assets::check(self)?;
         for (name, patterns) in &self.channels {
             let named = |wrong: &dyn std::fmt::Display| {
                 InvalidOption::new(format!("the channel {name:?}: {wrong}"))
@@ -134,6 +141,7 @@ impl Default for GatewayOptions {
             loops: 0,
             stalled_max: Duration::from_secs(10),
             history: None,
+            assets: BTreeMap::new(),
             backplane: None,
         }
     }

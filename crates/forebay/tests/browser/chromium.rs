@@ -39,7 +39,7 @@ impl Drop for Process {
 
 /// Starts a program and waits for a line of its output that has `mark`; gives what follows it, or
 /// `None` when the program ends without one.
-fn start(command: &mut Command, mark: &str) -> Option<(Process, String)> {
+pub(crate) fn start(command: &mut Command, mark: &str) -> Option<(Process, String)> {
     let child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
