@@ -219,10 +219,8 @@ async fn no_two_frames_of_a_subscription_are_closer_than_its_interval_not_even_c
     let timestamp = Timestamp::from_micros(1).unwrap();
     let mut record = Record::new("PLC01", "D1", Value::Bool(true), timestamp).unwrap();
     record.priority = Some(Priority::Critical);
-    server
-        .intake
-        .push(Instant::now(), vec![Ok(record)])
-        .unwrap();
+    let pushed = server.intake.push(Instant::now(), vec![Ok(record)]);
+    assert_eq!(pushed.unwrap().accepted, 1);
     // Another subscription shows that the turn was had.
     client.say(subscribe("b", "latest")).await;
     client.hear(&["snapshot"]).await;

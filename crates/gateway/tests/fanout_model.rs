@@ -117,7 +117,7 @@ async fn run(seed: u64) {
     let mut random = fastrand::Rng::with_seed(seed);
     let server = Server::start().await;
     let mut counts = Counts::new();
-    let mut put = |random: &mut fastrand::Rng, counts: &mut Counts| {
+    let put = |random: &mut fastrand::Rng, counts: &mut Counts| {
         let tag = format!("D{}", random.u32(0..4));
         let count = counts.entry(tag.clone()).or_insert(0);
         *count += 1;

@@ -33,7 +33,7 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
 /// Reads until the connection ends, then lets go of it.
 pub(super) async fn serve(connection: Rc<Connection>, first: Bytes, worker: Rc<Worker>) {
-    let mut reader = Reader::new(&connection, first, &worker);
+    let mut reader = Reader::new(&connection, &first, &worker);
     let ending = reader.read().await;
     worker.let_go(&connection);
     if let Ending::Close(code, reason) = ending {
@@ -55,7 +55,7 @@ struct Link {
 }
 
 impl Reader {
-    fn new(connection: &Rc<Connection>, first: Bytes, worker: &Rc<Worker>) -> Self {
+    fn new(connection: &Rc<Connection>, first: &Bytes, worker: &Rc<Worker>) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
             .write_buffer_size(0)
