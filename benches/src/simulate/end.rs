@@ -9,7 +9,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use pipeline::{Outcome, SinkReport, Stats};
 use sinks::Entry;
+use tokio::time::Instant;
 
+use crate::attempts::Settled;
 use crate::check::totals_of;
 use crate::lanes::{LaneKnown, Places};
 use crate::life::{CALL_MAX, Life};
@@ -31,7 +33,7 @@ pub(crate) enum Shut {
 /// What was handed back, sink by sink.
 struct HandedBack {
     ids: Vec<HashSet<Id>>,
-    /// Whether the sink had answered, so that none of them can be there or come there.
+    /// Whether the sink had answered, so that none of them can come there any more.
     is_clear: Vec<bool>,
 }
 
@@ -88,12 +90,14 @@ impl Life {
             report.undelivered.len(),
             report.error.as_ref().map(ToString::to_string)
         ));
+        let settled = self.settled();
         let lanes = self.lanes.iter_mut().flatten();
         let back = handed_back(
             world,
             &report.undelivered,
             &report.sinks,
             lanes,
+            &settled,
             &self.panics_before,
             shut,
         )?;
@@ -156,11 +160,14 @@ impl Life {
             &done.undelivered,
             &done.sinks,
             lanes,
+            &change.settled,
             &self.panics_before,
             Shut::Meanwhile,
         )?;
         replay(world, &back);
         self.retired.append(&mut change.ended);
+        // What came meanwhile has waited for the slowest of the sinks that the change drained.
+        self.well_since.fill(Instant::now());
         self.check(world)?;
         Ok(())
     }
@@ -211,13 +218,14 @@ impl Life {
     }
 }
 
-/// What was handed back: nothing that the store has, but for batches whose outcome nobody could
-/// learn, because the sink did not answer any more.
+/// What was handed back: nothing that the sink had said it has, and nothing that it has, but for
+/// batches whose outcome nobody could learn, because the sink was dead or did not answer any more.
 fn handed_back<'a>(
     world: &World,
     undelivered: &[Entry],
     reports: &[SinkReport],
     lanes: impl Iterator<Item = &'a mut LaneKnown>,
+    settled: &[Settled],
     panics_before: &[u64],
     shut: Shut,
 ) -> Result<HandedBack> {
@@ -236,6 +244,8 @@ fn handed_back<'a>(
         let sink = &world.sinks[index];
         let contents = sink.contents.lock();
         let answers = matches!(sink.weather(), Weather::Fair | Weather::Dead);
+        // One that is dead by now may have written what it was last given, and cannot be asked.
+        let is_silent = sink.weather() == Weather::Dead;
         // Behind a panic nobody knows what was written.
         let is_calm = sink.sky.lock().panics == panics_before[index];
         let is_clear = is_calm && answers && report.error.is_none() && shut == Shut::Down;
@@ -261,7 +271,13 @@ fn handed_back<'a>(
             lane.back.insert(id);
             let place = contents.place_in(&lane.scope(world, source), id);
             ensure!(
-                !is_clear || place == Place::Nowhere,
+                !settled[index].has(entry),
+                "law 8: row {} was handed back, and {} had said that it is written",
+                id.0,
+                sink.name
+            );
+            ensure!(
+                !is_clear || is_silent || place == Place::Nowhere,
                 "law 8: row {} is {place:?} in {}, and was handed back",
                 id.0,
                 sink.name

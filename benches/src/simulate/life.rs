@@ -10,6 +10,7 @@ use sinks::{RetryPolicy, ScopeName};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use crate::attempts::Settled;
 use crate::check;
 use crate::lanes::LaneKnown;
 use crate::shape::{RouteShape, Shape, SourceKind, Way};
@@ -47,6 +48,8 @@ pub(crate) struct Change {
     pub(crate) done: JoinHandle<Result<Reconfigured, PipelineError>>,
     /// The lanes that it ends.
     pub(crate) ended: Vec<LaneKnown>,
+    /// What is known of the sinks that they lead to.
+    pub(crate) settled: Vec<Settled>,
 }
 
 impl Life {
@@ -115,6 +118,11 @@ impl Life {
                     .note(format_args!("{name} is not opened in time")),
             }
         }
+    }
+
+    /// What the pipeline knows that each sink has.
+    pub(crate) fn settled(&self) -> Vec<Settled> {
+        self.links.iter().map(|link| link.settled.clone()).collect()
     }
 
     /// Changes the weather over a sink.
@@ -194,6 +202,7 @@ impl Life {
             return Ok(()); // Nobody could tell when it has happened.
         }
         world.trace.count(|tally| tally.reloads += 1);
+        let settled = self.settled();
         let mut renewed = vec![false; world.sinks.len()];
         for (index, renewed) in renewed.iter_mut().enumerate() {
             *renewed = self.is_lost(index) || world.random.u8(0..10) == 0;
@@ -238,7 +247,11 @@ impl Life {
                 None => ended.extend(lanes),
             }
         }
-        self.change = Some(Change { done, ended });
+        self.change = Some(Change {
+            done,
+            ended,
+            settled,
+        });
         Ok(())
     }
 

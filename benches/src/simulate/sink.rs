@@ -10,7 +10,7 @@ use sinks::{
     MemoryWriter, Timeout,
 };
 
-use crate::attempts::Attempts;
+use crate::attempts::{Attempts, Settled};
 use crate::shape::SinkShape;
 use crate::trace::Trace;
 use crate::weather::{Outdoors, Sky, Weather};
@@ -29,6 +29,8 @@ pub(crate) struct Sink {
 pub(crate) struct Link {
     pub(crate) writer: BoxWriter,
     pub(crate) breaker: Option<BreakerHandle>,
+    /// What the pipeline knows the sink has.
+    pub(crate) settled: Settled,
     faults: FaultWriter<Witness>,
 }
 
@@ -124,8 +126,10 @@ impl Sink {
             true => BoxWriter::new(Bisect::new(broken)),
             false => broken,
         };
+        let attempts = Attempts::new(whole, self.trace.clone());
         Ok(Link {
-            writer: BoxWriter::new(Attempts::new(whole, self.trace.clone())),
+            settled: attempts.settled(),
+            writer: BoxWriter::new(attempts),
             breaker,
             faults,
         })

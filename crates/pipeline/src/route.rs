@@ -9,6 +9,7 @@ use sinks::{Entry, ScopeIndex, ScopeName};
 
 use crate::PipelineError;
 use crate::budget::{Budget, Moves, Room};
+use crate::buffer::Fill;
 use crate::queue::Queue;
 use crate::sink::Sink;
 use crate::spec::{LaneSpec, RouteSpec, WhenFull, check_expiry};
@@ -152,7 +153,8 @@ impl Route {
         }
         let mut evicted = Vec::new();
         let mut budget = self.budget.lock();
-        let moves = budget.make_room(queue.priority, wanted - free, self.used());
+        let (used, lent) = (self.count(|fill| fill.size), self.count(|fill| fill.lent));
+        let moves = budget.make_room(queue.priority, wanted - free, used, lent);
         self.resize(&moves, &mut evicted);
         drop(budget);
         for (loser, rows) in &evicted {
@@ -164,7 +166,7 @@ impl Route {
     pub(crate) fn rebalance(&self) {
         let mut evicted = Vec::new();
         let mut budget = self.budget.lock();
-        let moves = budget.give_back(self.used());
+        let moves = budget.give_back(self.count(|fill| fill.size));
         self.resize(&moves, &mut evicted);
         drop(budget);
         for (loser, rows) in &evicted {
@@ -173,17 +175,14 @@ impl Route {
     }
 
     /// What each lane holds, by its priority's number.
-    fn used(&self) -> [usize; 4] {
-        let mut used = [0; 4];
+    fn count(&self, places: impl Fn(&Fill) -> usize) -> [usize; 4] {
+        let mut counts = [0; 4];
         for lane in &self.lanes {
-            let size = lane
-                .queues
-                .iter()
-                .map(|queue| queue.buffer.fill().size)
-                .sum();
-            used[lane.spec.priority as usize] = size;
+            let queues = lane.queues.iter();
+            let count = queues.map(|queue| places(&queue.buffer.fill())).sum();
+            counts[lane.spec.priority as usize] = count;
         }
-        used
+        counts
     }
 
     /// Makes the rings as large as the budget says; smaller ones first, so that the sum is never

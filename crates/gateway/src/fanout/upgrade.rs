@@ -114,7 +114,7 @@ pub(crate) async fn connect(State(app): State<App>, mut request: Request) -> Res
 }
 
 /// The key of the handshake, and the subprotocol that was chosen, if any was offered.
-fn check(
+pub(crate) fn check(
     method: &Method,
     headers: &HeaderMap,
 ) -> Result<(HeaderValue, Option<Encoding>), Box<Response>> {
@@ -161,7 +161,8 @@ fn names(headers: &HeaderMap, name: &HeaderName, item: &str) -> bool {
     listed(headers, name).any(|found| found.eq_ignore_ascii_case(item))
 }
 
-fn switch(key: &HeaderValue, protocol: Option<Encoding>) -> Response {
+/// The answer after which the connection is a WebSocket.
+pub(crate) fn switch(key: &HeaderValue, protocol: Option<Encoding>) -> Response {
     let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));

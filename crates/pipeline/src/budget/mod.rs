@@ -3,14 +3,15 @@
 //! Each lane starts with its own size, part of which may be *reserved*: never taken from it. A
 //! lane that is full asks [`Budget::make_room`]. It is given what lies unused in others, and
 //! else what lower lanes use, the lowest first, whose oldest items are evicted as they shrink;
-//! never what an equal or more urgent lane uses. [`Budget::give_back`] returns what was borrowed.
+//! never what an equal or more urgent lane uses, nor what is on loan to a sink and so cannot be
+//! evicted. [`Budget::give_back`] returns what was borrowed.
 //!
 //! - The sum of all sizes never changes; no lane is smaller than its reservation, nor than 1. A
 //!   place is whatever the sizes count: items, or bytes.
 //! - `used` is of one moment. What a lane takes between that and the shrinking of its buffer is
 //!   evicted too; the caller serialises the two with pushes where that matters.
-//! - Items on loan to a sink cannot be evicted: a lane may stay above its new size until its batch
-//!   in flight is acknowledged.
+//! - The same holds for items on loan: what is lent between that and the shrinking keeps a lane
+//!   above its new size until that batch is acknowledged.
 
 #[cfg(test)]
 mod tests;
@@ -130,18 +131,20 @@ impl Budget {
     }
 
     /// Gives a lane up to `wanted` places more than it has now; `used` counts the places that each
-    /// lane uses, items on loan included.
+    /// lane uses, items on loan included, and `lent` those of the items on loan alone.
     ///
     /// What lies unused in other lanes goes first, the least urgent lane's before others', and of
     /// that at least a sixteenth of the lane's own size, even if less is wanted. If that is not
-    /// enough, places are taken that lower lanes use, the lowest lane's first, and no more of those
-    /// than wanted. Less than that may be left, or nothing: then the lane makes do with its own.
+    /// enough, places are taken that lower lanes use for items that are not on loan, the lowest
+    /// lane's first, and no more of those than wanted. Less than that may be left, or nothing: then
+    /// the lane makes do with its own.
     /// A class without a lane gets nothing.
     pub(crate) fn make_room(
         &mut self,
         class: Priority,
         wanted: usize,
         used: PerClass<usize>,
+        lent: PerClass<usize>,
     ) -> Moves {
         let before = self.sizes;
         if let Some(own) = self.own[class as usize].filter(|_| wanted > 0) {
@@ -151,7 +154,8 @@ impl Budget {
                 gained += self.take(lender, goal - gained, used[lender as usize]);
             }
             for lender in LOWEST_FIRST.into_iter().filter(|lender| *lender < class) {
-                gained += self.take(lender, wanted.saturating_sub(gained), 0);
+                let most = wanted.saturating_sub(gained);
+                gained += self.take(lender, most, lent[lender as usize]);
             }
             self.sizes[class as usize] += gained;
         }

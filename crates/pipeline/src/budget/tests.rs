@@ -26,17 +26,18 @@ fn lane() -> impl Strategy<Value = Option<Room>> {
 enum Step {
     /// A lane asks for so many places.
     Ask(Priority, usize),
-    /// The lanes use such a part of their sizes now; above 100 while items are on loan.
-    Use(PerClass<usize>),
+    /// The lanes use such a part of their sizes now, and such a part of that is on loan.
+    Use(PerClass<usize>, PerClass<usize>),
     GiveBack,
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let class = prop::sample::select(&LOWEST_FIRST[..]);
-    let share_pct = prop_oneof![Just(0), Just(100), 0..110_usize];
+    let share_pct = || prop_oneof![Just(0), Just(100), 0..=100_usize];
+    let shares_pct = || prop::array::uniform4(share_pct());
     prop_oneof![
         4 => (class, 0..300_usize).prop_map(|(class, wanted)| Step::Ask(class, wanted)),
-        2 => prop::array::uniform4(share_pct).prop_map(Step::Use),
+        2 => (shares_pct(), shares_pct()).prop_map(|(used, lent)| Step::Use(used, lent)),
         1 => Just(Step::GiveBack),
     ]
 }
@@ -70,7 +71,14 @@ fn check_sizes(shares: &PerClass<Option<Room>>, budget: &Budget, moves: &Moves) 
 }
 
 /// What must hold after `class` has asked for `wanted` places.
-fn check_room(budget: &Budget, moves: &Moves, class: Priority, wanted: usize, used: &[usize; 4]) {
+fn check_room(
+    budget: &Budget,
+    moves: &Moves,
+    class: Priority,
+    wanted: usize,
+    used: &[usize; 4],
+    lent: &[usize; 4],
+) {
     let gained = moves.after[class as usize] - moves.before[class as usize];
     let chunk = budget.own[class as usize].map_or(0, Room::chunk);
     assert!(gained <= wanted.max(chunk), "{gained} of {wanted} wanted");
@@ -82,6 +90,10 @@ fn check_room(budget: &Budget, moves: &Moves, class: Priority, wanted: usize, us
         assert!(
             lost == 0 || lender < class,
             "{lender:?} loses {lost} used to {class:?}"
+        );
+        assert!(
+            size >= lent[lender as usize],
+            "{lender:?} has {size} places, and more on loan"
         );
         evicts |= lost > 0;
     }
@@ -95,7 +107,7 @@ fn check_room(budget: &Budget, moves: &Moves, class: Priority, wanted: usize, us
         };
         let size = budget.sizes()[lender as usize];
         let unused = size.saturating_sub(own.floor().max(used[lender as usize]));
-        let in_use = size.saturating_sub(own.floor());
+        let in_use = size.saturating_sub(own.floor().max(lent[lender as usize]));
         if budget.own[class as usize].is_some() {
             assert!(
                 unused == 0 || gained >= wanted,
@@ -121,16 +133,19 @@ proptest! {
         steps in prop::collection::vec(step(), 1..80),
     ) {
         let mut budget = Budget::new(shares).unwrap();
-        let mut used = [0; 4];
+        let (mut used, mut lent) = ([0; 4], [0; 4]);
         for step in steps {
             match step {
-                Step::Use(share_pct) => {
-                    used = std::array::from_fn(|at| budget.sizes()[at] * share_pct[at] / 100);
+                Step::Use(used_pct, lent_pct) => {
+                    used = std::array::from_fn(|at| budget.sizes()[at] * used_pct[at] / 100);
+                    lent = std::array::from_fn(|at| used[at] * lent_pct[at] / 100);
                 }
                 Step::Ask(class, wanted) => {
-                    let moves = budget.make_room(class, wanted, used);
+                    let moves = budget.make_room(class, wanted, used, lent);
                     check_sizes(&shares, &budget, &moves);
-                    check_room(&budget, &moves, class, wanted, &used);
+                    check_room(&budget, &moves, class, wanted, &used, &lent);
+                    // What was evicted is not used any more.
+                    used = std::array::from_fn(|at| used[at].min(budget.sizes()[at]));
                     let here = wanted == 0 || shares[class as usize].is_none();
                     prop_assert!(!here || moves.is_empty());
                 }
@@ -169,7 +184,7 @@ proptest! {
         loop {
             let mut any = false;
             for class in LOWEST_FIRST {
-                let moves = budget.make_room(class, wanted, used);
+                let moves = budget.make_room(class, wanted, used, [0; 4]);
                 any |= !moves.is_empty();
                 let sizes = budget.sizes();
                 used = std::array::from_fn(|at| used[at].min(sizes[at]));
@@ -199,17 +214,19 @@ fn unused_room_goes_first_the_least_urgent_lane_s_before_others() {
     // Unused are 60 places of normal, 100 of high, and 120 of critical beside those reserved.
     let used = [160, 100, 60, 0];
     check(
-        &budget.make_room(Low, 70, used),
+        &budget.make_room(Low, 70, used, [0; 4]),
         &[(Normal, 100), (High, 150)],
         &[(Low, 230)],
     );
     check(
-        &budget.make_room(Low, 1_000, used),
+        &budget.make_room(Low, 1_000, used, [0; 4]),
         &[(High, 60), (Critical, 40)],
         &[(Low, 440)],
     );
     assert!(
-        budget.make_room(Low, 1, [440, 100, 60, 0]).is_empty(),
+        budget
+            .make_room(Low, 1, [440, 100, 60, 0], [0; 4])
+            .is_empty(),
         "low takes from nobody"
     );
 }
@@ -219,13 +236,13 @@ fn a_chunk_moves_at_once_where_it_is_free_and_only_there() {
     let mut budget = even();
     let used = [150, 160, 160, 160];
     check(
-        &budget.make_room(Normal, 1, used),
+        &budget.make_room(Normal, 1, used, [0; 4]),
         &[(Low, 150)],
         &[(Normal, 170)],
     );
     let used = [150, 170, 160, 160];
     check(
-        &budget.make_room(Normal, 1, used),
+        &budget.make_room(Normal, 1, used, [0; 4]),
         &[(Low, 149)],
         &[(Normal, 171)],
     );
@@ -236,22 +253,34 @@ fn used_room_is_taken_from_the_lowest_lane_down_to_its_reservation_and_then_from
     let mut budget = even();
     let used = [160; 4];
     check(
-        &budget.make_room(Critical, 130, used),
+        &budget.make_room(Critical, 130, used, [0; 4]),
         &[(Low, 40), (Normal, 150)],
         &[(Critical, 290)],
     );
     assert!(
-        budget.make_room(Low, 50, [40, 150, 160, 290]).is_empty(),
+        budget
+            .make_room(Low, 50, [40, 150, 160, 290], [0; 4])
+            .is_empty(),
         "low gets nothing back"
     );
-    let moves = budget.make_room(High, 1_000, [40, 150, 160, 290]);
+    let moves = budget.make_room(High, 1_000, [40, 150, 160, 290], [0; 4]);
     check(&moves, &[(Normal, 40)], &[(High, 270)]);
+}
+
+#[test]
+fn what_is_on_loan_is_taken_from_nobody() {
+    let mut budget = even();
+    check(
+        &budget.make_room(Critical, 200, [160; 4], [150, 0, 0, 0]),
+        &[(Low, 150), (Normal, 40), (High, 90)],
+        &[(Critical, 360)],
+    );
 }
 
 #[test]
 fn what_was_borrowed_returns_when_it_is_needed_no_more() {
     let mut budget = even();
-    drop_moves(budget.make_room(Critical, 240, [160; 4]));
+    drop_moves(budget.make_room(Critical, 240, [160; 4], [0; 4]));
     assert_eq!(budget.sizes(), [40, 40, 160, 400]);
     assert!(
         budget.give_back([40, 40, 160, 300]).is_empty(),

@@ -240,11 +240,6 @@ impl Driver {
     /// Delivers one batch and says how many updates it settled. After an error they are back in
     /// the buffer.
     async fn flush(&mut self, reason: Reason) -> Result<u64, WriteError> {
-        if !self.is_too_late() {
-            // It was given up for whoever asked for a flush, and is tried again now.
-            let abandoned = self.queue.abandoned.lock().take();
-            drop(abandoned);
-        }
         if self.queue.buffer.fill().lent > 0 {
             self.held = None;
             self.until_nothing_is_held().await?;
@@ -258,7 +253,12 @@ impl Driver {
         let outcome = self.deliver(loan, permit, reason).await;
         match &outcome {
             Ok(took) => self.resync(Flushed::delivered, Some((rows, *took))),
-            Err(_) => self.resync(Flushed::failed, None),
+            Err(_) => {
+                if !self.is_too_late() {
+                    self.queue.take_back();
+                }
+                self.resync(Flushed::failed, None);
+            }
         }
         outcome.map(|_| count)
     }

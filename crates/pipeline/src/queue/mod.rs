@@ -274,22 +274,37 @@ impl Queue {
         *self.abandoned.lock() = Some((loan, batch));
     }
 
+    /// What was given up for whoever asked for a flush is back in the buffer, and due like all that
+    /// waits there.
+    fn take_back(&self) {
+        let abandoned = self.abandoned.lock().take();
+        drop(abandoned);
+    }
+
     /// After the end: settles the batch that was abandoned, and hands over what is left. Only once,
     /// and to the last: a second call would copy the rows that wait, and not know of the batch.
     pub(crate) async fn leftovers(&self) -> Vec<Entry> {
         let abandoned = self.abandoned.lock().take();
         let rows = abandoned.as_ref().map(|(_, batch)| batch.rows().to_vec());
         let settling = async {
-            if let Some((loan, batch)) = abandoned {
-                self.settle_abandoned(loan, batch).await;
-            }
+            let is_known = match abandoned {
+                Some((loan, batch)) => self.settle_abandoned(loan, batch).await,
+                None => true,
+            };
             // A sink that works in order lets go of the rows before long.
             while self.buffer.fill().lent > 0 {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
+            is_known
         };
-        if tokio::time::timeout(CLOSE_WITHIN, settling).await.is_err() {
-            tracing::error!("the sink does not say whether it wrote the last batch");
+        let is_known = tokio::time::timeout(CLOSE_WITHIN, settling).await;
+        if !is_known.unwrap_or(false) {
+            let (lane, rows) = (self.shown(), rows.as_ref().map_or(0, Vec::len));
+            tracing::error!(
+                lane,
+                rows,
+                "the sink does not say whether it wrote the last batch"
+            );
         }
         let mut left = match self.buffer.fill().lent {
             0 => Vec::new(),
@@ -303,27 +318,36 @@ impl Queue {
 
     /// Offers the abandoned batch again, behind whatever the sink still does with it: a sink knows
     /// again what it has, so nothing is both in the sink and handed back. Without a receipt the
-    /// rows are back in the buffer afterwards.
-    async fn settle_abandoned(&self, loan: Loan, batch: Batch) {
+    /// rows are back in the buffer afterwards. Says whether it is known where they are: not of a
+    /// sink that only fails by now, which may have written them before.
+    async fn settle_abandoned(&self, loan: Loan, batch: Batch) -> bool {
         for pause in ASK_AGAIN_AFTER {
             // Who is shut out of a scope, or knows that nothing will work, need not ask.
             if self.sink.lost().is_some() {
-                return;
+                return true;
             }
-            let began = now();
+            let asking = async {
+                // An open breaker would answer in place of the sink.
+                self.sink.writer.ready().await;
+                (now(), self.sink.writer.write(&batch).await)
+            };
             // A writer that panics takes neither the shutdown nor these rows with it.
-            let written = AssertUnwindSafe(self.sink.writer.write(&batch));
-            match written.catch_unwind().await {
-                Ok(Ok(receipt)) => {
+            match AssertUnwindSafe(asking).catch_unwind().await {
+                Ok((began, Ok(receipt))) => {
                     drop(batch);
                     let ended = now();
                     let times = Times { began, ended };
-                    return self.settle(loan, &receipt, Reason::Shutdown, times);
+                    self.settle(loan, &receipt, Reason::Shutdown, times);
+                    return true;
                 }
-                Ok(Err(error)) if error.kind() != ErrorKind::Transient => return,
-                Ok(Err(_)) | Err(_) => tokio::time::sleep(pause).await,
+                Ok((_, Err(error))) if error.kind() != ErrorKind::Transient => {
+                    // Only what is refused for its content is surely not there.
+                    return error.kind() == ErrorKind::Data;
+                }
+                Ok((_, Err(_))) | Err(_) => tokio::time::sleep(pause).await,
             }
         }
+        false
     }
 
     /// Hands on what the batch was like; recorders are foreign code, so under no lock.
