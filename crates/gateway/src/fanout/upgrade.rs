@@ -71,7 +71,7 @@ impl std::fmt::Debug for Place {
 pub(crate) async fn connect(State(app): State<App>, mut request: Request) -> Response {
     let (key, protocol) = match check(request.method(), request.headers()) {
         Ok(checked) => checked,
-        Err(refused) => return refused,
+        Err(refused) => return *refused,
     };
     let seat = request.extensions().get::<Arc<Seat>>().cloned();
     let Some(place) = Place::take(&app, seat) else {
@@ -114,12 +114,11 @@ pub(crate) async fn connect(State(app): State<App>, mut request: Request) -> Res
 }
 
 /// The key of the handshake, and the subprotocol that was chosen, if any was offered.
-#[allow(clippy::result_large_err, reason = "what is wrong is an answer too")]
 pub(crate) fn check(
     method: &Method,
     headers: &HeaderMap,
-) -> Result<(HeaderValue, Option<Encoding>), Response> {
-    let bad = |message: &str| Refused::bad_request(message).into_response();
+) -> Result<(HeaderValue, Option<Encoding>), Box<Response>> {
+    let bad = |message: &str| Box::new(Refused::bad_request(message).into_response());
     let is_upgrade = names(headers, &header::CONNECTION, "upgrade")
         && names(headers, &header::UPGRADE, "websocket");
     if method != Method::GET || !is_upgrade {
@@ -133,7 +132,7 @@ pub(crate) fn check(
         let version = HeaderValue::from_static(VERSION);
         let headers = response.headers_mut();
         headers.insert(header::SEC_WEBSOCKET_VERSION, version);
-        return Err(response);
+        return Err(Box::new(response));
     }
     // Sixteen bytes in base 64.
     let key = headers.get(header::SEC_WEBSOCKET_KEY);
