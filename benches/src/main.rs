@@ -6,6 +6,7 @@
 //! compared is the ratio. Start it as `cargo xtask bench CASE`, which builds in release first.
 
 mod dataservice;
+mod fanout;
 mod host;
 mod ingest;
 mod measure;
@@ -49,6 +50,20 @@ enum Case {
     Sinks(measure::Options),
     /// Pipelines beside a batcher by hand, under overload, through an outage, and idle.
     Pipeline(measure::Options),
+    /// Live updates to many clients beside other servers, and REST beside a bare handler.
+    Fanout(fanout::Options),
+    /// A server that publishes; `fanout` starts it as a process of its own.
+    #[command(hide = true)]
+    FanoutServer {
+        /// Which one.
+        kind: fanout::ServerKind,
+        /// The length of a constant answer.
+        #[arg(long, default_value_t = 100)]
+        body_bytes: usize,
+    },
+    /// The clients of `fanout`, in a process of their own.
+    #[command(hide = true)]
+    FanoutLoad,
     /// The bare Rust loop; `ingest` starts it as a process of its own.
     #[command(hide = true)]
     PeerIngest {
@@ -79,6 +94,9 @@ fn main() -> Result<()> {
         Case::Dataservice(options) => dataservice::run(&options, &results),
         Case::Sinks(options) => sinks::run(&options, &results),
         Case::Pipeline(options) => pipeline::run(&options, &results),
+        Case::Fanout(options) => fanout::run(&options, &results),
+        Case::FanoutServer { kind, body_bytes } => fanout::serve(kind, body_bytes),
+        Case::FanoutLoad => fanout::load(),
         Case::Run(options) => host::run(&options, &program, &results),
     }
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use crate::{process, workspace};
 
 /// The cases that need the crates and not the program.
-const CASES_WITHOUT_PROGRAM: [&str; 4] = ["core", "dataservice", "pipeline", "sinks"];
+const CASES_WITHOUT_PROGRAM: [&str; 5] = ["core", "dataservice", "fanout", "pipeline", "sinks"];
 
 /// Builds the program and the benchmarks, and runs one case; results go to `target/bench`.
 pub(crate) fn run(args: &[String]) -> Result<()> {

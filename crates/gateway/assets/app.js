@@ -1,14 +1,19 @@
 // The live page of a running server: puts the connection, the keys, the charts and the tiles
 // together. It holds no protocol and no drawing itself; see connection.js and charts.js.
 
+import { startAppearance } from "./appearance.js";
 import { ChartGrid } from "./charts.js";
 import { Connection } from "./connection.js";
-import { age } from "./format.js";
 import { Notifications } from "./notifications.js";
+import { Operate } from "./operate.js";
+import { Past } from "./past.js";
 import { isOwn, Plots, quoted, RANGES, reachText } from "./plots.js";
 import { globPattern, isGlob, Search } from "./search.js";
 import { OWN_KEYS, Selection } from "./selection.js";
 import { Series } from "./series.js";
+import { Session } from "./session.js";
+import { startSignIn } from "./sign-in.js";
+import { startStatus } from "./status.js";
 import { remember, remembered } from "./storage.js";
 import { startTiles } from "./tiles.js";
 
@@ -29,13 +34,22 @@ const keys = new Map();
 const selection = new Selection();
 const notifications = new Notifications(at("notifications"));
 const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-const connection = new Connection(`${scheme}//${location.host}/ws`);
+const session = new Session();
+const connection = new Connection(`${scheme}//${location.host}/ws`, () => session.token);
 const grid = new ChartGrid(at("grid"), {
   addTo: (chart) => search.aim(chart),
   remove: (chart) => change(() => selection.remove(chart.spec.id)),
   moved: () => showPlots(),
 });
 const plots = new Plots(connection);
+const past = new Past({
+  session,
+  now: () => grid.now(),
+  points: () => grid.pixels,
+  changed: () => showPast(),
+  drawn: () => grid.redraw(),
+});
+const operate = new Operate(session, () => connection.id);
 const search = new Search(at("search"), {
   keys: () => [
     ...OWN_KEYS.map((key) => ({ key, value: series.get(key)?.newest?.value })),
@@ -93,18 +107,35 @@ function seriesOf(key) {
 function arrange() {
   const charts = selection.charts;
   grid.show(charts);
-  grid.assign(resolve);
+  grid.assign((wanted) => (past.frame ? past.of(resolve(wanted)) : resolve(wanted)));
   at("reset").hidden = selection.isDefault;
   at("empty").hidden = charts.length > 0;
-  at("empty").textContent =
-    keys.size > 0
-      ? "No chart is shown. Search for a tag above to add one."
-      : "Waiting for the first data of a source.";
+  at("empty").textContent = emptyText();
   const wanted = grid.charts.flatMap((chart) => chart.series.map((one) => one.key));
   const live = [...new Set(wanted)].filter((key) => !isOwn(key));
   subscribe(live);
+  past.load(live.map(seriesOf));
   for (const key of live) loadHistory(seriesOf(key));
   showPlots();
+}
+
+function emptyText() {
+  if (session.isBlocked) return "Charts are shown to those with a token.";
+  return keys.size > 0
+    ? "No chart is shown. Search for a tag above to add one."
+    : "Waiting for the first data of a source.";
+}
+
+/** Charts of a time that is over need nothing that is live; those that are live again need all. */
+function showPast() {
+  grid.setPast(past.frame);
+  if (past.frame) {
+    plots.end();
+    arrange();
+  } else {
+    fillGaps();
+    showReach();
+  }
 }
 
 function change(edit) {
@@ -114,7 +145,7 @@ function change(edit) {
 
 /** Of a short range every value is asked for; in a long one the plots bring the curves. */
 function subscribe(wanted) {
-  const live = asleep ? [] : wanted;
+  const live = asleep || past.frame ? [] : wanted;
   const extract = { kind: crowded || range.thinned ? "latest" : "since_last" };
   const shape = JSON.stringify([extract, live]);
   if (shape === subscribed) return;
@@ -128,11 +159,12 @@ function subscribe(wanted) {
 }
 
 function showPlots() {
-  if (!document.hidden) plots.show(grid.charts, range);
+  if (!document.hidden && !past.frame) plots.show(grid.charts, range);
 }
 
 /** Says so when the range is longer than what the server has in memory. */
 function showReach() {
+  if (past.frame) return;
   const visible = grid.charts.filter((chart) => chart.visible).flatMap((chart) => chart.series);
   const text = reachText(visible, range, grid.now());
   if (at("range-note").textContent !== text) at("range-note").textContent = text;
@@ -146,14 +178,14 @@ function loadKeys() {
 
 async function fetchKeys() {
   try {
-    const answer = await (await fetch("/api/keys", { signal: AbortSignal.timeout(8000) })).json();
+    const answer = await session.read("/api/keys");
     keys.clear();
     for (const entry of answer.keys) {
       const key = `${entry.source}/${entry.tag}`;
       keys.set(key, { ...entry, key });
     }
-  } catch {
-    if (connection.state !== "live") return;
+  } catch (error) {
+    if (connection.state !== "live" || error.status === 401) return;
     notifications.show("warning", "The list of tags could not be loaded. It is tried again.");
     return;
   }
@@ -182,25 +214,22 @@ setInterval(
 let covered = new Map();
 
 async function loadHistory(one) {
-  if (asleep || range.thinned || covered.get(one.key) >= range.seconds) return;
+  if (asleep || past.frame || range.thinned || covered.get(one.key) >= range.seconds) return;
   if (connection.state === "reconnecting") return;
   const mine = covered;
   mine.set(one.key, range.seconds);
   const path = `/api/history/${encodeURIComponent(one.source)}/${encodeURIComponent(one.tag)}`;
   try {
-    const response = await fetch(`${path}?seconds=${range.seconds}&points=${grid.pixels}`, {
-      signal: AbortSignal.timeout(10_000),
-    });
-    // A server that was started anew may not know the tag yet.
-    if (response.status === 404) return;
-    const answer = await response.json();
-    if (!response.ok) throw new Error(answer.error);
+    const query = `seconds=${range.seconds}&points=${grid.pixels}`;
+    const answer = await session.read(`${path}?${query}`);
     if (mine !== covered) return;
     one.adopt(answer.points);
     grid.redraw();
   } catch (error) {
+    // A server that was started anew may not know the tag yet.
+    if (error.status === 404) return;
     mine.delete(one.key);
-    if (connection.state !== "live") return;
+    if (connection.state !== "live" || error.status === 401) return;
     notifications.show("warning", `A history could not be loaded: ${error.message}`);
   }
 }
@@ -224,8 +253,9 @@ let caughtUpAt = -Infinity;
 
 let burst = { since: performance.now(), changes: 0 };
 
+const of = ({ source, tag }) => series.get(`${source}/${tag}`);
+
 connection.addEventListener("changes", ({ detail }) => {
-  const of = ({ source, tag }) => series.get(`${source}/${tag}`);
   // A late one of a range that was left is coarser than what is there.
   if (detail.plots && range.thinned && plots.has(detail.id)) {
     for (const plot of detail.plots) of(plot)?.replace(plot);
@@ -240,13 +270,21 @@ connection.addEventListener("changes", ({ detail }) => {
     breakLines();
     fillGapsSoon();
   }
-  for (const key of detail.cleared ?? []) of(key)?.clear();
   for (const change of detail.changes) {
     const known = keys.get(`${change.source}/${change.tag}`);
     of(change)?.append(change);
     if (known) Object.assign(known, change);
   }
   if (detail.type === "update") conflateIfTooMany(detail.changes.length);
+});
+
+connection.addEventListener("removed", ({ detail }) => {
+  for (const key of detail.keys) of(key)?.clear();
+});
+
+/** The server cannot say what came meanwhile; the snapshot that follows begins anew. */
+connection.addEventListener("reset", ({ detail }) => {
+  if (detail.id === SUBSCRIPTION) wasLost = true;
 });
 
 /** Something may be missing: lines end here, and the history is asked for it. */
@@ -285,6 +323,7 @@ connection.addEventListener("welcome", ({ detail }) => {
     notifications.show("info", "The server was restarted.");
   }
   instance = detail.instance;
+  operate.welcomed();
   watchKeys();
 });
 
@@ -308,38 +347,25 @@ function setClock(timestamp) {
 }
 grid.now = () => Date.now() + clockOffset;
 
-// The state of the connection
-
-function showConnection() {
-  const { state, dataAge, retryAt } = connection;
-  at("connection").dataset.state = state;
-  const text = { live: "live", stale: staleText(dataAge), reconnecting: waitText(retryAt) }[state];
-  if (at("connection-text").textContent !== text) at("connection-text").textContent = text;
-}
-
-function staleText(dataAge) {
-  return dataAge === null ? "stale · no data yet" : `stale · last data ${age(dataAge)} ago`;
-}
-
-function waitText(retryAt) {
-  if (!connection.everOpen) return "connecting";
-  const wait = retryAt === null ? 0 : Math.ceil((retryAt - performance.now()) / 1000);
-  return wait > 1 ? `reconnecting in ${wait} s` : "reconnecting";
-}
+// The state of the connection, and who the page is
 
 let before = "reconnecting";
 connection.addEventListener("state", ({ detail: { state } }) => {
   if (state === "live" && before === "stale") catchUp();
   before = state;
   grid.setPaused(state !== "live");
-  showConnection();
-  at("connection-said").textContent = {
-    live: "Live",
-    stale: "Data is stale",
-    reconnecting: "Connection lost",
-  }[state];
 });
-setInterval(showConnection, 1000);
+
+connection.addEventListener("denied", () => session.need());
+session.addEventListener("needed", () => {
+  connection.rest();
+  arrange();
+});
+session.addEventListener("changed", () => {
+  covered = new Map();
+  connection.renew();
+  if (past.frame) past.again();
+});
 
 // A page that nobody sees costs nothing: it is paused at once, and after a while it asks for nothing.
 let unseen = 0;
@@ -361,43 +387,7 @@ function showSeen() {
 }
 document.addEventListener("visibilitychange", showSeen);
 
-// Theme and range
-
-const dark = matchMedia("(prefers-color-scheme: dark)");
-
-function showTheme() {
-  const root = document.documentElement;
-  const isDark = (root.dataset.theme ?? (dark.matches ? "dark" : "light")) === "dark";
-  at("theme").setAttribute("aria-label", `Switch to the ${isDark ? "light" : "dark"} theme`);
-  const probe = document.createElement("i");
-  document.body.append(probe);
-  const colour = (name) => {
-    probe.style.color = `var(${name})`;
-    return getComputedStyle(probe).color;
-  };
-  grid.theme = {
-    font: getComputedStyle(document.body).fontFamily,
-    muted: colour("--muted"),
-    line: colour("--line"),
-    grid: colour("--hair"),
-    warn: colour("--warn"),
-    bad: colour("--bad"),
-    palette: [1, 2, 3, 4, 5, 6].map((number) => colour(`--trace-${number}`)),
-    rampSaturation: isDark ? 48 : 52,
-    rampLightness: isDark ? 62 : 42,
-  };
-  probe.remove();
-  grid.redraw();
-}
-
-at("theme").onclick = () => {
-  const root = document.documentElement;
-  const isDark = (root.dataset.theme ?? (dark.matches ? "dark" : "light")) === "dark";
-  root.dataset.theme = isDark ? "light" : "dark";
-  remember("forebay.theme", root.dataset.theme);
-  showTheme();
-};
-dark.addEventListener("change", showTheme);
+// Range
 
 function setRange(name) {
   range = RANGES.find((one) => one.name === name) ?? RANGES[0];
@@ -422,8 +412,14 @@ at("reset").onclick = () =>
 at("host").textContent = location.host;
 setRange(remembered("forebay.window"));
 showSeen();
-showTheme();
-startTiles((metrics) => {
+startAppearance(at("theme"), (theme) => {
+  grid.theme = theme;
+  grid.redraw();
+});
+startStatus(connection, () => session.isBlocked);
+startSignIn(session);
+startTiles(session, (metrics) => {
+  operate.showMetrics(metrics);
   const timestamp = grid.now() * 1000;
   const own = {
     "@pipeline/rows_per_s": metrics.sink?.rows_per_s,
@@ -437,5 +433,4 @@ startTiles((metrics) => {
   }
 });
 connection.connect();
-showConnection();
 document.title = `Forebay · ${location.host}`;

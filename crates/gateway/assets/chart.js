@@ -2,6 +2,7 @@
 // the newest values or those at the crosshair. The page's own crosshair and legends stand in for
 // the library's: they stay while the picture moves.
 
+import { ChartWords, readingsAt } from "./chart-words.js";
 import {
   clock,
   joinedNames,
@@ -58,11 +59,12 @@ export class Chart {
     this.crosshair = element("div", { class: "crosshair", hidden: "" }, element("span"));
     this.plot = element(
       "div",
-      { class: "plot", role: "img", tabindex: "0" },
+      { class: "plot", role: "slider", tabindex: "0", "aria-valuemin": "0", "aria-valuemax": "100" },
       this.canvas,
       this.crosshair,
     );
     this.note = element("p", { class: "chart-note" });
+    this.words = new ChartWords();
     this.node = element(
       "figure",
       { class: "chart", "data-testid": "chart" },
@@ -71,13 +73,15 @@ export class Chart {
       this.texts,
       this.plot,
       this.note,
+      this.words.node,
     );
   }
 
   /** Gives the chart the series its keys and globs stand for now. */
   assign(series, hidden) {
     const keys = series.map((one) => one.key).join(",");
-    if (keys === this.node.dataset.keys) return;
+    const isSame = series.every((one, index) => one === this.series[index]);
+    if (keys === this.node.dataset.keys && isSame) return;
     this.series = series;
     this.node.dataset.keys = keys;
     const tags = series.map((one) => one.tag);
@@ -128,11 +132,17 @@ export class Chart {
     this.#shapeLegend(numbers, colours);
     this.frame = this.#frameFor(frame, numbers);
     if (numbers.length > 0 && library.plotly) this.#drawPlot(numbers, colours, theme);
+    this.words.show(this);
     this.readout();
   }
 
   /** The time shown: the common window, or the last one in which these tags had data. */
-  #frameFor({ start, end }, numbers) {
+  #frameFor({ start, end, isPast }, numbers) {
+    if (isPast) {
+      const notes = new Set(this.series.map((one) => one.note));
+      this.note.textContent = [...notes, this.hiddenNote].filter(Boolean).join(" · ");
+      return { start, end };
+    }
     if (start === -Infinity) {
       start = Math.min(end - SHORTEST_SPAN_MS, ...numbers.map((one) => one.times[0] ?? end));
     }
@@ -181,7 +191,7 @@ export class Chart {
     this.plot.setAttribute(
       "aria-label",
       `${this.title.textContent}, ${clock(start)} to ${clock(end)}: ` +
-        `${low <= high ? extent : "no values"}. Left and right arrows read values.`,
+        `${low <= high ? extent : "no values"}`,
     );
   }
 
@@ -260,6 +270,7 @@ export class Chart {
     if (numbers.length > MOST_IN_LEGEND) this.#fillRamp(found);
     else found.forEach((value, index) => this.#fillFigure(index, value, numbers[index]));
     this.#moveCrosshair(at);
+    this.#sayCrosshair(at, found, numbers);
   }
 
   #fillFigure(index, found, series) {
@@ -305,6 +316,16 @@ export class Chart {
     this.crosshair.style.transform = `translateX(${MARGIN.l + this.share * inner}px)`;
     this.crosshair.firstChild.textContent = clock(at);
     this.crosshair.classList.toggle("left", this.share > 0.75);
+  }
+
+  /** The crosshair is a slider over time: this is what a reader of the screen hears of it. */
+  #sayCrosshair(at, found, numbers) {
+    const share = at === null ? 100 : Math.round(this.share * 100);
+    const text = at === null ? "at the newest values" : readingsAt(at, found, numbers);
+    if (this.saidAt === text) return;
+    this.saidAt = text;
+    this.plot.setAttribute("aria-valuenow", String(share));
+    this.plot.setAttribute("aria-valuetext", text);
   }
 
   release() {

@@ -8,6 +8,8 @@ import { library, MARGIN, SHORTEST_SPAN_MS } from "./plot.js";
 const MOST_TRACES = 32;
 const SHORTEST_ROUND_MS = 250;
 const SPENT_PER_FRAME_MS = 8;
+/** How far a key moves the crosshair. */
+const STEP = 0.02;
 
 export class ChartGrid {
   #charts = [];
@@ -21,6 +23,8 @@ export class ChartGrid {
     this.actions = actions;
     this.windowMs = 60_000;
     this.paused = false;
+    /** A time that is over, `{start, end}`, in the place of the live one; or `null`. */
+    this.past = null;
     /** The server's time now, in ms; set by the page. */
     this.now = () => Date.now();
     this.theme = null;
@@ -82,8 +86,21 @@ export class ChartGrid {
 
   setPaused(paused) {
     this.paused = paused;
-    this.node.classList.toggle("stale", paused);
+    this.#showState();
     this.redraw();
+  }
+
+  /** Shows a time that is over, or the live one again. */
+  setPast(frame) {
+    this.past = frame;
+    this.#setShare(null);
+    this.#showState();
+    this.redraw();
+  }
+
+  #showState() {
+    this.node.classList.toggle("stale", this.paused && !this.past);
+    this.node.classList.toggle("is-past", this.past !== null);
   }
 
   /** Draws soon, even while paused: the theme, the size or the selection changed. */
@@ -120,7 +137,7 @@ export class ChartGrid {
       }
       if (all) this.#drawAt = began + Math.max(this.#worthDrawing(), busy * 6);
     }
-    if (document.hidden || this.paused) return;
+    if (document.hidden || this.paused || this.past) return;
     const passed = performance.now() - began;
     this.#timer = setTimeout(() => this.#round(false), Math.max(50, SHORTEST_ROUND_MS - passed));
   }
@@ -136,6 +153,7 @@ export class ChartGrid {
    * start is all that each chart has.
    */
   #frame() {
+    if (this.past) return { ...this.past, isPast: true };
     if (!this.paused || !this.end) this.end = this.now();
     if (this.windowMs === Infinity) return { start: -Infinity, end: this.end };
     const drawn = this.#charts.flatMap((chart) => chart.shown.map((one) => one.times[0]));
@@ -165,11 +183,22 @@ export class ChartGrid {
   }
 
   #key(event) {
-    const step = { ArrowLeft: -0.02, ArrowRight: 0.02 }[event.key];
-    if (!event.target.classList?.contains("plot") || (!step && event.key !== "Escape")) return;
-    event.preventDefault();
+    if (!event.target.classList?.contains("plot")) return;
     const from = this.#share ?? 1;
-    this.#setShare(step ? Math.min(1, Math.max(0, from + step)) : null);
+    const to = {
+      ArrowLeft: from - STEP,
+      ArrowDown: from - STEP,
+      ArrowRight: from + STEP,
+      ArrowUp: from + STEP,
+      PageDown: from - STEP * 5,
+      PageUp: from + STEP * 5,
+      Home: 0,
+      End: 1,
+      Escape: null,
+    }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    this.#setShare(to === null ? null : Math.min(1, Math.max(0, to)));
   }
 
   #setShare(share) {

@@ -2,6 +2,7 @@
 // same node as long as its lane is there, so that what a reader points at does not jump about.
 
 import { count, latency } from "./format.js";
+import { showLatencies } from "./latency.js";
 
 const MOST_SHOWN = 64;
 
@@ -88,11 +89,13 @@ function nameOf(route, lane, several) {
 export function showLanes(metrics) {
   const routes = metrics.routes ?? [];
   const sinks = metrics.sinks ?? [];
-  const lanes = routes.flatMap((route) => route.lanes.map((lane) => ({ route, lane })));
+  const several = sinks.length > 1;
+  const lanes = routes.flatMap((route) =>
+    route.lanes.map((lane) => ({ name: nameOf(route, lane, several), lane })),
+  );
   at("lanes").hidden = lanes.length === 0;
   const body = at("lane-rows");
-  const rows = lanes.slice(0, MOST_SHOWN).map(({ route, lane }, index) => {
-    const name = nameOf(route, lane, sinks.length > 1);
+  const rows = lanes.slice(0, MOST_SHOWN).map(({ name, lane }, index) => {
     const cells = cellsOf(lane);
     const old = body.children[index];
     const row = old?.dataset.lane === name ? old : rowOf(name, cells);
@@ -104,6 +107,7 @@ export function showLanes(metrics) {
   at("lanes-more").hidden = lanes.length <= MOST_SHOWN;
   at("lanes-more").textContent = `and ${count(lanes.length - MOST_SHOWN)} more in /api/metrics`;
   showSinks(sinks);
+  showLatencies(lanes);
 }
 
 function showSinks(sinks) {

@@ -22,6 +22,8 @@ export class Notifications {
     item.dataset.testid = "notification";
     item.dataset.level = kind;
     item.dataset.message = message;
+    // The stack is polite; what is broken interrupts.
+    if (kind === "error") item.setAttribute("role", "alert");
     const text = document.createElement("p");
     text.textContent = message;
     const number = document.createElement("span");

@@ -99,11 +99,21 @@ export class Search {
       const pattern = text.includes("/") || text.startsWith("*") ? text : `*/${text}`;
       this.#options.unshift({ keys: [pattern], number: found.length });
     }
-    this.list.replaceChildren(
-      ...this.#options.map((option, index) => this.#render(option, index, text)),
-    );
+    this.#show(this.#options.map((option, index) => this.#render(option, index, text)));
     this.note.textContent = noteFor(all.length, found.length);
     this.#mark();
+  }
+
+  /** An option that is there already stays the same node: it may be about to be clicked. */
+  #show(nodes) {
+    nodes.forEach((node, index) => {
+      const old = this.list.children[index];
+      const isSame = old?.dataset.key === node.dataset.key;
+      if (isSame) old.replaceChildren(...node.childNodes);
+      else if (old) old.replaceWith(node);
+      else this.list.append(node);
+    });
+    while (this.list.children.length > nodes.length) this.list.lastElementChild.remove();
   }
 
   #render(option, index, text) {
@@ -131,9 +141,8 @@ export class Search {
     }
     node.append(name, value);
     if (this.charted(option.keys)) {
-      node.classList.add("charted");
       value.append(" ✓");
-      node.title = "already on the page";
+      value.title = "already on the page";
     }
     return node;
   }

@@ -21,6 +21,8 @@ export class Series {
     this.received = 0;
     /** Whether the server chose the points. */
     this.thinned = false;
+    /** Why there is nothing to draw, if that is known. */
+    this.note = "";
   }
 
   /** Whether the newest value cannot be drawn, only read. */
@@ -107,6 +109,19 @@ export class Series {
     this.thinned = true;
   }
 
+  /** Holds just these points, of a time that is over. */
+  hold(points, isSwitch) {
+    this.times = points.map((point) => point.timestamp / 1000);
+    this.values = points.map((point) => drawable(point.value));
+    this.qualities = points.map((point) => qualityOf(point.quality));
+    this.received = points.length;
+    const last = points.at(-1);
+    if (!last) return;
+    // Points that were thinned out say neither whether they are truth values nor how good they are.
+    const value = isSwitch && last.value !== null ? Boolean(last.value) : last.value;
+    this.newest = { time: last.timestamp / 1000, value, quality: last.quality ?? "good" };
+  }
+
   /** The server has no value any more. */
   clear() {
     this.breakLine();
@@ -135,6 +150,18 @@ export class Series {
   at(time) {
     const index = this.#indexOf(time + 1e-6) - 1;
     return index < 0 ? null : { value: this.values[index], quality: this.qualities[index] };
+  }
+
+  /** The smallest and the largest value between two times. */
+  extent(start, end) {
+    let [low, high] = [Infinity, -Infinity];
+    for (let i = this.#indexOf(start); i < this.times.length && this.times[i] <= end; i += 1) {
+      const value = this.values[i];
+      if (value === null) continue;
+      if (value < low) low = value;
+      if (value > high) high = value;
+    }
+    return { low, high };
   }
 
   /**

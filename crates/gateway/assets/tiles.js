@@ -7,6 +7,7 @@ import { showLanes } from "./lanes.js";
 const POLL_EVERY_MS = 1000;
 const ANSWER_WITHIN_MS = 3000;
 const SPARK_POINTS = 60;
+const UNTOLD = "The reasons are for those with a token that may read.";
 
 const at = (id) => document.getElementById(id);
 
@@ -17,26 +18,21 @@ function say(id, text) {
 
 const sum = (object) => Object.values(object ?? {}).reduce((total, value) => total + value, 0);
 
-/** Polls `path` as JSON; an error status with a JSON body is an answer too. */
-async function ask(path) {
-  const response = await fetch(path, {
-    signal: AbortSignal.timeout(ANSWER_WITHIN_MS),
-    cache: "no-store",
-  });
-  return response.json();
-}
-
-/** Keeps the tiles fresh; `onMetrics` gets every answer of /api/metrics. */
-export function startTiles(onMetrics) {
+/** Keeps the tiles fresh by `session`; `onMetrics` gets every answer of /api/metrics. */
+export function startTiles(session, onMetrics) {
   const rows = [];
   let busy = false;
   let failures = 0;
   let skip = 0;
   const poll = async () => {
     // A server that does not answer is asked less often.
-    if (busy || document.hidden || (skip -= 1) > 0) return;
+    if (busy || document.hidden || session.isBlocked || (skip -= 1) > 0) return;
     busy = true;
-    const [metrics, health] = await Promise.allSettled([ask("/api/metrics"), ask("/api/health")]);
+    const signal = AbortSignal.timeout(ANSWER_WITHIN_MS);
+    const [metrics, health] = await Promise.allSettled([
+      session.read("/api/metrics", { signal }),
+      session.read("/api/health", { signal, answers: [503] }),
+    ]);
     busy = false;
     failures = metrics.status === "rejected" ? failures + 1 : 0;
     skip = Math.min(failures, 3);
@@ -52,6 +48,7 @@ export function startTiles(onMetrics) {
   };
   setInterval(poll, POLL_EVERY_MS);
   document.addEventListener("visibilitychange", poll);
+  session.addEventListener("changed", poll);
   poll();
   startHealthPanel();
 }
@@ -225,8 +222,9 @@ function showHealth(health) {
   const status = health?.status ?? "unknown";
   badge.dataset.status = status;
   say("health-text", health ? status : "health unknown");
-  say("health-score", health ? String(Math.round(health.score)) : "");
-  at("health-score").hidden = !health;
+  const isScored = Number.isFinite(health?.score);
+  say("health-score", isScored ? String(Math.round(health.score)) : "");
+  at("health-score").hidden = !isScored;
   const panel = at("health-panel");
   const shape = JSON.stringify(health);
   if (panel.dataset.shape === shape) return;
@@ -242,6 +240,7 @@ function healthPanel(health) {
     return node;
   };
   if (!health) return [make("p", "The server does not answer.")];
+  if (!health.reasons) return [make("p", health.status, "panel-head"), make("p", UNTOLD)];
   const head = make("p", `${health.status}, ${quantity(health.score)} of 100`, "panel-head");
   if (!health.reasons?.length) return [head, make("p", "Nothing to report: every check passes.")];
   const list = document.createElement("ul");

@@ -1,91 +1,105 @@
-//! Orders to the pipeline: deliver now, throw away, trust a sink again.
+//! What administrators do by REST: the requests of [`crate::admin`], and what they look like.
 //!
-//! Whoever may ask for these is decided by the guard, as for everything that changes state. A purge
-//! loses data for good, so it takes a JSON body that says which lane, with its content type: no
-//! form of a page can send that.
-
-use std::time::Duration;
+//! Each takes a token with the right to administer. A purge loses data for good, so it takes a JSON
+//! body that says which lane, with its content type: no form of a page can send that.
 
 use axum::Json;
-use axum::extract::State;
-use axum::extract::rejection::JsonRejection;
+use axum::extract::rejection::{JsonRejection, PathRejection};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use record::Priority;
+use protocol::{AdminOrder, Lanes, Level};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::Value;
 
+use crate::admin::{Undone, Who, acts};
 use crate::error::Refused;
 use crate::state::App;
 
-/// How long a flush on request may take.
-const FLUSH_WITHIN: Duration = Duration::from_secs(10);
+type Answer = Result<Json<Value>, Refused>;
 
-/// `POST /api/flush`: delivers what is buffered now, and says how many updates that were.
-pub(crate) async fn flush(State(app): State<App>) -> Result<Response, Refused> {
-    let unavailable =
-        |message: String| Refused::new(StatusCode::SERVICE_UNAVAILABLE, message).retry_after_s(1);
-    match tokio::time::timeout(FLUSH_WITHIN, app.pipeline.flush()).await {
-        Ok(Ok(flushed)) => Ok(Json(json!({ "flushed": flushed })).into_response()),
-        Ok(Err(error)) => Err(unavailable(error.to_string())),
-        Err(_) => Err(unavailable(format!(
-            "the sink did not take everything within {} s; it is still tried",
-            FLUSH_WITHIN.as_secs()
-        ))),
-    }
-}
-
+/// What is thrown away.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Purge {
-    lane: Lane,
+    lane: Lanes,
 }
 
-/// The lanes of one class of urgency, or all.
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Lane {
-    Critical,
-    High,
-    Normal,
-    Low,
-    All,
+/// What everybody who is connected is told.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Notify {
+    level: Level,
+    message: String,
 }
 
-impl Lane {
-    fn priority(self) -> Option<Priority> {
-        match self {
-            Self::Critical => Some(Priority::Critical),
-            Self::High => Some(Priority::High),
-            Self::Normal => Some(Priority::Normal),
-            Self::Low => Some(Priority::Low),
-            Self::All => None,
-        }
-    }
+/// `POST /api/flush`: delivers what is buffered now, and says how many updates that were.
+pub(crate) async fn flush(who: Who, State(app): State<App>) -> Answer {
+    act(&app, who, AdminOrder::Flush).await
 }
 
 /// `POST /api/purge`: throws away what waits in lanes, and says how many updates that were.
 pub(crate) async fn purge(
+    who: Who,
     State(app): State<App>,
     body: Result<Json<Purge>, JsonRejection>,
-) -> Result<Response, Refused> {
-    let Json(purge) = body.map_err(|rejection| {
+) -> Answer {
+    let Purge { lane } = body_of(body)?;
+    act(&app, who, AdminOrder::Purge { lane }).await
+}
+
+/// `POST /api/breaker/reset`: closes the breakers of all sinks, and says how many there are.
+pub(crate) async fn reset_breakers(who: Who, State(app): State<App>) -> Answer {
+    act(&app, who, AdminOrder::ResetCircuitBreaker).await
+}
+
+/// `POST /api/reload`: has the configuration read again, and says what has changed.
+pub(crate) async fn reload(who: Who, State(app): State<App>) -> Answer {
+    act(&app, who, AdminOrder::Reload).await
+}
+
+/// `POST /api/notify`: tells everybody who is connected.
+pub(crate) async fn notify(
+    who: Who,
+    State(app): State<App>,
+    body: Result<Json<Notify>, JsonRejection>,
+) -> Answer {
+    let Notify { level, message } = body_of(body)?;
+    act(&app, who, AdminOrder::Notify { level, message }).await
+}
+
+/// `GET /api/connections`: who is connected to `/ws`.
+pub(crate) async fn connections(who: Who, State(app): State<App>) -> Answer {
+    act(&app, who, AdminOrder::Connections).await
+}
+
+/// `DELETE /api/connections/{id}`: ends a connection.
+pub(crate) async fn disconnect(
+    who: Who,
+    State(app): State<App>,
+    id: Result<Path<u64>, PathRejection>,
+) -> Answer {
+    let Path(connection_id) =
+        id.map_err(|rejection| Refused::bad_request(rejection.body_text()))?;
+    act(&app, who, AdminOrder::Disconnect { connection_id }).await
+}
+
+/// `GET /api/audit`: what administrators have done.
+pub(crate) async fn audit(who: Who, State(app): State<App>) -> Answer {
+    act(&app, who, AdminOrder::Audit).await
+}
+
+async fn act(app: &App, who: Who, order: AdminOrder) -> Answer {
+    let done = acts::act(app, who, order).await;
+    done.map(Json).map_err(Undone::refused)
+}
+
+fn body_of<T>(body: Result<Json<T>, JsonRejection>) -> Result<T, Refused> {
+    let Json(body) = body.map_err(|rejection| {
         let status = match rejection.status() {
             StatusCode::UNPROCESSABLE_ENTITY => StatusCode::BAD_REQUEST,
             status => status,
         };
         Refused::new(status, rejection.body_text())
     })?;
-    // A full lane is freed row by row, which would hold up the other connections.
-    let purging = app.clone();
-    let purged =
-        tokio::task::spawn_blocking(move || purging.pipeline.purge(purge.lane.priority())).await;
-    let purged = purged
-        .map_err(|error| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
-    Ok(Json(json!({ "purged": purged })).into_response())
-}
-
-/// `POST /api/breaker/reset`: closes the breakers of all sinks, and says how many there are.
-pub(crate) async fn reset_breakers(State(app): State<App>) -> Response {
-    Json(json!({ "reset": app.pipeline.reset_breakers() })).into_response()
+    Ok(body)
 }

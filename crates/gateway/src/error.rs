@@ -14,10 +14,13 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
-/// The address cannot be bound.
+/// An option cannot be what it is, or the address cannot be bound.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BindError {
+    /// An action or a channel is not possible.
+    #[error("{0}")]
+    Invalid(#[from] InvalidOption),
     /// Somebody else listens there.
     #[error(
         "{listen} is in use; choose another address with --listen, such as --listen 127.0.0.1:0"
@@ -45,6 +48,17 @@ pub enum BindError {
     },
 }
 
+/// Names the option, its value and the limit.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidOption(String);
+
+impl InvalidOption {
+    pub(crate) fn new(message: String) -> Self {
+        Self(message)
+    }
+}
+
 /// The type of every answer that is none.
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 const JSON: &str = "application/json";
@@ -58,7 +72,7 @@ pub(crate) struct Refused {
     pub(crate) status: StatusCode,
     pub(crate) message: String,
     members: Map<String, Json>,
-    headers: HeaderMap,
+    retry_after_s: Option<u32>,
 }
 
 impl Refused {
@@ -67,7 +81,7 @@ impl Refused {
             status,
             message: message.into(),
             members: Map::new(),
-            headers: HeaderMap::new(),
+            retry_after_s: None,
         }
     }
 
@@ -81,19 +95,13 @@ impl Refused {
 
     /// When to come again, as a header and as a member.
     pub(crate) fn retry_after_s(mut self, seconds: u32) -> Self {
-        self.headers.insert(header::RETRY_AFTER, seconds.into());
+        self.retry_after_s = Some(seconds);
         self.member("retry_after_s", seconds)
     }
 
     /// The lane that is the reason.
     pub(crate) fn lane(self, lane: &str) -> Self {
         self.member("lane", lane)
-    }
-
-    /// A header of the answer.
-    pub(crate) fn header(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
-        self.headers.insert(name, value);
-        self
     }
 
     /// A member of our own beside those that RFC 9457 knows.
@@ -166,7 +174,10 @@ impl From<Refused> for Told {
             members: &refused.members,
         };
         let body = serde_json::to_vec(&problem).unwrap_or_default().into();
-        let mut headers = refused.headers;
+        let mut headers = HeaderMap::new();
+        if let Some(seconds) = refused.retry_after_s {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         Self {
             status: refused.status,

@@ -8,16 +8,18 @@
 mod ranges;
 
 use axum::Json;
-use axum::extract::{Extension, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use dataservice::{Downsampled, Extractor, Measure, Series, View};
 use pipeline::Reading;
 use record::Key;
 use serde::{Deserialize, Serialize};
+use utoipa::IntoParams;
 
-use crate::access::Principal;
+use crate::access::RequireRead;
 use crate::error::Refused;
+use crate::openapi::{self, Problem};
 use crate::query::{KeyOf, Query, may_read};
 use crate::range::{Range, check_points};
 use crate::state::App;
@@ -26,13 +28,20 @@ use crate::state::App;
 const COUNT_DEFAULT: usize = 1000;
 
 /// Which part of the history is asked for.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HistoryQuery {
+    /// So many values, 1 to 100,000: the last ones, or of a range the first ones; 1,000 if nothing
+    /// else is asked for.
     count: Option<usize>,
+    /// Those of the last so many seconds of event time, more than 0 and at most 366 days.
     seconds: Option<f64>,
+    /// Thinned out to at most so many points for a plot, 2 to 10,000.
     points: Option<usize>,
+    /// The first moment of a range, by RFC 3339 or as microseconds since 1970.
     from: Option<String>,
+    /// The first moment behind a range; needs `from`.
     until: Option<String>,
 }
 
@@ -68,10 +77,27 @@ struct Point {
     value: f64,
 }
 
-/// `GET /api/history/{source}/{tag}`
+/// The history of one key: its last values from memory, or a range from memory and sink.
+#[utoipa::path(get, path = "/api/history/{source}/{tag}", tag = "values",
+    params(
+        ("source" = String, Path, description = "who read"),
+        ("tag" = String, Path, description = "what was read"),
+        HistoryQuery,
+    ),
+    responses(
+        (status = 200, description = "the values, the oldest first", body = openapi::History),
+        (status = 400, description = "a parameter is unknown, out of range, or not with another",
+            body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "the token may not read this key", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 404, description = "there is no such key", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 503, description = "the sink cannot be read, and memory has nothing of the range",
+            body = Problem, content_type = "application/problem+json"),
+    ))]
 pub(crate) async fn history(
     State(app): State<App>,
-    Extension(principal): Extension<Principal>,
+    RequireRead(principal): RequireRead,
     KeyOf(key): KeyOf,
     Query(query): Query<HistoryQuery>,
 ) -> Result<Response, Refused> {
@@ -96,7 +122,7 @@ pub(crate) async fn history(
     })
 }
 
-fn no_key(key: &Key) -> Refused {
+pub(crate) fn no_key(key: &Key) -> Refused {
     let message = format!("there is no key {:?}", key.to_string());
     Refused::new(StatusCode::NOT_FOUND, message)
 }

@@ -9,18 +9,20 @@
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Extension, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use pipeline::{Content, IntakeError, Refusal};
 use record::{FutureLimit, Malformed, ndjson};
 use serde::Serialize;
+use serde_json::Value as AnyJson;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
-use crate::access::Principal;
+use crate::access::RequireIngest;
 use crate::error::{Refused, Told};
 use crate::idempotency::{Answered, Attempt, Begun, KEY_BYTES_MAX};
-use crate::query::may_ingest;
+use crate::openapi::Problem;
 use crate::state::{App, wall_time};
 
 /// Bodies that are received and parsed at the same time, together.
@@ -37,8 +39,9 @@ const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// What became of a body.
-#[derive(Debug, Default, Serialize)]
-struct Answer {
+#[derive(Debug, Default, Serialize, ToSchema)]
+#[schema(as = Ingested)]
+pub(crate) struct Answer {
     /// Records that were taken.
     accepted: usize,
     /// Lines that are no records, and went to the quarantine.
@@ -51,22 +54,45 @@ struct Answer {
 }
 
 /// A line that is no record.
-#[derive(Debug, Serialize)]
-struct Line {
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = MalformedLine)]
+pub(crate) struct Line {
     /// Its number, from 1; in an array, that of the element.
     line: usize,
     /// What is wrong with it.
     reason: String,
 }
 
-/// `POST /api/ingest`
+/// Takes records, all of a body or none.
+#[utoipa::path(post, path = "/api/ingest", tag = "records",
+    params(("Idempotency-Key" = Option<String>, Header,
+        description = "1 to 255 bytes; what took records under it is answered again for 10 min")),
+    request_body(description = "NDJSON, or a JSON array of the same objects", content(
+        (String = "application/x-ndjson",
+            example = "{\"source\": \"PLC01\", \"tag\": \"D100\", \"value\": 21.5}"),
+        (Vec<AnyJson> = "application/json"),
+    )),
+    responses(
+        (status = 200, description = "at least one record was usable", body = Answer),
+        (status = 400, description = "no record was usable, or the key is none", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 409, description = "a post with this key is under way", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 413, description = "the body is too large for a post, or for a lane",
+            body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "there are too many new keys, or another body had this key",
+            body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "a lane has no room; with `refused`, only for those lines",
+            body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "nothing is taken now", body = Problem,
+            content_type = "application/problem+json"),
+    ))]
 pub(crate) async fn ingest(
     State(app): State<App>,
-    Extension(principal): Extension<Principal>,
+    RequireIngest(principal): RequireIngest,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refused> {
-    may_ingest(&principal)?;
     let keyed = match key_in(&headers)? {
         None => Keyed::Not,
         Some(key) => match app

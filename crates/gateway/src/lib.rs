@@ -2,7 +2,7 @@
 //!
 //! - [`Gateway`]: binds, serves, and shuts down in a bounded time.
 //! - REST: `/api/buffer/status`, `/api/health`, `/api/metrics`, `/metrics`, `/api/keys`,
-//!   `/api/history/{source}/{tag}`, `/api/ingest`, `/api/flush`, `/api/purge`,
+//!   `/api/history/{source}/{tag}`, `/api/export`, `/api/ingest`, `/api/flush`, `/api/purge`,
 //!   `/api/breaker/reset`, `/api/reload`, `/api/live`, `/api/ready`.
 //! - WebSocket `/ws`: subscribe by glob, a snapshot, then updates; each client is a set of cursors
 //!   on the data service, so one that is slow gets the newest state and costs no memory. Nothing
@@ -15,11 +15,14 @@
 
 mod access;
 mod actions;
+mod admin;
 mod assets;
 mod backplane;
+mod cached;
 mod connections;
 mod control;
 mod error;
+mod export;
 mod exporter;
 mod fanout;
 mod globs;
@@ -28,6 +31,7 @@ mod history;
 mod idempotency;
 mod ingest;
 mod listen;
+mod openapi;
 mod options;
 mod past;
 mod prometheus;
@@ -43,7 +47,7 @@ pub use access::{Access, AccessError, HashError, Rights, Token, TokenHash};
 pub use actions::{ActionError, ActionRequest, Actions};
 pub use backplane::{Acting, Backplane, InProcess};
 pub use connections::ConnectionStats;
-pub use error::BindError;
+pub use error::{BindError, InvalidOption};
 pub use exporter::Exporter;
 pub use listen::{Tls, TlsError};
 pub use options::{GatewayOptions, Project};

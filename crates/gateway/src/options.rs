@@ -13,9 +13,14 @@ use tokio::sync::{mpsc, watch};
 use crate::access::Access;
 use crate::actions::Actions;
 use crate::backplane::Backplane;
+use crate::error::InvalidOption;
+use crate::globs::Globs;
 use crate::listen::Tls;
 use crate::ready::Readiness;
 use crate::reload::ReloadRequest;
+
+/// Bytes that the name of a channel may have.
+const CHANNEL_NAME_BYTES_MAX: usize = 64;
 
 /// What a record is made into before it goes to a client: see [`Project::new`].
 #[derive(Clone)]
@@ -66,7 +71,7 @@ pub struct GatewayOptions {
     pub connections_per_address_max: usize,
     /// What clients may ask for.
     pub actions: Actions,
-    /// Names for globs that clients may subscribe to.
+    /// Names for globs that clients may subscribe to: a name has 1 to 64 bytes, and 1 to 512 globs.
     pub channels: BTreeMap<String, Vec<String>>,
     /// What records are made into for clients of the WebSocket.
     pub project: Option<Project>,
@@ -81,6 +86,28 @@ pub struct GatewayOptions {
     pub history: Option<Arc<dyn HistoryReader>>,
     /// What joins it with other servers, in the place of `actions` and the pipeline's live data.
     pub backplane: Option<Arc<dyn Backplane>>,
+}
+
+impl GatewayOptions {
+    /// Whether its actions and channels are possible.
+    pub(crate) fn check(&self) -> Result<(), InvalidOption> {
+        if let Some(invalid) = self.actions.invalid() {
+            return Err(invalid.clone());
+        }
+        for (name, patterns) in &self.channels {
+            let named = |wrong: &dyn std::fmt::Display| {
+                InvalidOption::new(format!("the channel {name:?}: {wrong}"))
+            };
+            if !(1..=CHANNEL_NAME_BYTES_MAX).contains(&name.len()) {
+                let length = name.len();
+                return Err(named(&format_args!(
+                    "its name has {length} bytes, expected 1 to {CHANNEL_NAME_BYTES_MAX}"
+                )));
+            }
+            Globs::new(patterns).map_err(|error| named(&error))?;
+        }
+        Ok(())
+    }
 }
 
 impl Default for GatewayOptions {

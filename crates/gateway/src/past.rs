@@ -149,6 +149,10 @@ impl Memory {
         self.values.is_empty()
     }
 
+    pub(crate) fn first_time_us(&self) -> Option<i64> {
+        self.values.front().map(|value| value.time_us)
+    }
+
     pub(crate) fn last_time_us(&self) -> Option<i64> {
         self.values.back().map(|value| value.time_us)
     }

@@ -98,21 +98,15 @@ pub(crate) fn between(from: Option<&str>, until: Option<&str>) -> Result<Between
 }
 
 /// # Errors
-/// When they may not hand in records.
-pub(crate) fn may_ingest(principal: &Principal) -> Result<(), Refused> {
-    if principal.rights.ingests() {
-        return Ok(());
-    }
-    let message = format!("{:?} may not hand in records", principal.name);
-    Err(Refused::new(StatusCode::FORBIDDEN, message))
-}
-
-/// # Errors
 /// When they may not read this key.
 pub(crate) fn may_read(principal: &Principal, key: &Key) -> Result<(), Refused> {
     if principal.may_read(key) {
         return Ok(());
     }
     let message = format!("{:?} may not read {:?}", principal.name, key.to_string());
-    Err(Refused::new(StatusCode::FORBIDDEN, message))
+    let status = match principal.is_anonymous() {
+        true => StatusCode::UNAUTHORIZED,
+        false => StatusCode::FORBIDDEN,
+    };
+    Err(Refused::new(status, message))
 }

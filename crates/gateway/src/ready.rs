@@ -27,12 +27,20 @@ pub enum Readiness {
     Draining,
 }
 
-/// `GET /api/live`
+/// Whether it runs.
+#[utoipa::path(get, path = "/api/live", tag = "state", responses(
+    (status = 200, description = "it answers", body = Value, example = json!({"live": true})),
+))]
 pub(crate) async fn live() -> Response {
     Json(json!({ "live": true })).into_response()
 }
 
-/// `GET /api/ready`: 200 when ready, else 503.
+/// Whether records may be sent.
+#[utoipa::path(get, path = "/api/ready", tag = "state", responses(
+    (status = 200, description = "yes", body = Value, example = json!({"state": "ready"})),
+    (status = 503, description = "not yet, or no more", body = Value,
+        example = json!({"state": "draining"})),
+))]
 pub(crate) async fn ready(State(app): State<App>) -> Response {
     let said = app.options.readiness.as_ref();
     let state = if *app.closing.borrow() || !app.pipeline.is_open() {

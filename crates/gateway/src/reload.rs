@@ -1,4 +1,4 @@
-//! `POST /api/reload`: asks the program to read its configuration again.
+//! Asks the program to read its configuration again, for an administrator.
 //!
 //! A gateway knows no configuration. It passes the question on to whoever runs it, by the channel
 //! in [`GatewayOptions::reload`](crate::GatewayOptions::reload), and answers with what it hears:
@@ -6,15 +6,11 @@
 
 use std::time::Duration;
 
-use axum::Json;
-use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use serde_json::json;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 
-use crate::error::Refused;
+use crate::admin::Undone;
 use crate::state::App;
 
 /// How long an answer may take; draining the lanes of ended routes is part of it.
@@ -68,11 +64,13 @@ impl ReloadRequest {
     }
 }
 
-/// `POST /api/reload`
-pub(crate) async fn reload(State(app): State<App>) -> Result<Response, Refused> {
-    let unavailable = |message: String| Refused::new(StatusCode::SERVICE_UNAVAILABLE, message);
+/// Asks the program, and says what has changed.
+///
+/// # Cancellation
+/// The program goes on, and nobody hears what came of it.
+pub(crate) async fn reload(app: &App) -> Result<Vec<String>, Undone> {
     let Some(requests) = &app.options.reload else {
-        return Err(Refused::new(
+        return Err(Undone::new(
             StatusCode::NOT_IMPLEMENTED,
             "this program does not read its configuration again; start it anew",
         ));
@@ -82,25 +80,22 @@ pub(crate) async fn reload(State(app): State<App>) -> Result<Response, Refused> 
         .try_send(ReloadRequest { answer })
         .map_err(|error| match error {
             TrySendError::Full(_) => {
-                unavailable("the configuration is being read already".to_owned()).retry_after_s(1)
+                Undone::for_now("the configuration is being read already").retry_after_s(1)
             }
             TrySendError::Closed(_) => {
-                unavailable("the program ends and reads no configuration".to_owned())
+                Undone::for_now("the program ends and reads no configuration")
             }
         })?;
     match tokio::time::timeout(ANSWER_WITHIN, answered).await {
-        Ok(Ok(ReloadOutcome::Applied { changes })) => {
-            Ok(Json(json!({ "changes": changes })).into_response())
-        }
+        Ok(Ok(ReloadOutcome::Applied { changes })) => Ok(changes),
         Ok(Ok(ReloadOutcome::Refused { mistakes })) => {
             let message = "the configuration is refused, and nothing has changed";
-            let refused = Refused::new(StatusCode::UNPROCESSABLE_ENTITY, message);
-            Err(refused.member("mistakes", mistakes))
+            Err(Undone::new(StatusCode::UNPROCESSABLE_ENTITY, message).mistakes(mistakes))
         }
-        Ok(Err(_)) => Err(unavailable(
-            "the program ends, or could not say what came of it; see its log".to_owned(),
+        Ok(Err(_)) => Err(Undone::for_now(
+            "the program ends, or could not say what came of it; see its log",
         )),
-        Err(_) => Err(unavailable(format!(
+        Err(_) => Err(Undone::for_now(format!(
             "there was no answer within {} s; the change goes on, see the log",
             ANSWER_WITHIN.as_secs()
         ))),

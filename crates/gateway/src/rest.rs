@@ -1,34 +1,54 @@
 //! The plain questions: how full, how well, what, which keys.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Json;
-use axum::extract::{Extension, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use pipeline::{BufferStats, HealthStatus, Reading, Stats};
+use pipeline::{HealthStatus, Reading, Stats};
 use record::Key;
 use serde::{Deserialize, Serialize};
+use serde_json::Value as AnyJson;
+use utoipa::{IntoParams, ToSchema};
 
-use crate::access::Principal;
+use crate::access::RequireRead;
+use crate::cached::Made;
 use crate::error::Refused;
+use crate::openapi::{self, Problem};
 use crate::query::{Query, glob};
 use crate::state::App;
 
-/// `GET /api/buffer/status`
-pub(crate) async fn buffer_status(State(app): State<App>) -> Json<BufferStats> {
-    Json(app.pipeline.stats().buffer)
+/// How full the buffer is, and what it lost.
+#[utoipa::path(get, path = "/api/buffer/status", tag = "state", responses(
+    (status = 200, description = "the buffers of all lanes, together", body = AnyJson,
+        example = json!({"current_size": 50, "max_size": 10000, "utilization_pct": 0.5,
+            "overflow_count": 0, "overflow_rate_pct": 0.0, "overflow_per_s": 0.0,
+            "current_bytes": 7200, "total_added": 528, "total_acked": 478, "oldest_age_s": 0.44})),
+))]
+pub(crate) async fn buffer_status(State(app): State<App>) -> Made {
+    let make = || Made::new(StatusCode::OK, &app.pipeline.stats().buffer);
+    app.buffer_status.answer(Instant::now(), make)
 }
 
-/// `GET /api/health`: 200 while something useful is done, 503 when the state is critical.
-pub(crate) async fn health(State(app): State<App>) -> Response {
-    let health = app.pipeline.health();
-    let status = match health.status {
-        HealthStatus::Critical => StatusCode::SERVICE_UNAVAILABLE,
-        HealthStatus::Healthy | HealthStatus::Degraded => StatusCode::OK,
-    };
-    (status, Json(health)).into_response()
+/// A score from 0 to 100, with what took points off.
+#[utoipa::path(get, path = "/api/health", tag = "state", responses(
+    (status = 200, description = "healthy or degraded", body = AnyJson,
+        example = json!({"status": "degraded", "score": 60, "reasons": [{"code": "sink_failing",
+            "message": "the sink has failed for 0.4 s", "hint": "see that it can be reached",
+            "points": 40}]})),
+    (status = 503, description = "critical: nothing useful is done", body = AnyJson),
+))]
+pub(crate) async fn health(State(app): State<App>) -> Made {
+    app.health.answer(Instant::now(), || {
+        let health = app.pipeline.health();
+        let status = match health.status {
+            HealthStatus::Critical => StatusCode::SERVICE_UNAVAILABLE,
+            HealthStatus::Healthy | HealthStatus::Degraded => StatusCode::OK,
+        };
+        Made::new(status, &health)
+    })
 }
 
 /// Everything a gateway counts, as one JSON object.
@@ -148,39 +168,53 @@ impl Metrics {
     }
 }
 
-/// `GET /api/metrics`
+/// Everything that is counted.
+#[utoipa::path(get, path = "/api/metrics", tag = "state", responses(
+    (status = 200, description = "all counters and gauges", body = AnyJson),
+))]
 pub(crate) async fn metrics(State(app): State<App>) -> Json<Metrics> {
     Json(Metrics::of(&app))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct KeysQuery {
-    /// A glob over `source/tag`.
+    /// A glob over `source/tag`; `*` also matches a slash.
     r#match: Option<String>,
 }
 
-#[derive(Serialize)]
-struct KeyState {
+/// A key with its newest value.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct KeyState {
     #[serde(flatten)]
+    #[schema(value_type = openapi::Key)]
     key: Key,
-    /// Absent until the key has a value.
+    /// Microseconds since 1970; absent until the key has a value, as are the others.
     #[serde(skip_serializing_if = "Option::is_none")]
     timestamp: Option<i64>,
     #[serde(flatten)]
+    #[schema(value_type = Option<openapi::Reading>)]
     reading: Option<Reading>,
 }
 
-#[derive(Serialize)]
-struct Keys {
+/// Keys with their newest values.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Keys {
+    /// How many there are.
     count: usize,
     keys: Vec<KeyState>,
 }
 
-/// `GET /api/keys?match=GLOB`: every key with its newest value.
+/// Every key that may be read, with its newest value.
+#[utoipa::path(get, path = "/api/keys", tag = "values", params(KeysQuery), responses(
+    (status = 200, description = "those that match, or all", body = Keys),
+    (status = 400, description = "the glob is invalid or too long", body = Problem,
+        content_type = "application/problem+json"),
+))]
 pub(crate) async fn keys(
     State(app): State<App>,
-    Extension(principal): Extension<Principal>,
+    RequireRead(principal): RequireRead,
     Query(query): Query<KeysQuery>,
 ) -> Result<Response, Refused> {
     let globs = query.r#match.as_deref().map(glob).transpose()?;

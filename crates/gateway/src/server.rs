@@ -7,13 +7,15 @@ use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::time::Duration;
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use pipeline::{Intake, Level, LiveData, Pipeline};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 use crate::access::{Origins, Scheme};
+use crate::admin::{Administration, socket};
 use crate::backplane::{Backplane, InProcess};
+use crate::cached::Cached;
 use crate::connections::Connections;
 use crate::error::BindError;
 use crate::guard::{Guard, guard};
@@ -21,7 +23,8 @@ use crate::listen::Seats;
 use crate::options::GatewayOptions;
 use crate::prometheus::{self, Scrapes};
 use crate::state::{App, Shared};
-use crate::{assets, control, error, fanout, history, ingest, listen, past, ready, reload, rest};
+use crate::{assets, control, error, export, fanout, history, ingest, listen};
+use crate::{openapi, past, ready, rest};
 
 /// Bodies that are parsed at the same time.
 const PARSING_MAX: usize = 2;
@@ -61,14 +64,15 @@ impl Gateway {
     /// Binds to `listen`; port 0 picks a free one. `ingest` takes what is posted.
     ///
     /// # Errors
-    /// When the address is in use, cannot be bound, or is not on loopback while no token is asked
-    /// for.
+    /// When an option is invalid, or the address is in use, cannot be bound, or is not on loopback
+    /// while no token is asked for.
     pub async fn bind(
         listen: SocketAddr,
         options: GatewayOptions,
         pipeline: Pipeline,
         ingest: Intake,
     ) -> Result<Self, BindError> {
+        options.check()?;
         let fail = |source: std::io::Error| match source.kind() {
             std::io::ErrorKind::AddrInUse => BindError::InUse { listen },
             _ => BindError::Io { listen, source },
@@ -82,7 +86,10 @@ impl Gateway {
         let (closing, is_closing) = watch::channel(false);
         let backplane: Arc<dyn Backplane> = match options.backplane.clone() {
             Some(backplane) => backplane,
-            None => Arc::new(InProcess::new(pipeline.clone(), options.actions.clone())),
+            None => {
+                let actions = options.actions.clone();
+                Arc::new(InProcess::new(pipeline.clone(), ingest.clone(), actions))
+            }
         };
         let live = backplane.live();
         let scheme = Scheme::of(options.tls.as_ref());
@@ -100,10 +107,14 @@ impl Gateway {
             ingest,
             bodies: Semaphore::new(ingest::BODIES_KIBIBYTES_MAX as usize),
             parsing: Semaphore::new(PARSING_MAX),
+            buffer_status: Cached::default(),
+            health: Cached::default(),
             keys_of_posts: Arc::default(),
             past_readers: Arc::new(Semaphore::new(past::READERS_MAX)),
             fanout: fanout::Fanout::default(),
+            exports: Arc::new(Semaphore::new(export::EXPORTS_MAX)),
             connected: Connections::default(),
+            admin: Administration::default(),
             websockets: AtomicUsize::new(0),
             connections: AtomicU64::new(0),
             updates: AtomicU64::new(0),
@@ -216,17 +227,25 @@ fn router(app: App) -> Router {
         .route("/metrics", get(prometheus::prometheus_metrics))
         .route("/api/keys", get(rest::keys))
         .route("/api/history/{source}/{tag}", get(history::history))
+        .route("/api/export", get(export::export_many))
+        .route("/api/export/{source}/{tag}", get(export::export))
         .route("/api/ingest", post(ingest::ingest))
         .route("/api/flush", post(control::flush))
         .route("/api/purge", post(control::purge))
         .route("/api/breaker/reset", post(control::reset_breakers))
-        .route("/api/reload", post(reload::reload))
+        .route("/api/openapi.json", get(openapi::openapi_json))
+        .route("/api/docs", get(openapi::docs))
+        .route("/api/reload", post(control::reload))
+        .route("/api/notify", post(control::notify))
+        .route("/api/connections", get(control::connections))
+        .route("/api/connections/{id}", delete(control::disconnect))
+        .route("/api/audit", get(control::audit))
         .route("/api/live", get(ready::live))
         .route("/api/ready", get(ready::ready))
         .route("/ws", get(fanout::connect))
+        .route("/ws/admin", get(socket::connect))
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::not_allowed)
-        .layer(axum::middleware::map_response(error::one_shape))
         .layer(axum::middleware::from_fn_with_state(app.clone(), guard))
         .with_state(app)
 }

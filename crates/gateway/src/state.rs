@@ -8,7 +8,9 @@ use pipeline::{Intake, LiveData, Pipeline};
 use record::Timestamp;
 use tokio::sync::{Semaphore, watch};
 
+use crate::admin::Administration;
 use crate::backplane::Backplane;
+use crate::cached::Cached;
 use crate::connections::Connections;
 use crate::fanout::Fanout;
 use crate::guard::Guard;
@@ -38,12 +40,19 @@ pub(crate) struct Shared {
     pub(crate) bodies: Semaphore,
     /// Places for bodies that are parsed at the same time.
     pub(crate) parsing: Semaphore,
+    /// The last answers to what is asked for most often.
+    pub(crate) buffer_status: Cached,
+    pub(crate) health: Cached,
     /// What posts with an `Idempotency-Key` were answered.
     pub(crate) keys_of_posts: Arc<idempotency::Keys>,
     /// Places for those who read further back than memory.
     pub(crate) past_readers: Arc<Semaphore>,
     /// The loops that send.
     pub(crate) fanout: Fanout,
+    /// Places for exports.
+    pub(crate) exports: Arc<Semaphore>,
+    /// What administrators share, and have done.
+    pub(crate) admin: Administration,
     /// Who is connected.
     pub(crate) connected: Connections,
     pub(crate) websockets: AtomicUsize,

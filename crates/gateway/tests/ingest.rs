@@ -226,3 +226,130 @@ async fn law_2_bodies_that_never_end_take_bounded_memory_and_leave_room_again() 
     }
     server.stop().await;
 }
+
+const LINE: &str = r#"{"source":"s","tag":"t","value":1}"#;
+
+async fn post_as(server: &Server, body: &str, key: &str) -> common::Answer {
+    let headers = [("idempotency-key", key)];
+    server.send("POST", "/api/ingest", body, &headers).await
+}
+
+async fn accepted(server: &Server) -> serde_json::Value {
+    server.get("/api/metrics").await.json()["accepted"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_post_again_is_answered_as_before_and_taken_once() {
+    let server = Server::start().await;
+    let body = format!("{LINE}\nrubbish");
+    let first = post_as(&server, &body, "a-1").await;
+    assert_eq!(
+        (first.status, first.header("idempotency-replayed")),
+        (200, "")
+    );
+    for _ in 0..3 {
+        let again = post_as(&server, &body, "a-1").await;
+        assert_eq!((again.status, &again.text), (200, &first.text));
+        assert_eq!(again.header("idempotency-replayed"), "true");
+        assert_eq!(again.header("content-type"), "application/json");
+    }
+    assert_eq!(
+        accepted(&server).await,
+        2,
+        "the record and the malformed line, once"
+    );
+    let other = post_as(&server, LINE, "a-1").await;
+    assert_eq!(
+        (other.status, &other.json()["detail"]),
+        (
+            422,
+            &json!("another body was taken under this `Idempotency-Key`; nothing was taken")
+        )
+    );
+    assert_eq!(post_as(&server, LINE, "a-2").await.status, 200);
+    assert_eq!(accepted(&server).await, 3);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_belongs_to_whoever_sent_it() {
+    let server = Server::start().await;
+    assert_eq!(post_as(&server, LINE, "k").await.status, 200);
+    let bearer = format!("Bearer {}", server.admin.as_str());
+    let headers = [("idempotency-key", "k"), ("authorization", &bearer)];
+    let other = server.send("POST", "/api/ingest", LINE, &headers).await;
+    assert_eq!(
+        (other.status, other.header("idempotency-replayed")),
+        (200, "")
+    );
+    assert_eq!(accepted(&server).await, 2);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_post_that_took_nothing_may_be_made_again_under_its_key() {
+    let buffer = BufferOptions {
+        max_size: 10,
+        ..BufferOptions::default()
+    };
+    let server = Server::with(buffer, GatewayOptions::default()).await;
+    server.sink.go_down();
+    let eight = format!("{LINE}\n").repeat(8);
+    assert_eq!(post_as(&server, &eight, "1").await.status, 200);
+    assert_eq!(post_as(&server, LINE, "2").await.status, 429);
+    assert_eq!(post_as(&server, "rubbish", "2").await.status, 400);
+    server.sink.recover();
+    server.pipeline.flush().await.unwrap();
+    assert_eq!(post_as(&server, LINE, "2").await.status, 200);
+    assert_eq!(accepted(&server).await, 9);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_taken_while_its_first_post_is_under_way_and_free_when_that_breaks_off() {
+    let server = Server::start().await;
+    let head = format!(
+        "POST /api/ingest HTTP/1.1\r\nhost: {}\r\ncontent-length: 100\r\nidempotency-key: k\r\n\r\n",
+        server.address
+    );
+    let mut hanging = tokio::net::TcpStream::connect(server.address)
+        .await
+        .unwrap();
+    hanging.write_all(head.as_bytes()).await.unwrap();
+    // Until the server has read the head, the key is free: such a post takes it for a moment, and
+    // takes nothing.
+    let begun = std::time::Instant::now();
+    let refused = loop {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(60));
+        let answer = post_as(&server, "rubbish", "k").await;
+        if answer.status != 400 {
+            break answer;
+        }
+    };
+    assert_eq!((refused.status, refused.header("retry-after")), (409, "1"));
+    drop(hanging);
+    while post_as(&server, LINE, "k").await.status != 200 {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(60));
+    }
+    assert_eq!(accepted(&server).await, 1);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_are_none_are_refused() {
+    let server = Server::start().await;
+    let long = "k".repeat(256);
+    for (key, length) in [("", 0), (long.as_str(), 256)] {
+        let answer = post_as(&server, LINE, key).await;
+        let detail = format!("`Idempotency-Key` has {length} bytes, expected 1 to 255");
+        assert_eq!(
+            (answer.status, &answer.json()["detail"]),
+            (400, &json!(detail))
+        );
+    }
+    assert_eq!(post_as(&server, LINE, &long[1..]).await.status, 200);
+    let twice = [("idempotency-key", "a"), ("idempotency-key", "b")];
+    let answer = server.send("POST", "/api/ingest", LINE, &twice).await;
+    assert_eq!(answer.status, 400);
+    server.stop().await;
+}

@@ -355,3 +355,40 @@ async fn an_address_in_use_is_said_with_the_way_out() {
     );
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_refuses_tells_a_problem_of_one_shape() {
+    let server = Server::start().await;
+    for (method, path, status, title) in [
+        ("GET", "/nothing", 404, "Not Found"),
+        ("GET", "/assets/none", 404, "Not Found"),
+        ("PUT", "/api/keys", 405, "Method Not Allowed"),
+        ("GET", "/api/keys?count=1", 400, "Bad Request"),
+        ("GET", "/api/history/%ff/t", 400, "Bad Request"),
+        ("GET", "/api/history/a/t?count=many", 400, "Bad Request"),
+        ("POST", "/api/purge", 415, "Unsupported Media Type"),
+        ("POST", "/api/ingest", 400, "Bad Request"),
+        ("GET", "/ws", 400, "Bad Request"),
+    ] {
+        let bearer = format!("Bearer {}", server.admin.as_str());
+        let headers = [("authorization", bearer.as_str())];
+        let answer = server.send(method, path, "", &headers).await;
+        assert_eq!(answer.status, status, "{method} {path}: {answer:?}");
+        assert_eq!(
+            answer.header("content-type"),
+            "application/problem+json",
+            "{method} {path}"
+        );
+        let problem = answer.json();
+        assert_eq!(
+            json!([problem["type"], problem["title"], problem["status"]]),
+            json!(["about:blank", title, status]),
+            "{method} {path}"
+        );
+        assert!(problem["detail"].as_str().unwrap().len() > 10, "{problem}");
+    }
+    let wrong = server.send("DELETE", "/api/health", "", &[]).await;
+    assert_ne!(wrong.status, 200);
+    assert_eq!(wrong.header("content-type"), "application/problem+json");
+    server.stop().await;
+}

@@ -240,6 +240,12 @@ async fn reduced(
         .max(memory.last_time_us().unwrap_or(i64::MIN));
     let end = Timestamp::from_micros(now_us.saturating_add(1)).unwrap_or(before.until);
     before.until = before.until.min(end.max(before.from));
+    if part.is_seamless
+        && let Some(first) = memory.first_time_us()
+    {
+        let first = Timestamp::from_micros(first).unwrap_or(before.until);
+        before.until = before.until.min(first);
+    }
     let parts = u32::try_from(PARTS_PER_POINT * points).unwrap_or(u32::MAX);
     let parts = NonZeroU32::new(parts).unwrap_or(NonZeroU32::MIN);
     let span_us = before.until.micros().saturating_sub(before.from.micros());

@@ -5,6 +5,7 @@
 
 pub(crate) mod exposition;
 pub(crate) mod socket;
+pub(crate) mod stored;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
