@@ -35,7 +35,8 @@ const PAGE: &str = include_str!("../assets/api.html");
         rest::buffer_status, rest::health, ready::live, ready::ready, rest::metrics,
         elsewhere::prometheus, rest::keys, history::history, export::export_many, export::export,
         ingest::ingest, elsewhere::flush, elsewhere::purge, elsewhere::reset_breakers,
-        elsewhere::reload, elsewhere::websocket, elsewhere::page, elsewhere::file,
+        elsewhere::reload, elsewhere::notify, elsewhere::connections, elsewhere::disconnect,
+        elsewhere::audit, elsewhere::admin_websocket, elsewhere::websocket, elsewhere::page, elsewhere::file,
         openapi_json, docs,
     ),
     components(schemas(Problem)),
@@ -62,7 +63,8 @@ impl Modify for Everywhere {
             .content(PROBLEM_JSON, content)
             .build();
         for item in description.paths.paths.values_mut() {
-            for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
+            let operations = [&mut item.get, &mut item.post, &mut item.delete];
+            for operation in operations.into_iter().flatten() {
                 let responses = &mut operation.responses.responses;
                 responses.insert("default".to_owned(), refused.clone().into());
             }

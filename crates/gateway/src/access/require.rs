@@ -33,6 +33,7 @@ impl Need {
             "/" | "/api/live" | "/api/ready" | "/api/health" | "/ws" | "/ws/admin" if asks => {
                 Self::Nothing
             }
+            "/api/docs" | "/api/openapi.json" if asks => Self::Nothing,
             _ if asks && path.starts_with("/assets/") => Self::Nothing,
             "/api/connections" => Self::Admin,
             _ if asks => Self::Read,
