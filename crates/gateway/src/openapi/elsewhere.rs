@@ -37,7 +37,8 @@ pub(super) fn purge() {}
 
 /// Closes the breakers of all sinks.
 #[utoipa::path(post, path = "/api/breaker/reset", tag = "administration", responses(
-    (status = 200, description = "how many there are", body = AnyJson, example = json!({"reset": 1})),
+    (status = 200, description = "how many there are", body = AnyJson,
+        example = json!({"reset": 1})),
 ))]
 pub(super) fn reset_breakers() {}
 
