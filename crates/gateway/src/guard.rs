@@ -147,6 +147,9 @@ impl App {
         let checked = need.check(&self.options.access, &principal);
         if checked.is_err() {
             self.guard.rights.fetch_add(1, Ordering::Relaxed);
+            if need == Need::Admin {
+                self.admin.refused(&principal.name, request);
+            }
         }
         checked?;
         request.extensions_mut().insert(principal);
