@@ -171,7 +171,7 @@ async fn ask_plainly(asked: &mut Asked) {
         ("/assets/{name}", "/assets/app.js", 200),
         ("/assets/{name}", "/assets/none", 404),
         ("/ws", "/ws", 400),
-        ("/ws/admin", "/ws/admin", 426),
+        ("/ws/admin", "/ws/admin", 400),
         ("/api/keys", "/api/keys?match=%5B", 400),
         (HISTORY, "/api/history/PLC01/D1", 200),
         (HISTORY, "/api/history/PLC01/D1?count=0", 400),
@@ -184,6 +184,16 @@ async fn ask_plainly(asked: &mut Asked) {
     ] {
         asked
             .ask(&server, ("get", path), at, ("", &[]), status)
+            .await;
+    }
+    let old = [
+        ("connection", "upgrade"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-version", "12"),
+    ];
+    for path in ["/ws", "/ws/admin"] {
+        asked
+            .ask(&server, ("get", path), path, ("", &old), 426)
             .await;
     }
     let told = r#"{"level": "info", "message": "a word"}"#;

@@ -96,7 +96,9 @@ pub(super) fn audit() {}
 /// The socket of administrators.
 #[utoipa::path(get, path = "/ws/admin", tag = "administration", responses(
     (status = 101, description = "the connection is a WebSocket now"),
-    (status = 426, description = "it was not asked to become one", body = Problem,
+    (status = 400, description = "it was not asked to become one", body = Problem,
+        content_type = "application/problem+json"),
+    (status = 426, description = "that is another version than 13", body = Problem,
         content_type = "application/problem+json"),
 ))]
 pub(super) fn admin_websocket() {}
@@ -105,6 +107,8 @@ pub(super) fn admin_websocket() {}
 #[utoipa::path(get, path = "/ws", tag = "pages", responses(
     (status = 101, description = "the connection is a WebSocket now"),
     (status = 400, description = "it was not asked to become one", body = Problem,
+        content_type = "application/problem+json"),
+    (status = 426, description = "that is another version than 13", body = Problem,
         content_type = "application/problem+json"),
 ))]
 pub(super) fn websocket() {}
