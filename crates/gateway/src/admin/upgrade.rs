@@ -32,7 +32,8 @@ impl Upgrade {
     /// When the request is none for a WebSocket of JSON, with the answer to it.
     #[allow(clippy::result_large_err, reason = "what is wrong is an answer too")]
     pub(super) fn of(request: &mut Request) -> Result<Self, Response> {
-        let (key, encoding) = handshake::check(request.method(), request.headers())?;
+        let (key, encoding) =
+            handshake::check(request.method(), request.headers()).map_err(|refused| *refused)?;
         if encoding.is_some_and(|encoding| encoding != Encoding::Json) {
             let json = Encoding::Json.subprotocol();
             let message = format!("administrators speak JSON: `Sec-WebSocket-Protocol` {json}");
