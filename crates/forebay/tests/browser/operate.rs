@@ -138,6 +138,7 @@ async fn an_administrator_unlocks_by_a_token_and_purges_resets_flushes_and_disco
         text.contains("does not read its configuration again")
     })
     .await;
+    page.ask("scrollTo(0, document.body.scrollHeight)").await;
     page.photograph("operate").await;
 
     disconnects_itself_and_comes_back(&page).await;
@@ -173,11 +174,9 @@ async fn disconnects_itself_and_comes_back(page: &Page) {
         .filter((row) => row.textContent.includes('(this page)')).map((row) => row.dataset.client)";
     let one = |value: &Json| value.as_array().unwrap().len() == 1;
     let before = page.until("its own row", own, one).await;
-    page.ask(
-        "[...document.querySelectorAll('[data-testid=client]')]
-            .find((row) => row.textContent.includes('(this page)')).querySelector('button').click()",
-    )
-    .await;
+    let press = "[...document.querySelectorAll('[data-testid=client]')]
+        .find((row) => row.textContent.includes('(this page)')).querySelector('button').click()";
+    page.ask(press).await;
     page.until_text(SAID, |text| text.starts_with("Disconnected client "))
         .await;
     let other = |value: &Json| one(value) && *value != before;
@@ -196,6 +195,16 @@ async fn keeps_its_token_for_the_tab_and_out_of_the_address(page: &Page) {
     page.until("locked", BUTTONS, |value| value == 0).await;
     let kept = page.ask("JSON.stringify(sessionStorage)").await;
     assert!(!kept.as_str().unwrap().contains("fb_"), "{kept}");
+
+    // The token of an earlier run opens nothing, and is forgotten.
+    page.ask("sessionStorage.setItem('forebay.admin-token', 'fb_of_an_earlier_run')")
+        .await;
+    page.client.refresh().await.unwrap();
+    page.until_connection_is("live").await;
+    let kept = "JSON.stringify(sessionStorage)";
+    page.until("a forgotten token", kept, |value| value == "{}")
+        .await;
+    assert_eq!(page.ask(BUTTONS).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

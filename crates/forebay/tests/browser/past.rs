@@ -7,9 +7,9 @@ use crate::chromium::{Page, post, readings, serve};
 const CURVE: &str = "(() => {
     const chart = document.querySelector('[data-testid=chart][data-keys=\"PLC01/D100\"]');
     const line = chart?.querySelector('.js-plotly-plot')?.data?.[0]?.x ?? [];
+    const chosen = (id) => Number(new Date(document.querySelector(id).value)) / 1000;
     return {first: line[0] / 1000, last: line.at(-1) / 1000, points: line.length,
-        now: Date.now() / 1000, from: Number(new Date(document.querySelector('#past-from').value)) / 1000,
-        until: Number(new Date(document.querySelector('#past-until').value)) / 1000};
+        now: Date.now() / 1000, from: chosen('#past-from'), until: chosen('#past-until')};
 })()";
 
 #[tokio::test(flavor = "multi_thread")]
