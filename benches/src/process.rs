@@ -118,6 +118,11 @@ pub(crate) fn cpu_time_s(pid: u32) -> Option<f64> {
     cpu_time_in(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
+/// The same, and that of its children that ended and were waited for.
+pub(crate) fn family_cpu_time_s(pid: u32) -> Option<f64> {
+    family_cpu_time_in(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
 fn memory_mb(status: &str, field: &str) -> Option<f64> {
     let value = status.lines().find_map(|line| line.strip_prefix(field))?;
     let kibibytes: f64 = value.trim().strip_suffix("kB")?.trim().parse().ok()?;
@@ -125,15 +130,29 @@ fn memory_mb(status: &str, field: &str) -> Option<f64> {
 }
 
 fn cpu_time_in(stat: &str) -> Option<f64> {
+    let [user, system, ..] = cpu_times_in(stat)?;
+    Some(user + system)
+}
+
+fn family_cpu_time_in(stat: &str) -> Option<f64> {
+    Some(cpu_times_in(stat)?.iter().sum())
+}
+
+/// User and system time, and those of the children.
+fn cpu_times_in(stat: &str) -> Option<[f64; 4]> {
     // The name in parentheses may hold spaces; user and system time are fields 14 and 15 of the
-    // line, of which the name is the second.
+    // line, of which the name is the second, and those of the children follow.
     let (_, after_name) = stat.rsplit_once(')')?;
     let mut times = after_name
         .split_whitespace()
         .skip(11)
-        .map(str::parse::<f64>);
-    let (user, system) = (times.next()?.ok()?, times.next()?.ok()?);
-    Some((user + system) / TICKS_PER_S)
+        .map(|field| Some(field.parse::<f64>().ok()? / TICKS_PER_S));
+    Some([
+        times.next()??,
+        times.next()??,
+        times.next()??,
+        times.next()??,
+    ])
 }
 
 /// A child that is ended when this is dropped, so that an error does not leave it behind.
@@ -185,8 +204,9 @@ mod tests {
         let status = "VmPeak:\t  9 kB\nVmHWM:\t    2000 kB\nVmRSS:\t 1000 kB\n";
         assert_eq!(memory_mb(status, "VmHWM:"), Some(2.048));
         assert_eq!(memory_mb("State:\tZ (zombie)\n", "VmHWM:"), None);
-        let stat = "42 (a) b) S 1 2 3 4 5 6 7 8 9 10 250 50 0 0 20 0 8 0 1 2 3";
+        let stat = "42 (a) b) S 1 2 3 4 5 6 7 8 9 10 250 50 100 25 20 0 8 0 1 2 3";
         assert_eq!(cpu_time_in(stat), Some(3.0));
+        assert_eq!(family_cpu_time_in(stat), Some(4.25));
         assert_eq!(cpu_time_in("42 (a) S 1"), None);
     }
 }

@@ -25,7 +25,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::measure::case::Case;
-use crate::measure::{Options, Suite};
+use crate::measure::{Options, Suite, Tables};
 
 const REPETITIONS: u32 = 5;
 /// Updates of a transaction, unless the case says otherwise.
@@ -44,6 +44,7 @@ pub(crate) fn run(options: &Options, results: &Path) -> Result<()> {
         cases: cases(),
         repetitions: REPETITIONS,
         file: "dataservice.json",
+        tables: Tables::default(),
     };
     suite.run(options, results)
 }

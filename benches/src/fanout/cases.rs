@@ -176,7 +176,6 @@ fn idle(peers: &[Peer]) -> Case {
         ],
         contenders: contenders(&quick(peers), |target, _| {
             let load = Load {
-                addresses: 100,
                 warm_up: Duration::ZERO,
                 ..Load::of(CLIENTS, 2, Duration::from_secs(1))
             };

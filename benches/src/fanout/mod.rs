@@ -1,5 +1,5 @@
 //! `fanout`: live updates to many clients, beside Node's `ws`, Socket.IO, and axum with a broadcast
-//! channel; and a REST answer under load beside a bare handler.
+//! channel, and on request beside Django Channels; and a REST answer beside that of a bare handler.
 //!
 //! Server and load client are processes of their own on the same processors. Updates are published
 //! inside of the server by a schedule, each bears the moment when it is due, and its latency counts
@@ -10,6 +10,7 @@ mod aims;
 mod cases;
 mod child;
 mod clock;
+mod django;
 mod load;
 mod node;
 mod plan;
@@ -24,10 +25,10 @@ use anyhow::{Context, Result};
 use clap::Args;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use self::cases::{BROADCAST, Peer, SOCKET_IO, WS};
+use self::cases::{BROADCAST, DJANGO, Peer, SOCKET_IO, WS};
 use self::plan::Dialect;
 use self::run::Target;
-use crate::measure::{self, Suite};
+use crate::measure::{self, Suite, Tables};
 
 pub(crate) use self::server::Kind as ServerKind;
 
@@ -38,19 +39,23 @@ const REPETITIONS_QUICK: u32 = 1;
 pub(crate) struct Options {
     #[command(flatten)]
     measure: measure::Options,
+    /// With Django Channels among the peers of the smaller cases; it is installed for that.
+    #[arg(long)]
+    django: bool,
 }
 
 /// Runs the selected cases, prints tables and aims, and writes the comparison.
 pub(crate) fn run(options: &Options, results: &Path) -> Result<()> {
     allow_many_files()?;
     let suite = Suite {
-        cases: cases::all(&peers(results)?),
+        cases: cases::all(&peers(results, options.django)?),
         repetitions: if options.measure.is_quick() {
             REPETITIONS_QUICK
         } else {
             REPETITIONS
         },
         file: "fanout.json",
+        tables: Tables::OfCases,
     };
     suite.run(&options.measure, results)
 }
@@ -65,7 +70,7 @@ pub(crate) fn load() -> Result<()> {
     load::run(BufReader::new(stdin()), stdout().lock())
 }
 
-fn peers(results: &Path) -> Result<Vec<Peer>> {
+fn peers(results: &Path, with_django: bool) -> Result<Vec<Peer>> {
     let mut peers = vec![Peer {
         name: BROADCAST,
         target: Target::Own("broadcast", Dialect::Plain),
@@ -87,6 +92,21 @@ fn peers(results: &Path) -> Result<Vec<Peer>> {
             peers.push(peer(SOCKET_IO, "socketio", Dialect::SocketIo));
         }
         None => println!("SKIPPED: {WS} and {SOCKET_IO}, because there is no node and npm here\n"),
+    }
+    if with_django {
+        match django::install(results)? {
+            Some(django) => peers.push(Peer {
+                name: DJANGO,
+                target: Target::Script {
+                    interpreter: django.interpreter,
+                    script: django.script,
+                    argument: "",
+                    dialect: Dialect::Plain,
+                },
+                is_quick: false,
+            }),
+            None => println!("SKIPPED: {DJANGO}, because there is no python3 here\n"),
+        }
     }
     Ok(peers)
 }

@@ -40,6 +40,8 @@ pub(super) struct Calls {
     pub(super) stalled: usize,
     /// From how many addresses.
     pub(super) addresses: usize,
+    /// How many clients check contents, beside the connections.
+    pub(super) checking: usize,
 }
 
 /// What is spoken on a connection.
@@ -68,6 +70,8 @@ pub(super) struct Window {
     pub(super) until_us: u64,
     /// How many of them each connection is to hear.
     pub(super) expected: u64,
+    /// How many of these are critical.
+    pub(super) expected_critical: u64,
     /// The sum of the moments when they are due, counted from `from_us`.
     pub(super) expected_sum_us: u64,
     /// How long what is late is waited for.
@@ -90,11 +94,24 @@ pub(super) struct Heard {
     pub(super) bytes: u64,
     pub(super) normal: Latencies,
     pub(super) critical: Latencies,
+    /// What the clients found that check contents; none took part without.
+    pub(super) checked: Option<Checked>,
     /// From the first due moment to the last arrival.
     pub(super) elapsed_us: u64,
 }
 
-/// From the moment an update was due until it was read, in microseconds.
+/// What clients found that check what is in the updates.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Checked {
+    pub(super) clients: usize,
+    /// How many of them got each update of the window once, as it was published.
+    pub(super) complete: usize,
+    /// What is wrong with the first of the others.
+    pub(super) fault: Option<String>,
+}
+
+/// From the moment an update was due until it was read, in microseconds. One that never came
+/// counts as one that was waited for to the end, which is less than it took.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Latencies {
     pub(super) count: u64,
@@ -143,15 +160,17 @@ impl Schedule {
     /// Which of its updates count from then on.
     pub(super) fn window(&self, from_us: u64, until_us: u64, grace_us: u64) -> Window {
         let counts = |due: &Due| (from_us..until_us).contains(&due.at_us);
-        let (mut expected, mut expected_sum_us) = (0, 0);
+        let (mut expected, mut expected_critical, mut expected_sum_us) = (0, 0, 0);
         for due in self.updates().filter(counts) {
             expected += 1;
+            expected_critical += u64::from(due.is_critical);
             expected_sum_us += due.at_us - from_us;
         }
         Window {
             from_us,
             until_us,
             expected,
+            expected_critical,
             expected_sum_us,
             grace_us,
         }
@@ -202,6 +221,7 @@ mod tests {
         ];
         assert_eq!(due, expected);
         let window = schedule.window(110, 130, 7);
-        assert_eq!((window.expected, window.expected_sum_us), (3, 10 + 15));
+        assert_eq!((window.expected, window.expected_critical), (3, 1));
+        assert_eq!(window.expected_sum_us, 10 + 15);
     }
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::child::Talking;
 use super::clock::{now_us, sleep_until};
-use super::plan::{Calls, Dialect, Heard, Listening, Ready, Schedule, Window};
+use super::plan::{Calls, Checked, Dialect, Heard, Listening, Ready, Schedule, Window};
 
 /// How long a server may take to listen.
 const LISTENS_WITHIN: Duration = Duration::from_secs(20);
@@ -19,7 +19,10 @@ const SETTLES_WITHIN: Duration = Duration::from_millis(1_500);
 /// From then to the first update: both have read what they are told by then.
 const BEFORE_START_US: u64 = 300_000;
 /// What is later than this after its window does not count as delivered.
-const GRACE_US: u64 = 2_000_000;
+const GRACE_US: u64 = 10_000_000;
+const CONNECTIONS_PER_ADDRESS: usize = 100;
+/// Clients beside the others that are real ones, and check contents.
+const CHECKING: usize = 5;
 /// What an update has as JSON.
 const UPDATE_BYTES: usize = 200;
 /// How often the memory is looked at.
@@ -47,7 +50,6 @@ pub(super) struct Load {
     pub(super) connections: usize,
     /// How many of them never read.
     pub(super) stalled: usize,
-    pub(super) addresses: usize,
     /// Per second; 0 with `burst`.
     pub(super) rate: u64,
     pub(super) critical_rate: u64,
@@ -65,7 +67,6 @@ impl Load {
         Self {
             connections,
             stalled: 0,
-            addresses: 1,
             rate,
             critical_rate: 0,
             burst: 0,
@@ -128,7 +129,13 @@ pub(super) fn run(target: &Target, load: &Load) -> Result<Outcome> {
         dialect: target.dialect(),
         connections: load.connections,
         stalled: load.stalled,
-        addresses: load.addresses,
+        // A server may limit what comes from one.
+        addresses: load.connections.div_ceil(CONNECTIONS_PER_ADDRESS),
+        checking: if target.dialect() == Dialect::Ours {
+            CHECKING
+        } else {
+            0
+        },
     })?;
     let Ready { connected } = client.hear(CONNECTS_WITHIN)?;
     ensure!(connected == load.connections, "{connected} are connected");
@@ -149,6 +156,15 @@ pub(super) fn run(target: &Target, load: &Load) -> Result<Outcome> {
     let heard: Heard = client.hear(patience)?;
     let wrong = heard.wrong;
     ensure!(wrong == 0, "{wrong} connections heard other updates");
+    if let Some(Checked {
+        clients,
+        complete,
+        fault,
+    }) = &heard.checked
+        && let Some(fault) = fault
+    {
+        eprintln!("{complete} of {clients} checking clients got everything: {fault}");
+    }
     if heard.disconnected > 0 {
         eprintln!("the server ended {} connections", heard.disconnected);
     }

@@ -43,14 +43,15 @@ impl Watch {
         Self {
             since: Instant::now(),
             machine: machine(),
-            own_s: process::cpu_time_s(std::process::id()),
+            // What a run starts and waits for is its own.
+            own_s: process::family_cpu_time_s(std::process::id()),
             load: report::load_average(),
         }
     }
 
     /// `None` where the kernel tells nothing.
     pub(crate) fn finish(self) -> Option<Quietness> {
-        let (after, own_s) = (machine()?, process::cpu_time_s(std::process::id())?);
+        let (after, own_s) = (machine()?, process::family_cpu_time_s(std::process::id())?);
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let capacity_s = self.since.elapsed().as_secs_f64() * cores as f64;
         let before = self.machine?;

@@ -55,6 +55,17 @@ pub(crate) struct Suite {
     pub(crate) repetitions: u32,
     /// The name of the file with the results.
     pub(crate) file: &'static str,
+    pub(crate) tables: Tables,
+}
+
+/// What is printed of a case.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Tables {
+    /// A table for each metric, with how far repetitions spread.
+    #[default]
+    OfMetrics,
+    /// One table, with a column for each metric.
+    OfCases,
 }
 
 impl Suite {
@@ -81,9 +92,15 @@ impl Suite {
             let lanes = case.measure(repetitions, options.duration(case), |repetition| {
                 eprintln!("{}: repetition {}", case.name, repetition + 1);
             })?;
+            if self.tables == Tables::OfCases {
+                println!("## `{}`\n", case.name);
+                println!("{}", outcome::case_table(&case.metrics, &lanes));
+            }
             for (index, metric) in case.metrics.iter().enumerate() {
-                println!("## {} (`{}`)\n", metric.title, case.name);
-                println!("{}", outcome::table(metric, index, &lanes));
+                if self.tables == Tables::OfMetrics {
+                    println!("## {} (`{}`)\n", metric.title, case.name);
+                    println!("{}", outcome::table(metric, index, &lanes));
+                }
                 let comparisons = outcome::comparisons(metric, index, &lanes);
                 verdicts.extend(outcome::verdicts(metric, &comparisons));
                 rows.extend(comparisons);

@@ -34,6 +34,8 @@ pub(crate) struct Verdict {
     pub(crate) case: String,
     pub(crate) aim: String,
     pub(crate) peer: String,
+    /// What ours came to, with its unit.
+    pub(crate) ours: String,
     pub(crate) ratio: f64,
     pub(crate) is_met: bool,
 }
@@ -50,6 +52,7 @@ pub(crate) fn verdicts(metric: &Metric, comparisons: &[Comparison]) -> Vec<Verdi
             case: metric.title.clone(),
             aim: aim_text(metric, aim),
             peer: best.peer.clone(),
+            ours: format!("{} {}", figure(best.ours), metric.unit),
             ratio: best.ratio,
             is_met: best.ratio >= aim.ratio_min,
         })
@@ -111,23 +114,44 @@ pub(crate) fn table(metric: &Metric, index: usize, lanes: &[Lane]) -> String {
     text
 }
 
+/// All metrics of a case as one Markdown table: a row for each contender, medians.
+pub(crate) fn case_table(metrics: &[Metric], lanes: &[Lane]) -> String {
+    let mut text = "| contender |".to_owned();
+    for metric in metrics {
+        // What all titles begin with is the name of the case.
+        let title = metric.title.rsplit(": ").next().unwrap_or_default();
+        text.push_str(&format!(" {title}, {} |", metric.unit));
+    }
+    text.push_str(&format!("\n|---|{}\n", "---:|".repeat(metrics.len())));
+    for lane in lanes {
+        text.push_str(&format!("| {} |", lane.name));
+        for index in 0..metrics.len() {
+            let median = lane.spread(index).map(|spread| figure(spread.median));
+            text.push_str(&format!(" {} |", median.unwrap_or_default()));
+        }
+        text.push('\n');
+    }
+    text
+}
+
 /// The aims beside what was reached, as a Markdown table.
 pub(crate) fn summary(verdicts: &[Verdict]) -> String {
     let mut text = String::from(
-        "| case | aim | best peer | reached | |\n\
-         |---|---|---|---:|---|\n",
+        "| case | aim | ours | best peer | reached | |\n\
+         |---|---|---:|---|---:|---|\n",
     );
     for verdict in verdicts {
         let Verdict {
             case,
             aim,
             peer,
+            ours,
             ratio,
             is_met,
         } = verdict;
         let word = if *is_met { "met" } else { "MISSED" };
         text.push_str(&format!(
-            "| {case} | {aim} | {peer} | {ratio:.2} | {word} |\n"
+            "| {case} | {aim} | {ours} | {peer} | {ratio:.2} | {word} |\n"
         ));
     }
     text
@@ -195,6 +219,26 @@ mod tests {
             .collect();
         assert_eq!(shown, [("c", 1.2, false), ("b", 3.0, true)]);
         assert!(summary(&verdicts).contains("| c | 1.20 | MISSED |"));
+    }
+
+    #[test]
+    fn a_case_is_one_table_with_a_column_for_each_metric() {
+        let lane = |name, values: &[f64]| Lane {
+            name,
+            kind: Kind::Ours,
+            values: values.iter().map(|value| vec![*value]).collect(),
+        };
+        let metrics = [
+            Metric::new("case: pause", "ms", Better::Lower),
+            Metric::new("case: speed", "M/s", Better::Higher),
+        ];
+        let table = case_table(
+            &metrics,
+            &[lane("a", &[2.5, 4000.0]), lane("b", &[1.0, 12.0])],
+        );
+        let expected = "| contender | pause, ms | speed, M/s |\n|---|---:|---:|\n\
+                        | a | 2.50 | 4,000 |\n| b | 1.00 | 12.0 |\n";
+        assert_eq!(table, expected);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use crate::measure::case::Case;
-use crate::measure::{Options, Suite};
+use crate::measure::{Options, Suite, Tables};
 
 /// The peers, as the results call them.
 const HAND_WRITTEN: &str = "tokio batcher by hand";
@@ -37,6 +37,7 @@ pub(crate) fn run(options: &Options, results: &Path) -> Result<()> {
         cases: cases(folder.path()),
         repetitions: 5,
         file: "pipeline.json",
+        tables: Tables::default(),
     };
     suite.run(options, results)
 }

@@ -20,7 +20,7 @@ use anyhow::{Context, Result};
 use test_services::Service;
 
 use crate::measure::case::{Against, Case, Contender, Metric};
-use crate::measure::{Options, Suite};
+use crate::measure::{Options, Suite, Tables};
 use crate::report::Better;
 
 /// The peers, as the results call them.
@@ -66,6 +66,7 @@ pub(crate) fn run(options: &Options, results: &Path) -> Result<()> {
         cases,
         repetitions: 5,
         file: "sinks.json",
+        tables: Tables::default(),
     };
     suite.run(options, results)
 }

@@ -15,7 +15,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::measure::case::Case;
-use crate::measure::{Options, Suite};
+use crate::measure::{Options, Suite, Tables};
 
 const REPETITIONS: u32 = 7;
 
@@ -25,6 +25,7 @@ pub(crate) fn run(options: &Options, results: &Path) -> Result<()> {
         cases: cases(),
         repetitions: REPETITIONS,
         file: "core.json",
+        tables: Tables::default(),
     };
     suite.run(options, results)
 }

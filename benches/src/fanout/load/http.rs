@@ -64,10 +64,8 @@ pub(super) fn run(calls: &Calls, lines: &Receiver<String>, output: &mut impl Wri
             }
         }
     }
-    say(
-        output,
-        &tally.heard([].iter() as std::slice::Iter<'_, Own>, 0),
-    )?;
+    let none: [Own; 0] = [];
+    say(output, &tally.heard(none.iter(), 0, now_us()))?;
     while next_line(lines).is_ok() {
         std::thread::sleep(std::time::Duration::from_millis(u64::from(LOOK_EVERY_MS)));
     }

@@ -5,6 +5,7 @@
 //! once: their number, and the sum of the moments when they were due.
 
 mod calls;
+mod checking;
 mod frames;
 mod http;
 mod poll;
@@ -19,6 +20,7 @@ use anyhow::{Context, Result, ensure};
 
 pub(super) use self::http::{PATH as STATUS_PATH, body_length};
 
+use self::checking::Checking;
 use self::frames::{Frames, Kind, masked};
 use self::poll::Poll;
 use self::tally::{Own, Tally};
@@ -105,6 +107,7 @@ struct Client {
     marks: Marks,
     buffer: Vec<u8>,
     ready: usize,
+    checking: Checking,
 }
 
 impl Client {
@@ -117,6 +120,7 @@ impl Client {
             marks: Marks::new(),
             buffer: vec![0; READ_BYTES],
             ready: 0,
+            checking: Checking::start(calls.port, calls.checking)?,
         };
         for index in 0..calls.connections {
             let called =
@@ -142,7 +146,7 @@ impl Client {
     /// Until all may be told updates; those that are to stall are not read any more.
     fn until_ready(&mut self) -> Result<()> {
         let late_us = now_us() + READY_WITHIN.as_micros() as u64;
-        while self.ready < self.sockets.len() {
+        while self.ready < self.sockets.len() || !self.checking.are_ready() {
             self.pump(None)?;
             ensure!(
                 now_us() < late_us,
@@ -165,13 +169,20 @@ impl Client {
         loop {
             self.pump(Some(&mut tally))?;
             let now = now_us();
-            if now >= late_us || now >= until_us && tally.is_complete(self.readers) {
+            let is_complete =
+                || tally.is_complete(self.readers) && self.checking.are_complete(tally.window());
+            if now >= late_us || now >= until_us && is_complete() {
                 break;
             }
         }
         let readers = &self.sockets[..self.readers];
         let gone = readers.iter().filter(|socket| socket.is_gone).count() as u64;
-        Ok(tally.heard(readers.iter().map(|socket| &socket.own), gone))
+        let checked = self.checking.judge(tally.window());
+        let owns = readers.iter().map(|socket| &socket.own);
+        Ok(Heard {
+            checked,
+            ..tally.heard(owns, gone, now_us())
+        })
     }
 
     fn pump(&mut self, tally: Option<&mut Tally>) -> Result<()> {

@@ -91,13 +91,23 @@ impl Tally {
         self.delivered >= self.window.expected * connections as u64
     }
 
+    /// The account at the end, which is now.
     pub(super) fn heard<'a>(
-        &self,
+        mut self,
         all: impl ExactSizeIterator<Item = &'a Own>,
         disconnected: u64,
+        now_us: u64,
     ) -> Heard {
+        let connections = all.len() as u64;
+        let waited_us = now_us.saturating_sub(self.window.until_us);
+        let critical = self.window.expected_critical * connections;
+        let normal = self.window.expected * connections - critical;
+        for (histogram, expected) in [(&mut self.normal, normal), (&mut self.critical, critical)] {
+            let missing = expected.saturating_sub(histogram.len());
+            histogram.saturating_record_n(waited_us, missing);
+        }
         let window = &self.window;
-        let expected = window.expected * all.len() as u64;
+        let expected = window.expected * connections;
         let is_wrong = |own: &&Own| {
             own.count > window.expected
                 || own.count == window.expected && own.sum_us != window.expected_sum_us
@@ -111,6 +121,7 @@ impl Tally {
             bytes: self.bytes,
             normal: latencies(&self.normal),
             critical: latencies(&self.critical),
+            checked: None,
             elapsed_us: self.last_us.saturating_sub(window.from_us),
         }
     }
@@ -134,8 +145,9 @@ mod tests {
         let window = Window {
             from_us: 100,
             until_us: 200,
-            expected: 2,
-            expected_sum_us: 10 + 20,
+            expected: 3,
+            expected_critical: 1,
+            expected_sum_us: 10 + 20 + 30,
             grace_us: 0,
         };
         let mut tally = Tally::new(window).unwrap();
@@ -143,10 +155,14 @@ mod tests {
         for (own, due_us) in [(0, 110), (0, 120), (0, 99), (0, 200), (1, 110), (1, 110)] {
             tally.note(&mut owns[own], due_us, false, 150);
         }
-        let heard = tally.heard(owns.iter(), 0);
-        assert_eq!((heard.delivered, heard.expected), (4, 4));
-        assert_eq!((heard.wrong, heard.arrived), (1, 6));
-        assert_eq!((heard.normal.max_us, heard.elapsed_us), (40, 50));
-        assert!(tally.is_complete(2));
+        assert!(!tally.is_complete(2));
+        tally.note(&mut owns[1], 130, true, 170);
+        let heard = tally.heard(owns.iter(), 0, 5_200);
+        assert_eq!((heard.delivered, heard.expected), (5, 6));
+        assert_eq!((heard.wrong, heard.arrived), (1, 7));
+        assert_eq!((heard.normal.max_us, heard.elapsed_us), (40, 70));
+        // The one that is missing.
+        assert_eq!((heard.critical.count, heard.critical.p50_us), (2, 40));
+        assert!(heard.critical.max_us >= 5_000);
     }
 }

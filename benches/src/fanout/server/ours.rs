@@ -1,7 +1,5 @@
 //! Our server: a pipeline that keeps live data and writes nowhere, and its gateway.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result, ensure};
 use gateway::{Gateway, GatewayOptions};
 use pipeline::{LiveData, Pipeline, Sender, SinkSpec};
@@ -35,7 +33,6 @@ pub(super) async fn start() -> Result<Server> {
         .start()?;
     let options = GatewayOptions {
         websockets_max: CLIENTS_MAX,
-        tick: Duration::from_millis(10),
         ..GatewayOptions::default()
     };
     let ingest = pipeline.intake(&ScopeName::new("http/normal")).await?;
