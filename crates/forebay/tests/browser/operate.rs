@@ -9,7 +9,7 @@ use forebay::sinks::{BoxWriter, BreakerHandle, BreakerSpec, CircuitBreaker};
 use forebay::sinks::{MemoryWriter, RetryPolicy, ScopeName};
 use serde_json::{Value as Json, json};
 
-use crate::chromium::Page;
+use crate::chromium::{Page, serve};
 
 /// A gateway in this process whose sink takes nothing until its breaker is reset.
 struct Server {
@@ -245,5 +245,38 @@ async fn a_page_that_needs_a_token_asks_for_it_and_shows_nothing_before() {
     page.until("a chart", charted, |value| value == true).await;
     let shown = page.ask("document.body.innerText + location.href").await;
     assert!(!shown.as_str().unwrap().contains(server.reader.as_str()));
+    page.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_token_of_a_run_opens_the_page_of_that_run_alone() {
+    let Some(page) = Page::open().await else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let (server, address) = serve("127.0.0.1:0", &data);
+    let token = std::fs::read_to_string(data.join("admin-token")).unwrap();
+    page.goto(&address).await;
+    page.until_connection_is("live").await;
+    page.fill("#admin-input", token.trim()).await;
+    page.click("[data-testid=unlock] button").await;
+    page.until_text(SAID, |text| text == "Unlocked.").await;
+    page.click("[data-act=reload]").await;
+    page.until_text(SAID, |text| {
+        text.starts_with("The configuration was read again")
+    })
+    .await;
+    drop(server);
+    page.until_connection_is("reconnecting").await;
+    let (_server, again) = serve(&address, &data);
+    assert_eq!(again, address);
+    page.until_connection_is("live").await;
+    page.until("locked again", BUTTONS, |value| value == 0)
+        .await;
+    page.until_text("[data-testid=operate-needs]", |text| {
+        text.starts_with("The server no longer knows the token")
+    })
+    .await;
     page.close().await;
 }
