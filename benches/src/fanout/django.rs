@@ -39,7 +39,9 @@ pub(super) fn install(results: &Path) -> Result<Option<Django>> {
         let mut command = Command::new(python);
         run(command.args(["-m", "venv"]).arg(&folder))?;
         let mut command = Command::new(&interpreter);
-        run(command.args(["-m", "pip", "install", "--quiet"]).args(PACKAGES))?;
+        run(command
+            .args(["-m", "pip", "install", "--quiet"])
+            .args(PACKAGES))?;
         std::fs::write(folder.join(STAMP), wanted)?;
     }
     let script = folder.join("peer.py");

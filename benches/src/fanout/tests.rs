@@ -86,7 +86,9 @@ fn every_server_delivers_every_update_once_to_those_who_read() {
         assert_eq!((heard.delivered, heard.expected), (210, 210), "{kind:?}");
         assert_eq!((heard.wrong, heard.disconnected), (0, 0), "{kind:?}");
         assert_eq!((heard.normal.count, heard.critical.count), (200, 10));
-        let checked = heard.checked.map(|checked| (checked.complete, checked.fault));
+        let checked = heard
+            .checked
+            .map(|checked| (checked.complete, checked.fault));
         let expected = (dialect == Dialect::Ours).then_some((2, None));
         assert_eq!(checked, expected, "{kind:?}");
     }

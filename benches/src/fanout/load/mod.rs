@@ -169,9 +169,8 @@ impl Client {
         loop {
             self.pump(Some(&mut tally))?;
             let now = now_us();
-            let is_complete = || {
-                tally.is_complete(self.readers) && self.checking.are_complete(tally.window())
-            };
+            let is_complete =
+                || tally.is_complete(self.readers) && self.checking.are_complete(tally.window());
             if now >= late_us || now >= until_us && is_complete() {
                 break;
             }
