@@ -13,7 +13,7 @@ use crate::error::ConnectError;
 #[non_exhaustive]
 pub enum Event {
     /// The state of all keys: what is not in it has no value. Comes first, and again after each
-    /// connection that was not continued.
+    /// reconnect that the server could not continue.
     Snapshot(Frame),
     /// What changed.
     Update(Frame),

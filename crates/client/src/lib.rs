@@ -65,3 +65,7 @@ pub use subscription::Subscription;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/websocket.md")]
+struct Page;

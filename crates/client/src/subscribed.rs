@@ -49,7 +49,10 @@ impl Subscribed {
         let interval = Duration::from_millis(asked.min_interval_ms.min(60_000));
         Self {
             seen: asked.since.clone(),
-            gap: Gap::new(ping_every + ping_every.max(interval)),
+            gap: match asked.extract {
+                Extract::SinceLast => Gap::exact((ping_every / 2).max(interval)),
+                _ => Gap::newest((ping_every * 3 / 2).max(interval)),
+            },
             asked,
             shared,
             deltas: Deltas::default(),
@@ -71,18 +74,14 @@ impl Subscribed {
         self.awaits_answer
     }
 
-    /// What to say to be told from now on. Where every value counts, from what was seen last.
+    /// What to say to be told from now on, or from what was seen last.
     pub(crate) fn request(&mut self) -> ClientMessage {
         self.deltas.clear();
         self.awaits_answer = true;
         self.told_paused = false;
         self.gap.close();
-        let since = match self.asked.extract {
-            Extract::SinceLast => self.seen.clone(),
-            _ => None,
-        };
         ClientMessage::Subscribe(Subscribe {
-            since,
+            since: self.seen.clone(),
             ..self.asked.clone()
         })
     }
@@ -131,7 +130,11 @@ impl Subscribed {
 
     pub(crate) fn reset(&mut self, reset: Reset) {
         self.seen = None;
-        self.shared.inbox.put(|pending| pending.reset(reset.reason));
+        // Nobody asked to be sure but this client, and the newest state is all that there is.
+        let is_own_doubt = self.gap.was_reset();
+        if !is_own_doubt || self.asked.extract == Extract::SinceLast {
+            self.shared.inbox.put(|pending| pending.reset(reset.reason));
+        }
     }
 
     pub(crate) fn failed(&self, failure: Failure) {
@@ -150,6 +153,7 @@ impl Subscribed {
         let readings = self.deltas.resolve(changes.changes)?;
         if self.awaits_answer {
             self.awaits_answer = false;
+            self.gap.answered();
         } else {
             self.gap.heard();
         }
@@ -182,21 +186,37 @@ impl Subscribed {
 /// Whether something may be missing.
 ///
 /// A server that is ahead says so in each pong. Mostly it is ahead by keys that the subscription
-/// does not have; so only when it stays behind through its patience is it asked for again, which
-/// shows what was missed, and the patience doubles until it is told something by itself.
+/// does not have, so being behind is no gap; but one that is behind for long, and hears of nothing,
+/// is asked for again from what it has seen. The answer is what was missed, mostly nothing.
+///
+/// Of every value that is exact and cheap, and it keeps the subscription within what the server
+/// remembers; only when the server no longer knows does it wait twice as long the next time. Of the
+/// newest values the answer may be the whole state, so each time the wait doubles, until the
+/// subscription is told something by itself.
 #[derive(Debug)]
 struct Gap {
+    is_exact: bool,
     first_patience: Duration,
     patience: Duration,
     behind_since: Option<Instant>,
+    is_asking: bool,
 }
 
 impl Gap {
-    fn new(first_patience: Duration) -> Self {
+    fn exact(patience: Duration) -> Self {
         Self {
-            first_patience,
-            patience: first_patience,
+            is_exact: true,
+            first_patience: patience,
+            patience,
             behind_since: None,
+            is_asking: false,
+        }
+    }
+
+    fn newest(patience: Duration) -> Self {
+        Self {
+            is_exact: false,
+            ..Self::exact(patience)
         }
     }
 
@@ -211,17 +231,36 @@ impl Gap {
         self.behind_since = None;
     }
 
+    fn answered(&mut self) {
+        self.is_asking = false;
+    }
+
+    /// The server does not know what came since; whether it was asked for nothing but a doubt.
+    fn was_reset(&mut self) -> bool {
+        if self.is_asking && self.is_exact {
+            self.double();
+        }
+        self.is_asking
+    }
+
+    fn double(&mut self) {
+        self.patience = (self.patience * 2).min(PATIENCE_MAX.max(self.first_patience));
+    }
+
     fn pong(&mut self, now: Instant, server: u64, seen: u64) -> bool {
         if server <= seen {
             self.behind_since = None;
             return false;
         }
         let since = *self.behind_since.get_or_insert(now);
-        if now.saturating_duration_since(since) < self.patience {
+        let behind_for = now.saturating_duration_since(since);
+        if behind_for.is_zero() || behind_for < self.patience {
             return false;
         }
-        self.patience = (self.patience * 2).min(PATIENCE_MAX.max(self.first_patience));
-        self.behind_since = None;
+        if !self.is_exact {
+            self.double();
+        }
+        self.is_asking = true;
         true
     }
 }
@@ -230,31 +269,50 @@ impl Gap {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_server_that_is_ahead_for_long_is_asked_again_and_ever_less_often() {
+    const PING_EVERY: u64 = 15;
+
+    /// When it is asked for again, with a server that is always ahead.
+    fn asked(gap: &mut Gap, is_reset: bool) -> Vec<u64> {
         let start = Instant::now();
-        let at = |seconds| start + Duration::from_secs(seconds);
-        let mut gap = Gap::new(Duration::from_secs(30));
         let mut asked = Vec::new();
-        for second in (0..600).step_by(15) {
-            if gap.pong(at(second), 7, 5) {
+        for second in (0..600).step_by(PING_EVERY as usize) {
+            if gap.pong(start + Duration::from_secs(second), 7, 5) {
                 asked.push(second);
+                gap.close();
+                if is_reset {
+                    assert!(gap.was_reset());
+                }
+                gap.answered();
             }
         }
-        assert_eq!(asked, [30, 105, 240, 495]);
+        asked
+    }
+
+    #[test]
+    fn the_newest_state_is_asked_for_ever_less_often() {
+        let mut gap = Gap::newest(Duration::from_secs(22));
+        assert_eq!(asked(&mut gap, false), [30, 90, 195, 390]);
         gap.heard();
-        assert!(!gap.pong(at(600), 9, 8));
-        assert!(gap.pong(at(630), 9, 8), "patient no longer");
+        assert_eq!(asked(&mut gap, true)[0], 30, "patient no longer");
+    }
+
+    #[test]
+    fn every_value_is_asked_for_as_long_as_the_server_knows() {
+        let mut gap = Gap::exact(Duration::from_secs(7));
+        let each = (15..600).step_by(30).collect::<Vec<u64>>();
+        assert_eq!(asked(&mut gap, false), each);
+        assert_eq!(asked(&mut gap, true), [15, 45, 90, 165, 300, 540]);
     }
 
     #[test]
     fn one_that_keeps_up_is_left_alone() {
         let start = Instant::now();
-        let mut gap = Gap::new(Duration::from_secs(30));
+        let mut gap = Gap::exact(Duration::from_secs(7));
         assert!(!gap.pong(start, 7, 5));
         gap.heard();
         assert!(!gap.pong(start + Duration::from_secs(40), 9, 8));
         assert!(!gap.pong(start + Duration::from_secs(60), 9, 9));
         assert!(!gap.pong(start + Duration::from_secs(90), 10, 9));
+        assert!(!gap.was_reset());
     }
 }

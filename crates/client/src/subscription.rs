@@ -38,8 +38,8 @@ impl Subscription {
 
     /// The next event; none when the client has ended.
     ///
-    /// A snapshot may come at any time: after a reconnect, and when the server is ahead for so
-    /// long that something may be missing.
+    /// A snapshot may come at any time: after a reconnect that the server could not continue, and
+    /// when the server is ahead for so long that something may be missing.
     ///
     /// Cancellation: nothing is lost when the future is dropped.
     pub async fn next(&mut self) -> Option<Event> {

@@ -10,6 +10,7 @@
 //! - [`pipeline`]: sources, the task that flushes, one account that always balances.
 //! - [`trust`]: Bayesian trust per key.
 //! - [`gateway`]: REST, WebSocket and the live page.
+//! - [`protocol`], [`client`]: what is said on the WebSocket, and a client that stays connected.
 //!
 //! Depend on a single layer where that is enough: each is a crate of its own. The program of the
 //! same name is built from nothing but what stands here.
@@ -38,11 +39,13 @@
 //! ```
 
 pub use buffer_core;
+pub use client;
 pub use coalesce;
 pub use dataservice;
 pub use flush_policy;
 pub use gateway;
 pub use pipeline;
+pub use protocol;
 pub use record;
 pub use sinks;
 pub use trust;

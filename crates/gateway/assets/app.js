@@ -110,16 +110,20 @@ function arrange() {
   grid.assign((wanted) => (past.frame ? past.of(resolve(wanted)) : resolve(wanted)));
   at("reset").hidden = selection.isDefault;
   at("empty").hidden = charts.length > 0;
-  at("empty").textContent =
-    keys.size > 0
-      ? "No chart is shown. Search for a tag above to add one."
-      : "Waiting for the first data of a source.";
+  at("empty").textContent = emptyText();
   const wanted = grid.charts.flatMap((chart) => chart.series.map((one) => one.key));
   const live = [...new Set(wanted)].filter((key) => !isOwn(key));
   subscribe(live);
   past.load(live.map(seriesOf));
   for (const key of live) loadHistory(seriesOf(key));
   showPlots();
+}
+
+function emptyText() {
+  if (session.isBlocked) return "Charts are shown to those with a token.";
+  return keys.size > 0
+    ? "No chart is shown. Search for a tag above to add one."
+    : "Waiting for the first data of a source.";
 }
 
 /** Charts of a time that is over need nothing that is live; those that are live again need all. */
@@ -353,7 +357,10 @@ connection.addEventListener("state", ({ detail: { state } }) => {
 });
 
 connection.addEventListener("denied", () => session.need());
-session.addEventListener("needed", () => connection.rest());
+session.addEventListener("needed", () => {
+  connection.rest();
+  arrange();
+});
 session.addEventListener("changed", () => {
   covered = new Map();
   connection.renew();

@@ -1,5 +1,5 @@
-// The dialog that asks for a token where the server wants one, and the button in the header that
-// opens it again. The token is tried before it is kept.
+// The dialog that asks for a token where the server wants one, and the button in the header by which
+// it is forgotten or changed. A token is tried before it is kept.
 
 const at = (id) => document.getElementById(id);
 
@@ -13,9 +13,7 @@ export function startSignIn(session) {
   const show = () => {
     const needed = session.isBlocked;
     const held = session.token !== null;
-    button.hidden = !needed && !held;
-    const label = needed ? "Enter a token" : "Token";
-    button.lastElementChild.textContent = label;
+    button.hidden = !held;
     at("token-forget").hidden = !held;
     at("locked").hidden = !needed;
   };
@@ -46,8 +44,9 @@ export function startSignIn(session) {
   });
   at("token-cancel").onclick = () => dialog.close();
   at("token-forget").onclick = () => {
-    dialog.close();
     session.keep("reader", null);
+    // What was shown by it goes too.
+    location.reload();
   };
   button.onclick = () => open();
   at("locked-button").onclick = () => open();

@@ -13,7 +13,6 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
-use utoipa::ToSchema;
 
 /// An option cannot be what it is, or the address cannot be bound.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +72,7 @@ pub(crate) struct Refused {
     pub(crate) status: StatusCode,
     pub(crate) message: String,
     members: Map<String, Json>,
-    headers: HeaderMap,
+    retry_after_s: Option<u32>,
 }
 
 impl Refused {
@@ -82,7 +81,7 @@ impl Refused {
             status,
             message: message.into(),
             members: Map::new(),
-            headers: HeaderMap::new(),
+            retry_after_s: None,
         }
     }
 
@@ -96,19 +95,13 @@ impl Refused {
 
     /// When to come again, as a header and as a member.
     pub(crate) fn retry_after_s(mut self, seconds: u32) -> Self {
-        self.headers.insert(header::RETRY_AFTER, seconds.into());
+        self.retry_after_s = Some(seconds);
         self.member("retry_after_s", seconds)
     }
 
     /// The lane that is the reason.
     pub(crate) fn lane(self, lane: &str) -> Self {
         self.member("lane", lane)
-    }
-
-    /// A header of the answer.
-    pub(crate) fn header(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
-        self.headers.insert(name, value);
-        self
     }
 
     /// A member of our own beside those that RFC 9457 knows.
@@ -126,24 +119,14 @@ impl Refused {
     }
 }
 
-/// Why a request is not answered as asked (RFC 9457). What a program needs to go on stands beside
-/// these, such as `lane`, `retry_after_s`, `mistakes`, `malformed` and `refused`.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct Problem<'a> {
-    /// Always `about:blank`: the status says what kind of problem it is.
-    #[schema(example = "about:blank")]
+/// What a refused request is told.
+#[derive(Serialize)]
+struct Problem<'a> {
     r#type: &'static str,
-    /// The status in words.
-    #[schema(example = "Bad Request")]
     title: &'static str,
-    /// The status.
-    #[schema(example = 400)]
     status: u16,
-    /// What is wrong, and what is allowed.
-    #[schema(example = "`count` is 0, expected 1 to 100000")]
     detail: &'a str,
     #[serde(flatten)]
-    #[schema(ignore)]
     members: &'a Map<String, Json>,
 }
 
@@ -191,7 +174,10 @@ impl From<Refused> for Told {
             members: &refused.members,
         };
         let body = serde_json::to_vec(&problem).unwrap_or_default().into();
-        let mut headers = refused.headers;
+        let mut headers = HeaderMap::new();
+        if let Some(seconds) = refused.retry_after_s {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         Self {
             status: refused.status,

@@ -29,8 +29,9 @@ use utoipa::IntoParams;
 
 use self::rows::{Format, Rows};
 use crate::access::RequireRead;
-use crate::error::{Problem, Refused};
+use crate::error::Refused;
 use crate::history::no_key;
+use crate::openapi::Problem;
 use crate::past::{Between, Joined, Memory, stored};
 use crate::query::{KeyOf, Query, between, glob, may_read};
 use crate::state::App;

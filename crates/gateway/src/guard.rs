@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::access::{Failure, Failures, Need, Origins, Principal, Strange, has_token};
-use crate::error::Refused;
+use crate::error::{Refused, one_shape};
 use crate::state::App;
 
 /// What requests are checked against, and how many did not pass.
@@ -147,6 +147,9 @@ impl App {
         let checked = need.check(&self.options.access, &principal);
         if checked.is_err() {
             self.guard.rights.fetch_add(1, Ordering::Relaxed);
+            if need == Need::Admin {
+                self.admin.refused(&principal.name, request);
+            }
         }
         checked?;
         request.extensions_mut().insert(principal);
@@ -179,7 +182,7 @@ const HEADERS: [(HeaderName, &str); 6] = [
 /// The outermost layer: refuses strangers, and gives every answer its headers.
 pub(crate) async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let mut response = match app.let_in(&mut request) {
-        Ok(()) => next.run(request).await,
+        Ok(()) => one_shape(next.run(request).await).await,
         Err(refused) => refused.into_response(),
     };
     let status = response.status();

@@ -18,8 +18,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 
 use crate::access::RequireRead;
-use crate::error::{Problem, Refused};
-use crate::openapi;
+use crate::error::Refused;
+use crate::openapi::{self, Problem};
 use crate::query::{KeyOf, Query, may_read};
 use crate::range::{Range, check_points};
 use crate::state::App;

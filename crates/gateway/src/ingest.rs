@@ -20,8 +20,9 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use crate::access::RequireIngest;
-use crate::error::{Problem, Refused, Told};
+use crate::error::{Refused, Told};
 use crate::idempotency::{Answered, Attempt, Begun, KEY_BYTES_MAX};
+use crate::openapi::Problem;
 use crate::state::{App, wall_time};
 
 /// Bodies that are received and parsed at the same time, together.

@@ -2,7 +2,7 @@
 //!
 //! - [`Gateway`]: binds, serves, and shuts down in a bounded time.
 //! - REST: `/api/buffer/status`, `/api/health`, `/api/metrics`, `/metrics`, `/api/keys`,
-//!   `/api/history/{source}/{tag}`, `/api/ingest`, `/api/flush`, `/api/purge`,
+//!   `/api/history/{source}/{tag}`, `/api/export`, `/api/ingest`, `/api/flush`, `/api/purge`,
 //!   `/api/breaker/reset`, `/api/reload`, `/api/live`, `/api/ready`.
 //! - WebSocket `/ws`: subscribe by glob, a snapshot, then updates; each client is a set of cursors
 //!   on the data service, so one that is slow gets the newest state and costs no memory. Nothing
@@ -18,6 +18,7 @@ mod actions;
 mod admin;
 mod assets;
 mod backplane;
+mod cached;
 mod connections;
 mod control;
 mod error;

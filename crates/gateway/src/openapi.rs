@@ -18,7 +18,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder, SecurityRequirement};
 use utoipa::{Modify, OpenApi, ToSchema};
 
-use crate::error::{PROBLEM_JSON, Problem};
+use crate::error::PROBLEM_JSON;
 use crate::{export, history, ingest, ready, rest};
 
 const PAGE: &str = include_str!("../assets/api.html");
@@ -38,7 +38,7 @@ const PAGE: &str = include_str!("../assets/api.html");
         elsewhere::reload, elsewhere::websocket, elsewhere::page, elsewhere::file,
         openapi_json, docs,
     ),
-    components(schemas(Problem<'static>)),
+    components(schemas(Problem)),
     modifiers(&Everywhere),
     tags(
         (name = "state", description = "how it is doing"),
@@ -74,6 +74,24 @@ impl Modify for Everywhere {
         let token = SecurityRequirement::new("token", [] as [&str; 0]);
         description.security = Some(vec![none, token]);
     }
+}
+
+/// Why a request is not answered as asked (RFC 9457). What a program needs to go on stands beside
+/// these, such as `lane`, `retry_after_s`, `mistakes`, `malformed` and `refused`.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Problem {
+    /// Always `about:blank`: the status says what kind of problem it is.
+    #[schema(example = "about:blank")]
+    r#type: String,
+    /// The status in words.
+    #[schema(example = "Bad Request")]
+    title: String,
+    /// The status.
+    #[schema(example = 400)]
+    status: u16,
+    /// What is wrong, and what is allowed.
+    #[schema(example = "`count` is 0, expected 1 to 100000")]
+    detail: String,
 }
 
 /// Who reads what.

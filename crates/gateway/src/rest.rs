@@ -1,21 +1,22 @@
 //! The plain questions: how full, how well, what, which keys.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use pipeline::{BufferStats, HealthStatus, Reading, Stats};
+use pipeline::{HealthStatus, Reading, Stats};
 use record::Key;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as AnyJson;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::access::RequireRead;
-use crate::error::{Problem, Refused};
-use crate::openapi;
+use crate::cached::Made;
+use crate::error::Refused;
+use crate::openapi::{self, Problem};
 use crate::query::{Query, glob};
 use crate::state::App;
 
@@ -26,8 +27,9 @@ use crate::state::App;
             "overflow_count": 0, "overflow_rate_pct": 0.0, "overflow_per_s": 0.0,
             "current_bytes": 7200, "total_added": 528, "total_acked": 478, "oldest_age_s": 0.44})),
 ))]
-pub(crate) async fn buffer_status(State(app): State<App>) -> Json<BufferStats> {
-    Json(app.pipeline.stats().buffer)
+pub(crate) async fn buffer_status(State(app): State<App>) -> Made {
+    let make = || Made::new(StatusCode::OK, &app.pipeline.stats().buffer);
+    app.buffer_status.answer(Instant::now(), make)
 }
 
 /// A score from 0 to 100, with what took points off.
@@ -38,13 +40,15 @@ pub(crate) async fn buffer_status(State(app): State<App>) -> Json<BufferStats> {
             "points": 40}]})),
     (status = 503, description = "critical: nothing useful is done", body = AnyJson),
 ))]
-pub(crate) async fn health(State(app): State<App>) -> Response {
-    let health = app.pipeline.health();
-    let status = match health.status {
-        HealthStatus::Critical => StatusCode::SERVICE_UNAVAILABLE,
-        HealthStatus::Healthy | HealthStatus::Degraded => StatusCode::OK,
-    };
-    (status, Json(health)).into_response()
+pub(crate) async fn health(State(app): State<App>) -> Made {
+    app.health.answer(Instant::now(), || {
+        let health = app.pipeline.health();
+        let status = match health.status {
+            HealthStatus::Critical => StatusCode::SERVICE_UNAVAILABLE,
+            HealthStatus::Healthy | HealthStatus::Degraded => StatusCode::OK,
+        };
+        Made::new(status, &health)
+    })
 }
 
 /// Everything a gateway counts, as one JSON object.

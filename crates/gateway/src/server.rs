@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::access::{Origins, Scheme};
 use crate::admin::{Administration, socket};
 use crate::backplane::{Backplane, InProcess};
+use crate::cached::Cached;
 use crate::connections::Connections;
 use crate::error::BindError;
 use crate::guard::{Guard, guard};
@@ -106,6 +107,8 @@ impl Gateway {
             ingest,
             bodies: Semaphore::new(ingest::BODIES_KIBIBYTES_MAX as usize),
             parsing: Semaphore::new(PARSING_MAX),
+            buffer_status: Cached::default(),
+            health: Cached::default(),
             keys_of_posts: Arc::default(),
             past_readers: Arc::new(Semaphore::new(past::READERS_MAX)),
             fanout: fanout::Fanout::default(),
@@ -243,7 +246,6 @@ fn router(app: App) -> Router {
         .route("/ws/admin", get(socket::connect))
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::not_allowed)
-        .layer(axum::middleware::map_response(error::one_shape))
         .layer(axum::middleware::from_fn_with_state(app.clone(), guard))
         .with_state(app)
 }

@@ -10,6 +10,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::admin::Administration;
 use crate::backplane::Backplane;
+use crate::cached::Cached;
 use crate::connections::Connections;
 use crate::fanout::Fanout;
 use crate::guard::Guard;
@@ -39,6 +40,9 @@ pub(crate) struct Shared {
     pub(crate) bodies: Semaphore,
     /// Places for bodies that are parsed at the same time.
     pub(crate) parsing: Semaphore,
+    /// The last answers to what is asked for most often.
+    pub(crate) buffer_status: Cached,
+    pub(crate) health: Cached,
     /// What posts with an `Idempotency-Key` were answered.
     pub(crate) keys_of_posts: Arc<idempotency::Keys>,
     /// Places for those who read further back than memory.

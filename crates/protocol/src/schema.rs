@@ -1,6 +1,6 @@
 //! The JSON schema of all messages, made of the types.
 //!
-//! It is one document: the kinds of messages are in `oneOf`, and everything they are made of is in
+//! It is one document: the kinds of messages are in `anyOf`, and everything they are made of is in
 //! `$defs`. It says what a reader accepts, so fields that have a default are not required. The
 //! file `docs/protocol.schema.json` is this document; it is made anew by
 //! `cargo run -p protocol --example schema`.
@@ -9,13 +9,13 @@ use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
-use crate::{ClientMessage, ServerMessage, VERSION};
+use crate::{AdminAnswer, AdminRequest, ClientMessage, ServerMessage, VERSION};
 
-/// The JSON schema (draft 2020-12) of what is said on `/ws`, in either direction.
+/// The JSON schema (draft 2020-12) of what is said on `/ws` and `/ws/admin`, in either direction.
 ///
 /// ```
 /// let schema = protocol::schema();
-/// assert_eq!(schema["oneOf"][0]["$ref"], "#/$defs/ClientMessage");
+/// assert_eq!(schema["anyOf"][0]["$ref"], "#/$defs/ClientMessage");
 /// assert!(schema["$defs"]["Subscribe"]["properties"]["keys"].is_object());
 /// ```
 #[must_use]
@@ -24,12 +24,14 @@ pub fn schema() -> Value {
     let kinds = [
         of::<ClientMessage>(&mut generator),
         of::<ServerMessage>(&mut generator),
+        of::<AdminRequest>(&mut generator),
+        of::<AdminAnswer>(&mut generator),
     ];
     let definitions = generator.take_definitions(true);
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": format!("The protocol of the gateway, version {VERSION}"),
-        "oneOf": kinds,
+        "anyOf": kinds,
         "$defs": definitions,
     })
 }

@@ -78,7 +78,7 @@ pub use limit::{Concurrency, ConcurrencySpec, InvalidSetting, Load, Rate, Slot, 
 pub use memory::MemoryWriter;
 #[cfg(feature = "mysql")]
 pub use mysql::{MysqlInsert, MysqlOptions, MysqlTls, MysqlWriter};
-pub use open::{About, OpenError, OpenOptions, OpenedSink, check, known, open};
+pub use open::{About, OpenError, OpenOptions, OpenedSink, check, known, open, open_reader};
 #[cfg(feature = "oracle")]
 pub use oracle::{OracleOptions, OracleWriter};
 #[cfg(feature = "postgres")]

@@ -15,6 +15,7 @@
 mod adapters;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use record::Record;
@@ -23,8 +24,8 @@ use url::Url;
 
 use crate::url::hide_password;
 use crate::{
-    BatchWriter, BoxWriter, BreakerHandle, BreakerSpec, Guarantee, InvalidSetting, InvalidUrl,
-    WriteError,
+    BatchWriter, BoxWriter, BreakerHandle, BreakerSpec, Guarantee, HistoryReader, InvalidSetting,
+    InvalidUrl, WriteError,
 };
 use adapters::ADAPTERS;
 
@@ -173,6 +174,21 @@ pub fn open(url: &str, options: &OpenOptions) -> Result<OpenedSink, OpenError> {
         address: hide_password(url),
         breaker,
     })
+}
+
+/// Makes what reads the records that the sink of a URL has, on connections of its own, which are
+/// not made before they are needed; `None` where the kind of sink cannot be read.
+///
+/// ```
+/// assert!(sinks::open_reader("sqlite:plant.sqlite").expect("a URL").is_some());
+/// assert!(sinks::open_reader("carrier-pigeon://home").is_err());
+/// ```
+///
+/// # Errors
+/// When the URL names no sink of this build, or a parameter is unknown or not allowed.
+pub fn open_reader(url: &str) -> Result<Option<Arc<dyn HistoryReader>>, OpenError> {
+    let (adapter, parsed) = find(url)?;
+    adapters::reader(adapter.about.name, &parsed)
 }
 
 /// One kind of sink.

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::tz::TimeZone;
 use pipeline::source::{ColumnMap, CsvOptions, Decimal, Format, Layout, OpenOptions, TimeUnit};
 
+use super::config::is_label;
 use super::logs::{LogFormat, LogLevel};
 use super::storage::DATA_DIRECTORY;
 use super::units;
@@ -39,6 +40,8 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Makes a token that lets somebody in, and prints what belongs into the configuration
+    Token(TokenArguments),
     /// Checks a configuration file and prints what would be in effect
     CheckConfig {
         /// The file to check
@@ -104,6 +107,27 @@ pub(crate) struct ReplayArguments {
     pub(crate) files: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) load: LoadArguments,
+}
+
+/// The token itself is shown once and kept nowhere; the configuration gets its hash. Whoever shows
+/// the token may do what is said here, and nothing else.
+#[derive(Args)]
+pub(crate) struct TokenArguments {
+    /// Whose it is, for the log and for people
+    #[arg(long, value_name = "NAME", default_value = "token", value_parser = parse_label)]
+    pub(crate) name: String,
+    /// Keys that it lets read, as globs over source/tag, such as 'PLC01/*'
+    #[arg(long, value_name = "GLOB", num_args = 1..)]
+    pub(crate) read: Vec<String>,
+    /// Lets hand in records
+    #[arg(long)]
+    pub(crate) ingest: bool,
+    /// Lets ask for actions
+    #[arg(long)]
+    pub(crate) act: bool,
+    /// Lets flush, purge, reload, disconnect and the like
+    #[arg(long)]
+    pub(crate) admin: bool,
 }
 
 #[derive(Args)]
@@ -240,5 +264,12 @@ fn parse_scope(text: &str) -> Result<String, String> {
         Ok(text.to_owned())
     } else {
         Err("expected 1 to 200 bytes without control characters and `#`".to_owned())
+    }
+}
+
+fn parse_label(text: &str) -> Result<String, String> {
+    match is_label(text) {
+        true => Ok(text.to_owned()),
+        false => Err("expected 1 to 64 letters, digits, `-`, `_` and `.`".to_owned()),
     }
 }

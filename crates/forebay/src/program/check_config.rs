@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::config::Config;
 use super::output;
@@ -13,6 +13,10 @@ use super::units::show_rounded;
 /// wrong with it.
 pub(crate) fn check_config(file: &Path) -> Result<ExitCode> {
     let config = Config::load(Some(file))?;
+    // The certificate is read too.
+    config
+        .gateway_options()
+        .with_context(|| file.display().to_string())?;
     for warning in config.warnings() {
         output::note(&format!("{}: {warning}", file.display()));
     }

@@ -5,6 +5,7 @@
 //! - [`ingest`]: one file or stream into a sink, exactly once.
 //! - [`replay`]: files of sinks and quarantines into a sink, exactly once.
 //! - [`list_sinks`]: what this build can write to.
+//! - [`token`]: a token for the gateway.
 //!
 //! Exit codes: 0 when everything is accounted for, 1 when something failed, 2 for a mistake on the
 //! command line, 130 and 143 when a second signal ended the work at once.
@@ -21,6 +22,7 @@ mod replay;
 mod run;
 mod signals;
 mod storage;
+mod token;
 mod units;
 
 use std::process::ExitCode;
@@ -37,6 +39,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Ingest(arguments) => ingest::ingest(&arguments),
         Command::Replay(arguments) => replay::replay(&arguments),
         Command::Sinks { json } => Ok(list_sinks::list_sinks(json)),
+        Command::Token(arguments) => token::token(&arguments),
         Command::CheckConfig { file } => check_config::check_config(&file),
     };
     outcome.unwrap_or_else(|error| {

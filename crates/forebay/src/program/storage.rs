@@ -1,13 +1,14 @@
 //! The data directory, and the sink that rows go to: the database in it, or what a URL names.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use sinks::url::hide_password;
 use sinks::{
-    About, BoxWriter, BreakerHandle, BreakerSpec, Guarantee, OpenOptions, SqliteOptions,
-    SqliteWriter,
+    About, BoxWriter, BreakerHandle, BreakerSpec, Guarantee, HistoryReader, OpenOptions,
+    SqliteOptions, SqliteWriter,
 };
 
 /// The directory that is used when none is named.
@@ -180,6 +181,23 @@ pub(crate) fn open(
         breaker: opened.breaker,
     };
     Ok((opened.writer, place))
+}
+
+/// What reads the records of a sink, where its kind can be read. Nothing is connected to yet.
+///
+/// # Errors
+/// When the URL is not one of a sink of this build.
+pub(crate) fn open_reader(
+    data: &Path,
+    url: Option<&SinkUrl>,
+) -> Result<Option<Arc<dyn HistoryReader>>> {
+    match url {
+        Some(url) => Ok(sinks::open_reader(&url.0)?),
+        None => {
+            let reader: SqliteWriter = SqliteWriter::lazy(SqliteOptions::new(database_in(data)))?;
+            Ok(Some(Arc::new(reader)))
+        }
+    }
 }
 
 /// The database of a data directory.

@@ -10,3 +10,4 @@ mod keyboard;
 mod live;
 mod operate;
 mod past;
+mod protocol;

@@ -15,7 +15,9 @@ mod upgrade;
 mod who;
 
 use std::sync::Arc;
+use std::time::Instant;
 
+use axum::extract::Request;
 use tokio::sync::Semaphore;
 
 use audit::Audit;
@@ -47,5 +49,14 @@ impl Default for Administration {
             waiting: Arc::new(Semaphore::new(WAITING_MAX)),
             acts: Arc::new(Semaphore::new(ACTS_MAX)),
         }
+    }
+}
+
+impl Administration {
+    /// Enters a request that takes the right to administer, of somebody who does not have it.
+    pub(crate) fn refused(&self, by: &str, request: &Request) {
+        let asked = format!("{} {}", request.method(), request.uri().path());
+        let peer = who::peer(request.extensions());
+        self.audit.refused(Instant::now(), by, peer, &asked);
     }
 }

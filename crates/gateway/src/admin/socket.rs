@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use futures_util::{SinkExt, StreamExt};
@@ -24,7 +24,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use super::pace::Pace;
 use super::upgrade::{Socket, Upgrade};
 use super::{SOCKETS_MAX, WAITING_MAX, Who, acts, who};
-use crate::access::Caller;
+use crate::access::{Need, Principal};
 use crate::error::Refused;
 use crate::state::{App, wall_time};
 
@@ -49,34 +49,38 @@ const FORBIDDEN: CloseCode = CloseCode::Library(4403);
 type Farewell = (CloseCode, String);
 
 /// `GET /ws/admin`
-pub(crate) async fn connect(State(app): State<App>, request: Request) -> Response {
-    let (mut parts, _) = request.into_parts();
-    match open(app, &mut parts).await {
+pub(crate) async fn connect(State(app): State<App>, mut request: Request) -> Response {
+    match open(app, &mut request) {
         Ok(response) => response,
-        Err(refused) => refused.into_response(),
+        Err(response) => response,
     }
 }
 
-async fn open(app: App, parts: &mut axum::http::request::Parts) -> Result<Response, Refused> {
-    let Caller(caller) = Caller::from_request_parts(parts, &app).await?;
-    let from = who::peer(parts);
+#[allow(clippy::result_large_err, reason = "what is wrong is an answer too")]
+fn open(app: App, request: &mut Request) -> Result<Response, Response> {
+    let from = who::peer(request.extensions());
+    let principal = request.extensions().get::<Principal>().cloned();
     // Nobody yet may still say hello; somebody else is told at once.
-    let who = match caller.is_anonymous() {
-        true => None,
-        false => Some(Who::from_request_parts(parts, &app).await?),
+    let who = match principal.filter(|principal| !principal.is_anonymous()) {
+        None => None,
+        Some(principal) => {
+            if let Err(refused) = Need::Admin.check(&app.options.access, &principal) {
+                app.admin.refused(&principal.name, request);
+                return Err(refused.into_response());
+            }
+            let by = principal.name;
+            Some(Who { by, from })
+        }
     };
-    let upgrade = Upgrade::of(parts)?;
-    let place = match &who {
-        Some(_) => place(
-            &app.admin.sockets,
-            SOCKETS_MAX,
-            "administrators are connected",
-        )?,
-        None => place(
-            &app.admin.waiting,
-            WAITING_MAX,
-            "clients have not said who they are",
-        )?,
+    let upgrade = Upgrade::of(request)?;
+    let (places, limit, whose) = match &who {
+        Some(_) => (&app.admin.sockets, SOCKETS_MAX, CONNECTED),
+        None => (&app.admin.waiting, WAITING_MAX, UNKNOWN),
+    };
+    let Some(place) = take(places) else {
+        let message = full(limit, whose);
+        let refused = Refused::new(StatusCode::SERVICE_UNAVAILABLE, message);
+        return Err(refused.retry_after_s(10).into_response());
     };
     let (response, socket) = upgrade.accept();
     tokio::spawn(async move {
@@ -90,15 +94,15 @@ async fn open(app: App, parts: &mut axum::http::request::Parts) -> Result<Respon
     Ok(response)
 }
 
-fn place(
-    places: &Arc<Semaphore>,
-    limit: usize,
-    taken: &str,
-) -> Result<OwnedSemaphorePermit, Refused> {
-    Arc::clone(places).try_acquire_owned().map_err(|_| {
-        let message = format!("{limit} {taken}, and no more are let in");
-        Refused::new(StatusCode::SERVICE_UNAVAILABLE, message).retry_after_s(10)
-    })
+fn take(places: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    Arc::clone(places).try_acquire_owned().ok()
+}
+
+const CONNECTED: &str = "administrators are connected";
+const UNKNOWN: &str = "clients have not said who they are";
+
+fn full(limit: usize, whose: &str) -> String {
+    format!("{limit} {whose}, and no more are let in")
 }
 
 /// A socket that is open.
@@ -126,12 +130,9 @@ impl Open {
                 let Some(who) = said.unwrap_or_else(|_| Err(none()))? else {
                     return Ok(());
                 };
-                let sockets = &self.app.admin.sockets;
-                let own = self::place(sockets, SOCKETS_MAX, "administrators are connected");
-                (
-                    who,
-                    own.map_err(|refused| (CloseCode::Again, refused.message))?,
-                )
+                let own = take(&self.app.admin.sockets);
+                let none = || (CloseCode::Again, full(SOCKETS_MAX, CONNECTED));
+                (who, own.ok_or_else(none)?)
             }
         };
         self.app.admin.audit.opened(&who);

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::http::Extensions;
 use axum::http::request::Parts;
 
 use crate::access::RequireAdmin;
@@ -26,14 +27,14 @@ impl FromRequestParts<App> for Who {
         let RequireAdmin(principal) = RequireAdmin::from_request_parts(parts, app).await?;
         Ok(Self {
             by: principal.name,
-            from: peer(parts),
+            from: peer(&parts.extensions),
         })
     }
 }
 
 /// The other end of the connection of a request.
-pub(super) fn peer(parts: &Parts) -> SocketAddr {
-    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+pub(super) fn peer(extensions: &Extensions) -> SocketAddr {
+    let peer = extensions.get::<ConnectInfo<SocketAddr>>();
     let nowhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
     peer.map_or(nowhere, |peer| peer.0)
 }

@@ -50,6 +50,7 @@ pub(super) fn act(
     }
     connection.acting.set(connection.acting.get() + 1);
     let request = ActionRequest {
+        id: asked.id.clone(),
         name: asked.name,
         target: asked.target,
         params: asked.params,

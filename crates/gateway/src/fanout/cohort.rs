@@ -112,16 +112,15 @@ impl Cohort {
         polled
     }
 
-    /// The frame of what was polled. From then on its clients have seen that.
+    /// The frame of what was polled, mostly once. From then on its clients have seen that.
     pub(super) fn compose(
         &mut self,
-        snapshot: Option<&Polled>,
+        polled: &[Polled],
         purpose: &Purpose<'_>,
         keys: &HashMap<KeyId, Key>,
         asked: &Asked,
         worker: &Worker,
     ) -> Composed {
-        let updates = snapshot.map_or(&[][..], Snapshot::updates);
         let seq = self.subscription.commit_seq();
         let mut changes = Changes {
             id: &asked.id,
@@ -134,7 +133,7 @@ impl Cohort {
             && matches!(purpose, Purpose::Begin { .. } | Purpose::CatchUp { .. });
         let mut removed = Vec::new();
         let mut values = 0;
-        for update in updates {
+        for update in polled.iter().flat_map(Snapshot::updates) {
             let Some(key) = keys.get(&update.id()) else {
                 continue;
             };
@@ -168,7 +167,7 @@ impl Cohort {
         let seen_before = self.seen;
         self.seen.seq = seq;
         if asked.extract.is_since_last() {
-            changes.missed = self.count(updates, purpose, seen_before, values);
+            changes.missed = self.count(polled, purpose, seen_before, values);
         }
         let missed = changes.missed;
         let frame = frames(changes, removed, purpose, asked);
@@ -178,14 +177,15 @@ impl Cohort {
     /// Counts the updates of every key, and those that a frame with so many values lacks.
     fn count(
         &mut self,
-        updates: &[Update],
+        polled: &[Polled],
         purpose: &Purpose<'_>,
         before: Seen,
         values: u64,
     ) -> u64 {
+        let updates = polled.iter().flat_map(Snapshot::updates);
         match purpose {
             Purpose::Begin { .. } | Purpose::CatchUp { .. } => {
-                let all = updates.iter().map(|update| update.range().end.number() - 1);
+                let all = updates.map(|update| update.range().end.number() - 1);
                 let all = all.sum();
                 self.seen.updates = Some(all);
                 self.unshown.clear();

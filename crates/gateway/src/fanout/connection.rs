@@ -5,6 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -27,6 +28,7 @@ use crate::connections::Connected;
 pub(super) struct Connection {
     pub(super) id: u64,
     pub(super) encoding: Encoding,
+    pub(super) address: IpAddr,
     pub(super) account: Arc<Account>,
     pub(super) socket: Socket,
     out: RefCell<Outgoing>,
@@ -59,7 +61,7 @@ pub(super) enum Ending {
 
 impl Connection {
     pub(super) fn new(
-        (id, encoding): (u64, Encoding),
+        (id, encoding, address): (u64, Encoding, IpAddr),
         socket: Socket,
         account: Arc<Account>,
         place: Place,
@@ -68,6 +70,7 @@ impl Connection {
         Self {
             id,
             encoding,
+            address,
             account,
             socket,
             out: RefCell::default(),

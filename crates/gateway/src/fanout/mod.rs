@@ -27,7 +27,7 @@ mod outgoing;
 mod pace;
 mod reader;
 mod socket;
-mod upgrade;
+pub(crate) mod upgrade;
 mod worker;
 
 use std::io;

@@ -120,15 +120,24 @@ fn greet(connection: &Rc<Connection>, hello: Hello, known: Option<Principal>, wo
         let message = format!("`protocol` is {protocol}, this server speaks {VERSION}");
         return connection.refuse("bad_protocol", message, None, worker);
     }
-    let principal = match hello.token {
-        Some(token) => worker.app.options.access.by_token(&token),
-        None => known,
+    let principal = match (hello.token, known) {
+        (Some(token), _) => worker
+            .app
+            .recognize(Instant::now(), connection.address, &token)
+            .map_err(|refused| refused.message),
+        (None, Some(known)) => Ok(known),
+        (None, None) => Err("a token is needed".to_owned()),
     };
-    match principal.filter(is_welcome) {
-        Some(principal) => welcome(connection, principal, worker),
-        None => {
-            connection.refuse("unauthorized", "the token is not known", None, worker);
-            connection.end(Ending::Close(UNAUTHORIZED, "the token is not known"));
+    match principal {
+        Ok(principal) if is_welcome(&principal) => welcome(connection, principal, worker),
+        Ok(_) => {
+            let message = "this token may neither read nor act";
+            connection.refuse("forbidden", message, None, worker);
+            connection.end(Ending::Close(UNAUTHORIZED, "the token may nothing here"));
+        }
+        Err(message) => {
+            connection.refuse("unauthorized", message, None, worker);
+            connection.end(Ending::Close(UNAUTHORIZED, "a token is needed"));
         }
     }
 }

@@ -21,8 +21,8 @@ pub(super) trait TryWrite {
     /// Whether it holds something back that [`push`](Self::push) would hand on.
     fn holds_back(&self) -> bool;
 
-    /// Hands on what it holds back, as far as there is room.
-    fn push(&self) -> io::Result<()>;
+    /// Hands on what it holds back, as far as there is room; how many bytes.
+    fn push(&self) -> io::Result<usize>;
 }
 
 /// What is on its way to one client.
@@ -112,8 +112,8 @@ impl Outgoing {
 
     /// Sends more of what is under way; whether all is gone.
     pub(super) fn flush(&mut self, now: Instant, socket: &impl TryWrite) -> Result<bool, Broken> {
-        if socket.holds_back() {
-            socket.push().map_err(|_| Broken)?;
+        if socket.holds_back() && socket.push().map_err(|_| Broken)? > 0 {
+            self.blocked_since = Some(now);
         }
         loop {
             if self.rest.is_empty() {
@@ -189,8 +189,8 @@ mod tests {
             false
         }
 
-        fn push(&self) -> io::Result<()> {
-            Ok(())
+        fn push(&self) -> io::Result<usize> {
+            Ok(0)
         }
     }
 

@@ -1,6 +1,7 @@
 //! `GET /ws`: checks the handshake, answers it, and hands the socket to a loop.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use axum::extract::{ConnectInfo, Request, State};
@@ -15,7 +16,7 @@ use tungstenite::handshake::derive_accept_key;
 use super::socket::Passing;
 use crate::access::Principal;
 use crate::error::Refused;
-use crate::listen::Stream;
+use crate::listen::{Seat, Stream};
 use crate::state::App;
 
 /// The version of RFC 6455.
@@ -29,28 +30,34 @@ pub(super) struct Newcomer {
     /// What it has sent already.
     pub(super) first: Bytes,
     pub(super) encoding: Encoding,
-    pub(super) address: Option<SocketAddr>,
+    pub(super) address: SocketAddr,
     pub(super) principal: Principal,
     pub(super) place: Place,
 }
 
-/// One of the places for clients; free again when it is dropped.
-pub(super) struct Place(App);
+/// One of the places for clients, and the seat of the connection; free again when it is dropped.
+pub(super) struct Place {
+    app: App,
+    _seat: Option<Arc<Seat>>,
+}
 
 impl Place {
-    fn take(app: &App) -> Option<Self> {
+    fn take(app: &App, seat: Option<Arc<Seat>>) -> Option<Self> {
         let limit = app.options.websockets_max;
         let more = |taken| (taken < limit).then_some(taken + 1);
         app.websockets
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
             .ok()?;
-        Some(Self(app.clone()))
+        Some(Self {
+            app: app.clone(),
+            _seat: seat,
+        })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.websockets.fetch_sub(1, Ordering::Relaxed);
+        self.app.websockets.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -64,9 +71,10 @@ impl std::fmt::Debug for Place {
 pub(crate) async fn connect(State(app): State<App>, mut request: Request) -> Response {
     let (key, protocol) = match check(request.method(), request.headers()) {
         Ok(checked) => checked,
-        Err(refused) => return refused,
+        Err(refused) => return *refused,
     };
-    let Some(place) = Place::take(&app) else {
+    let seat = request.extensions().get::<Arc<Seat>>().cloned();
+    let Some(place) = Place::take(&app, seat) else {
         return Refused::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "there are too many clients",
@@ -75,8 +83,10 @@ pub(crate) async fn connect(State(app): State<App>, mut request: Request) -> Res
         .into_response();
     };
     let extensions = request.extensions();
-    let address = extensions.get::<ConnectInfo<SocketAddr>>();
-    let address = address.map(|ConnectInfo(address)| *address);
+    let Some(ConnectInfo(address)) = extensions.get::<ConnectInfo<SocketAddr>>().copied() else {
+        let message = "the connection has no address";
+        return Refused::new(StatusCode::INTERNAL_SERVER_ERROR, message).into_response();
+    };
     let principal = extensions.get::<Principal>().cloned();
     let principal = principal.unwrap_or_else(|| app.options.access.nobody());
     let upgrade = hyper::upgrade::on(&mut request);
@@ -104,11 +114,11 @@ pub(crate) async fn connect(State(app): State<App>, mut request: Request) -> Res
 }
 
 /// The key of the handshake, and the subprotocol that was chosen, if any was offered.
-fn check(
+pub(crate) fn check(
     method: &Method,
     headers: &HeaderMap,
-) -> Result<(HeaderValue, Option<Encoding>), Response> {
-    let bad = |message: &str| Refused::bad_request(message).into_response();
+) -> Result<(HeaderValue, Option<Encoding>), Box<Response>> {
+    let bad = |message: &str| Box::new(Refused::bad_request(message).into_response());
     let is_upgrade = names(headers, &header::CONNECTION, "upgrade")
         && names(headers, &header::UPGRADE, "websocket");
     if method != Method::GET || !is_upgrade {
@@ -122,7 +132,7 @@ fn check(
         let version = HeaderValue::from_static(VERSION);
         let headers = response.headers_mut();
         headers.insert(header::SEC_WEBSOCKET_VERSION, version);
-        return Err(response);
+        return Err(Box::new(response));
     }
     // Sixteen bytes in base 64.
     let key = headers.get(header::SEC_WEBSOCKET_KEY);
@@ -151,7 +161,8 @@ fn names(headers: &HeaderMap, name: &HeaderName, item: &str) -> bool {
     listed(headers, name).any(|found| found.eq_ignore_ascii_case(item))
 }
 
-fn switch(key: &HeaderValue, protocol: Option<Encoding>) -> Response {
+/// The answer after which the connection is a WebSocket.
+pub(crate) fn switch(key: &HeaderValue, protocol: Option<Encoding>) -> Response {
     let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));

@@ -151,17 +151,22 @@ impl Worker {
         };
         let now = Instant::now();
         let (id, encoding) = (newcomer.id, newcomer.encoding);
-        let address = newcomer.address.map(|address| address.to_string());
         let account = Arc::new(Account::new(
             id,
-            address.unwrap_or_default(),
+            newcomer.address.to_string(),
             encoding,
             Arc::clone(&newcomer.principal.name),
             self.app.live.clone(),
             now,
         ));
         self.app.connected.enter(id, Arc::clone(&account) as _);
-        let connection = Connection::new((id, encoding), socket, account, newcomer.place, now);
+        let connection = Connection::new(
+            (id, encoding, newcomer.address.ip()),
+            socket,
+            account,
+            newcomer.place,
+            now,
+        );
         let connection = Rc::new(connection);
         self.connections
             .borrow_mut()

@@ -5,7 +5,7 @@
 
 use serde_json::Value as AnyJson;
 
-use crate::error::Problem;
+use super::Problem;
 
 /// All metrics in the text format of Prometheus.
 #[utoipa::path(get, path = "/metrics", tag = "state", responses(

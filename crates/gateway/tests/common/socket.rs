@@ -29,7 +29,62 @@ pub(crate) async fn connect(server: &Server, origin: Option<&str>) -> Result<Cli
     }
 }
 
+/// One whose own buffer is small, so that what it does not read stays with the server.
+pub(crate) async fn connect_small(server: &Server) -> Client {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4 << 10).unwrap();
+    let stream = socket.connect(server.address).await.unwrap();
+    let url = format!("ws://{}/ws", server.address);
+    let stream = MaybeTlsStream::Plain(stream);
+    let (socket, _) = tokio_tungstenite::client_async(url, stream).await.unwrap();
+    Client(socket)
+}
+
+/// One that speaks a subprotocol, and the one that the server chose.
+pub(crate) async fn connect_speaking(
+    server: &Server,
+    offered: &str,
+) -> Result<(Client, String), u16> {
+    let mut request = format!("ws://{}/ws", server.address)
+        .into_client_request()
+        .unwrap();
+    let name = "sec-websocket-protocol";
+    request.headers_mut().insert(name, offered.parse().unwrap());
+    match tokio_tungstenite::connect_async(request).await {
+        Ok((socket, response)) => {
+            let chosen = response.headers()[name].to_str().unwrap().to_owned();
+            Ok((Client(socket), chosen))
+        }
+        Err(Error::Http(response)) => Err(response.status().as_u16()),
+        Err(error) => panic!("{error}"),
+    }
+}
+
 impl Client {
+    /// The code and the reason with which the server closes.
+    pub(crate) async fn closed(&mut self) -> (u16, String) {
+        loop {
+            let next = tokio::time::timeout(Duration::from_secs(20), self.0.next()).await;
+            if let Message::Close(Some(frame)) = next.unwrap().unwrap().unwrap() {
+                return (frame.code.into(), frame.reason.to_string());
+            }
+        }
+    }
+
+    /// Whether the connection ends, with or without a word, before the time is over.
+    pub(crate) async fn is_cut_off(&mut self) -> bool {
+        let ended = async {
+            while let Some(Ok(message)) = self.0.next().await {
+                if message.is_close() {
+                    break;
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), ended)
+            .await
+            .is_ok()
+    }
+
     pub(crate) async fn say(&mut self, message: Json) {
         self.0
             .send(Message::text(message.to_string()))

@@ -1,9 +1,15 @@
 //! The table of all kinds of sinks, each opened under its feature.
 
+use std::sync::Arc;
+
+use record::Record;
 use url::Url;
 
 use super::{About, Adapter, OpenError, OpenOptions};
-use crate::{BatchWriter, CircuitBreaker, Guarantee, QuarantineFiles, QuarantineOptions, Timeout};
+use crate::{
+    BatchWriter, CircuitBreaker, Guarantee, HistoryReader, QuarantineFiles, QuarantineOptions,
+    Timeout,
+};
 
 /// What `Adapter` needs of a kind that may not be built in.
 macro_rules! adapter {
@@ -104,6 +110,34 @@ pub(super) static ADAPTERS: [Adapter; 9] = [
         quarantine: FILES,
     }),
 ];
+
+/// What reads the records that a sink of this kind has, on connections of its own.
+///
+/// # Errors
+/// When a parameter of the URL is not allowed.
+pub(super) fn reader(
+    name: &str,
+    #[allow(unused_variables, reason = "a build without databases reads none")] url: &Url,
+) -> Result<Option<Arc<dyn HistoryReader>>, OpenError> {
+    Ok(match name {
+        #[cfg(feature = "sqlite")]
+        "sqlite" => {
+            let options = crate::SqliteOptions::from_url(url)?;
+            Some(Arc::new(crate::SqliteWriter::<Record>::lazy(options)?))
+        }
+        #[cfg(feature = "postgres")]
+        "postgres" => {
+            let options = crate::PostgresOptions::from_url(url)?;
+            Some(Arc::new(crate::PostgresWriter::<Record>::new(options)))
+        }
+        #[cfg(feature = "mysql")]
+        "mysql" => {
+            let options = crate::MysqlOptions::from_url(url)?;
+            Some(Arc::new(crate::MysqlWriter::<Record>::new(options)))
+        }
+        _ => None,
+    })
+}
 
 /// Stands where a kind is not built in, which `find` says before it comes to this.
 #[allow(dead_code, reason = "a build with all features has none")]

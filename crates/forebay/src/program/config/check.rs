@@ -36,6 +36,7 @@ impl Check<'_> {
     /// Checks everything.
     pub(crate) fn check(&mut self) {
         self.single_sections();
+        self.gateway();
         self.sinks();
         self.routes();
         self.sources();
@@ -45,7 +46,7 @@ impl Check<'_> {
 
     /// Says `what` at the first of these settings and sections that somebody has given. What nobody
     /// has said cannot be wrong.
-    fn refuse(&mut self, places: &[Path], what: String) {
+    pub(super) fn refuse(&mut self, places: &[Path], what: String) {
         // What follows from a mistake is none of its own.
         if places.iter().any(|place| self.refused.contains(place)) {
             return;

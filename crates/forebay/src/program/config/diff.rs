@@ -7,7 +7,7 @@ use super::sections::{Config, LogConfig};
 use super::tree::{Path, Visit, walk};
 
 /// Sections of which nothing can be changed while the program runs.
-const AT_START: [&str; 6] = ["", "gateway", "history", "host", "input", "source"];
+const AT_START: [&str; 7] = ["", "gateway", "history", "host", "input", "source", "token"];
 /// Sections that say what sinks and routes there are.
 const OF_PIPELINE: [&str; 7] = [
     "sink", "sinks", "buffer", "flush", "lanes", "retry", "route",
@@ -79,6 +79,7 @@ impl Config {
             host: before.host,
             input: before.input,
             source: before.source,
+            token: before.token,
             log: LogConfig {
                 format: before.log.format,
                 ..self.log

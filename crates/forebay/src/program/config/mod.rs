@@ -11,6 +11,7 @@ mod diff;
 mod environment;
 mod error;
 mod file;
+mod gateway;
 mod given;
 mod lanes;
 mod plan;
@@ -28,8 +29,10 @@ use super::logs::{LogFormat, LogLevel};
 use check::Check;
 pub(crate) use diff::Change;
 use error::Mistakes;
+pub(crate) use gateway::ADMIN_OF_RUN;
 pub(crate) use plan::Planned;
 pub(crate) use sections::Config;
+pub(crate) use slot::{is_label, quoted};
 use tree::Visit;
 
 impl Config {

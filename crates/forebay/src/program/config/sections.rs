@@ -31,6 +31,7 @@ pub(crate) struct Config {
     pub(crate) source: Vec<SourceConfig>,
     pub(crate) route: Vec<RouteConfig>,
     pub(crate) alert: Vec<AlertConfig>,
+    pub(crate) token: Vec<TokenConfig>,
 }
 
 /// The name of the sink that `[sink]` describes.
@@ -104,6 +105,30 @@ pub(crate) struct GatewayConfig {
     pub(crate) allowed_origins: Vec<String>,
     pub(crate) max_body: usize,
     pub(crate) max_websockets: usize,
+    pub(crate) max_connections: usize,
+    pub(crate) max_connections_per_address: usize,
+    pub(crate) allow_anonymous: bool,
+    pub(crate) tls_certificate: Option<PathBuf>,
+    pub(crate) tls_key: Option<PathBuf>,
+    pub(crate) tick: Duration,
+    pub(crate) channels: BTreeMap<String, ChannelConfig>,
+}
+
+/// `[gateway.channels.NAME]`: a name for what clients may subscribe to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct ChannelConfig {
+    pub(crate) keys: Vec<String>,
+}
+
+/// `[[token]]`: somebody who is let in, and what they may do.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct TokenConfig {
+    pub(crate) name: Option<String>,
+    pub(crate) hash: Option<String>,
+    pub(crate) read: Vec<String>,
+    pub(crate) ingest: bool,
+    pub(crate) act: bool,
+    pub(crate) admin: bool,
 }
 
 /// `[buffer]`: what lanes hold that do not say it themselves.
@@ -237,6 +262,13 @@ impl Default for Config {
                 allowed_origins: Vec::new(),
                 max_body: 8 << 20,
                 max_websockets: 1_000,
+                max_connections: 20_000,
+                max_connections_per_address: 256,
+                allow_anonymous: false,
+                tls_certificate: None,
+                tls_key: None,
+                tick: Duration::from_millis(10),
+                channels: BTreeMap::new(),
             },
             buffer: BufferConfig {
                 max_size: 10_000,
@@ -280,6 +312,7 @@ impl Default for Config {
             source: Vec::new(),
             route: Vec::new(),
             alert: Vec::new(),
+            token: Vec::new(),
         }
     }
 }

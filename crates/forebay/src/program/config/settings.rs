@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::sections::{
-    AlertConfig, BufferConfig, CoalesceConfig, Config, FlushConfig, GatewayConfig, HistoryConfig,
-    HostConfig, InputConfig, LaneConfig, LanesConfig, LogConfig, RetryConfig, RouteConfig,
-    ShutdownConfig, SinkConfig, SourceConfig,
+    AlertConfig, BufferConfig, ChannelConfig, CoalesceConfig, Config, FlushConfig, GatewayConfig,
+    HistoryConfig, HostConfig, InputConfig, LaneConfig, LanesConfig, LogConfig, RetryConfig,
+    RouteConfig, ShutdownConfig, SinkConfig, SourceConfig, TokenConfig,
 };
 use super::slot::{Form, Slot, is_label, is_origin};
 use super::tree::At::{List, Named, Optional, Section, Value};
@@ -25,6 +25,9 @@ const RECORDS_MAX: usize = 100_000_000;
 const BATCH_MAX: usize = 1_000_000;
 /// Bytes of a lane.
 const BYTES: std::ops::RangeInclusive<usize> = 1 << 20..=64 << 30;
+
+/// Connections to the gateway.
+const CONNECTIONS: std::ops::RangeInclusive<usize> = 1..=1_000_000;
 
 const POLICIES: &[&str] = &[
     "drop-oldest",
@@ -85,6 +88,15 @@ const STATUSES: Form = Form {
     expected: "a list of \"healthy\", \"degraded\" and \"critical\"",
     is_met: |text| ["healthy", "degraded", "critical"].contains(&text),
 };
+const GLOBS: Form = Form {
+    expected: "a list of patterns over source/tag, such as [\"PLC01/*\"]",
+    is_met: |text| gateway::Rights::none().read([text]).is_ok(),
+};
+const HASH: Form = Form {
+    expected: "`sha256:` and 64 hexadecimal digits, as `forebay token` prints them",
+    is_met: |text| text.parse::<gateway::TokenHash>().is_ok(),
+};
+const PEM: &str = "the path of a PEM file";
 const DIRECTORY: &str = "the path of a directory";
 const INPUT: &str = "the path of a file, or \"-\" for standard input";
 
@@ -113,6 +125,7 @@ impl Kind for Config {
         "source", c => List(&mut c.source);
         "route", c => List(&mut c.route);
         "alert", c => List(&mut c.alert);
+        "token", c => List(&mut c.token);
     };
 }
 
@@ -183,6 +196,31 @@ impl Kind for GatewayConfig {
         "allowed_origins", g => Value(Slot::List(&mut g.allowed_origins, ORIGIN));
         "max_body", g => Value(Slot::Size(&mut g.max_body, 1 << 10..=1 << 30));
         "max_websockets", g => Value(Slot::Whole(&mut g.max_websockets, 1..=100_000));
+        "max_connections", g => Value(Slot::Whole(&mut g.max_connections, CONNECTIONS));
+        "max_connections_per_address",
+            g => Value(Slot::Whole(&mut g.max_connections_per_address, CONNECTIONS));
+        "allow_anonymous", g => Value(Slot::Truth(&mut g.allow_anonymous));
+        "tls_certificate", g => Value(Slot::Path(&mut g.tls_certificate, PEM));
+        "tls_key", g => Value(Slot::Path(&mut g.tls_key, PEM));
+        "tick", g => Value(Slot::Duration(&mut g.tick, ms(1)..=ms(1_000)));
+        "channels", g => Named(&mut g.channels);
+    };
+}
+
+impl Kind for ChannelConfig {
+    const ENTRIES: &'static [Entry<Self>] = entries! {
+        "keys", c => Value(Slot::List(&mut c.keys, GLOBS));
+    };
+}
+
+impl Kind for TokenConfig {
+    const ENTRIES: &'static [Entry<Self>] = entries! {
+        "name", t => Value(Slot::Text(&mut t.name, LABEL));
+        "hash", t => Value(Slot::Text(&mut t.hash, HASH));
+        "read", t => Value(Slot::List(&mut t.read, GLOBS));
+        "ingest", t => Value(Slot::Truth(&mut t.ingest));
+        "act", t => Value(Slot::Truth(&mut t.act));
+        "admin", t => Value(Slot::Truth(&mut t.admin));
     };
 }
 

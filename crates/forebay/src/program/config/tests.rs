@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::*;
 
-fn build(text: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
+pub(super) fn build(text: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
     let variables = variables
         .iter()
         .map(|(name, value)| (OsString::from(name), OsString::from(value)));
@@ -61,6 +61,14 @@ const EVERYTHING: &str = r#"
     allowed_origins = ["https://example.org"]
     max_body = "1 MiB"
     max_websockets = 3
+    max_connections = 30
+    max_connections_per_address = 4
+    allow_anonymous = true
+    tls_certificate = "cert.pem"
+    tls_key = "key.pem"
+    tick = "20ms"
+    [gateway.channels.alarms]
+    keys = ["PLC*/alarm.{high,low}", "host/*"]
     [buffer]
     max_size = 1_000
     max_bytes = "2 MB"
@@ -129,6 +137,13 @@ const EVERYTHING: &str = r#"
     [[alert]]
     name = "page"
     command = ["page", "--all"]
+    [[token]]
+    name = "operator"
+    hash = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    read = ["PLC*/*"]
+    ingest = true
+    act = true
+    admin = true
 "#;
 
 #[test]

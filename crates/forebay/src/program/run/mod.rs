@@ -6,6 +6,7 @@
 //! configuration again. A signal ends it: the sources stop, the lanes are drained within a
 //! deadline, and what is not delivered by then is written to files that can be replayed later.
 
+mod admin_token;
 mod inputs;
 mod reload;
 mod start;
@@ -91,7 +92,7 @@ async fn serve(config: Config, arguments: &RunArguments, level: LevelHandle) -> 
             return Err(error);
         }
     };
-    start::welcome(&opened, &pipeline, sources.address(), arguments.duration);
+    start::welcome(&opened, &pipeline, &sources, arguments.duration);
     let current = Current::new(config, arguments.clone(), level, opened);
     let current = Arc::new(current);
     let mut ends = signals.clone();

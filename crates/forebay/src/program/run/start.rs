@@ -2,23 +2,25 @@
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use gateway::{BindError, Gateway, GatewayOptions, Readiness, ReloadRequest};
+use gateway::{BindError, Gateway, GatewayOptions, Readiness, ReloadRequest, Rights};
 #[cfg(feature = "alerts")]
 use pipeline::PipelineBuilder;
 use pipeline::source::HostConfig;
 use pipeline::{LiveData, Pipeline, Plan, Poller, PollerOptions, Reading};
 use record::Name;
-use sinks::ScopeName;
+use sinks::{HistoryReader, ScopeName};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
+use super::admin_token::AdminToken;
 use super::inputs::Inputs;
-use crate::program::config::Config;
+use crate::program::config::{ADMIN_OF_RUN, Config};
 use crate::program::output::say;
-use crate::program::storage::Place;
+use crate::program::storage::{self, Place};
 
 /// The names of the program's own sources.
 const HOST: &str = "host";
@@ -61,7 +63,9 @@ pub(super) struct Sources {
 
 /// The page and the API, while they are served.
 struct Site {
-    address: SocketAddr,
+    url: String,
+    /// Where the configuration knows no administrator.
+    admin: Option<AdminToken>,
     readiness: watch::Sender<Readiness>,
     stop: oneshot::Sender<()>,
     served: JoinHandle<std::io::Result<()>>,
@@ -76,15 +80,18 @@ impl Sources {
     ) -> Result<Self> {
         let ingest = pipeline.intake_at_once(&ScopeName::new(HTTP)).await?;
         let readiness = watch::Sender::new(Readiness::Starting);
-        let options = GatewayOptions {
-            allowed_origins: config.gateway.allowed_origins.clone(),
-            body_bytes_max: config.gateway.max_body,
-            websockets_max: config.gateway.max_websockets,
-            future_max: config.input.max_future,
+        let admin = admin_of_run(config);
+        let mut options = GatewayOptions {
             reload: Some(reload),
             readiness: Some(readiness.subscribe()),
-            ..GatewayOptions::default()
+            history: history(config)?,
+            ..config.gateway_options()?
         };
+        if let Some(admin) = &admin {
+            let all = Rights::none().read_all().ingest().act().admin();
+            let access = options.access;
+            options.access = access.token(ADMIN_OF_RUN, admin.token().hash(), all)?;
+        }
         let listen = config.gateway.listen;
         let gateway = Gateway::bind(listen, options, pipeline.clone(), ingest).await?;
         let address = gateway.local_addr();
@@ -103,17 +110,13 @@ impl Sources {
             poller,
             inputs,
             site: Site {
-                address,
+                url: format!("{}://{address}", config.scheme()),
+                admin,
                 readiness,
                 stop,
                 served,
             },
         })
-    }
-
-    /// Where the page is.
-    pub(super) fn address(&self) -> SocketAddr {
-        self.site.address
     }
 
     /// Stops them; the page may take longer to end. A poll that hangs, or waits for room, is left
@@ -131,6 +134,33 @@ impl Sources {
         let _ = tokio::time::timeout(within, polling).await;
         self.site.served
     }
+}
+
+/// The token for administering this run, where the configuration has none. Without it the run goes
+/// on, and nobody administers it.
+fn admin_of_run(config: &Config) -> Option<AdminToken> {
+    if config.knows_admin() {
+        return None;
+    }
+    match AdminToken::write(&config.data) {
+        Ok(admin) => Some(admin),
+        Err(error) => {
+            let data = config.data.display();
+            tracing::warn!(%data, %error, "there is no admin token: it cannot be written");
+            None
+        }
+    }
+}
+
+/// What answers for the time before memory: the first sink that can be read.
+fn history(config: &Config) -> Result<Option<Arc<dyn HistoryReader>>> {
+    for (_, sink) in config.all_sinks() {
+        let reader = storage::open_reader(&config.data, sink.url.as_ref())?;
+        if reader.is_some() {
+            return Ok(reader);
+        }
+    }
+    Ok(None)
 }
 
 async fn poller(config: &Config, pipeline: &Pipeline) -> Result<Poller> {
@@ -161,11 +191,16 @@ pub(super) fn check_free(listen: SocketAddr) -> Result<(), BindError> {
 pub(super) fn welcome(
     places: &BTreeMap<String, Place>,
     pipeline: &Pipeline,
-    address: SocketAddr,
+    sources: &Sources,
     duration: Option<Duration>,
 ) {
-    say(&format!("listening on http://{address}"));
-    say(&format!("  page      open http://{address} in a browser"));
+    let Site { url, admin, .. } = &sources.site;
+    say(&format!("listening on {url}"));
+    say(&format!("  page      open {url} in a browser"));
+    if let Some(admin) = admin {
+        let path = admin.path().display();
+        say(&format!("  admin     with the token in {path}"));
+    }
     for (name, place) in places {
         match places.len() {
             1 => say(&format!("  {:<8}  {place}", place.word())),
