@@ -10,6 +10,7 @@ mod chaos;
 mod ci;
 mod docs;
 mod e2e;
+mod fuzz;
 mod loom;
 mod process;
 mod simulate;
@@ -30,6 +31,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("tidy",  "              dependency direction, lengths, links, forbidden text"),
     ("e2e",   "              the browser test; screenshots in target/e2e"),
     ("bench", "CASE [ARGS…]  `ingest`, `run`, `core`, `dataservice` or `sinks`; see target/bench"),
+    ("fuzz",  "[--seconds N] [TARGET…] the parsers of what strangers send; see docs/fuzzing.md"),
     ("chaos", "[ARGS…]       databases and their clients killed at random points; --rounds 50"),
     ("simulate", "[ARGS…] the whole pipeline in virtual time; --seeds 200, --seed N replays one"),
     ("stress", "[--tsan] [ARGS…] rings and coalescers under threads in real time; --seconds 60"),
@@ -73,6 +75,7 @@ fn run(command: &str, args: &[String]) -> Result<()> {
         "tidy" => tidy::run(),
         "e2e" => e2e::run(),
         "bench" => bench::run(args),
+        "fuzz" => fuzz::run(args),
         "chaos" => chaos::run(args),
         "simulate" => simulate::run(args),
         "stress" => stress::run(args),
@@ -85,7 +88,7 @@ fn run(command: &str, args: &[String]) -> Result<()> {
 /// The first argument that the command does not understand, if any.
 fn unexpected_argument<'a>(command: &str, args: &'a [String]) -> Option<&'a str> {
     let known: &[&str] = match command {
-        "test" | "bench" | "chaos" | "simulate" | "stress" => return None,
+        "test" | "bench" | "fuzz" | "chaos" | "simulate" | "stress" => return None,
         "ci" => &["--no-test"],
         _ => &[],
     };

@@ -219,10 +219,8 @@ async fn no_two_frames_of_a_subscription_are_closer_than_its_interval_not_even_c
     let timestamp = Timestamp::from_micros(1).unwrap();
     let mut record = Record::new("PLC01", "D1", Value::Bool(true), timestamp).unwrap();
     record.priority = Some(Priority::Critical);
-    server
-        .intake
-        .push(Instant::now(), vec![Ok(record)])
-        .unwrap();
+    let pushed = server.intake.push(Instant::now(), vec![Ok(record)]);
+    assert_eq!(pushed.unwrap().accepted, 1);
     // Another subscription shows that the turn was had.
     client.say(subscribe("b", "latest")).await;
     client.hear(&["snapshot"]).await;
@@ -256,5 +254,36 @@ async fn a_client_with_many_subscriptions_gets_each_once_it_has_taken_the_one_be
         let id = told["id"].as_str().unwrap().to_owned();
         newest.insert(id, number_of(&told["changes"][0]));
     }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn law_3_a_client_that_was_behind_for_longer_than_is_remembered_is_told_how_much_it_missed() {
+    let server = Server::start().await;
+    server.put("D1", long_text(0), 0);
+    let mut client = connect_small(&server).await;
+    client.say(subscribe("a", "since_last")).await;
+    client.hear(&["snapshot"]).await;
+    // The server remembers a thousand updates, and the system has room for a few dozen.
+    for number in 1..=5_000 {
+        server.put("D1", long_text(number), number);
+        if number % 50 == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+    let (mut shown, mut missed, mut newest) = (0, 0, 0);
+    while newest < 5_000 {
+        let update = client.hear(&["reset", "snapshot", "update"]).await;
+        assert_eq!(update["type"], "update", "{}", update["type"]);
+        for change in update["changes"].as_array().unwrap() {
+            let number = number_of(change);
+            assert!(number > newest, "{number} after {newest}");
+            newest = number;
+            shown += 1;
+        }
+        missed += update["missed"].as_i64().unwrap_or(0);
+    }
+    assert_eq!(shown + missed, 5_000);
+    assert!(missed > 0, "the whole of it was kept for one client");
     server.stop().await;
 }

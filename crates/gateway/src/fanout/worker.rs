@@ -21,6 +21,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::spawn_local;
 
 use super::account::Account;
+use super::care::{Care, State};
 use super::connection::{Connection, Ending};
 use super::frame::{Frames, ping};
 use super::group::{Group, GroupKey};
@@ -32,11 +33,6 @@ use crate::state::App;
 
 /// How often connections are looked after.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
-/// How long a client may be silent before it is asked, and before it is cut off.
-const ASKED_AFTER: Duration = Duration::from_secs(20);
-const SILENT_MAX: Duration = Duration::from_secs(60);
-/// How long a client may take to say who it is.
-const HELLO_WITHIN: Duration = Duration::from_secs(5);
 /// The least time between two turns, also of critical updates.
 const TURN_MIN: Duration = Duration::from_millis(1);
 /// How long connections may take to close.
@@ -191,16 +187,21 @@ impl Worker {
     fn sweep(self: &Rc<Self>, now: Instant) {
         for connection in self.all() {
             let since = |moment: Instant| now.saturating_duration_since(moment);
-            let silent = since(connection.heard.get());
-            if connection.blocked_for(now) >= self.app.options.stalled_max || silent >= SILENT_MAX {
-                connection.end(Ending::Cut);
-            } else if connection.principal.borrow().is_none()
-                && since(connection.since) >= HELLO_WITHIN
-            {
-                connection.end(Ending::Close(UNAUTHORIZED, "a token is needed"));
-            } else if silent >= ASKED_AFTER && since(connection.asked.get()) >= ASKED_AFTER {
-                connection.asked.set(now);
-                connection.mention(&ping(), self);
+            let is_known = connection.principal.borrow().is_some();
+            let state = State {
+                silent: since(connection.heard.get()),
+                unasked: since(connection.asked.get()),
+                blocked: connection.blocked_for(now),
+                unknown: (!is_known).then(|| since(connection.since)),
+            };
+            match state.care(self.app.options.stalled_max) {
+                Care::Nothing => {}
+                Care::CutOff => connection.end(Ending::Cut),
+                Care::Close => connection.end(Ending::Close(UNAUTHORIZED, "a token is needed")),
+                Care::Ask => {
+                    connection.asked.set(now);
+                    connection.mention(&ping(), self);
+                }
             }
         }
     }
