@@ -34,8 +34,15 @@ fn post(address: &str, path: &str, body: &str) -> (u16, serde_json::Value) {
     (status, answer.into_body().read_json().unwrap())
 }
 
-fn reload(address: &str) -> (u16, serde_json::Value) {
-    post(address, "/api/reload", "")
+fn reload(directory: &Path, address: &str) -> (u16, serde_json::Value) {
+    let token = std::fs::read_to_string(directory.join("forebay-data/admin-token")).unwrap();
+    let bearer = format!("Bearer {}", token.trim());
+    let request = ureq::post(format!("{address}/api/reload"));
+    let request = request.header("authorization", bearer).config();
+    let request = request.http_status_as_error(false).build();
+    let answer = request.send_empty().unwrap();
+    let status = answer.status().as_u16();
+    (status, answer.into_body().read_json().unwrap())
 }
 
 /// Rows in the second sink.
@@ -93,7 +100,7 @@ fn a_configuration_with_mistakes_is_refused_as_a_whole_and_the_old_one_goes_on()
     let (running, address) = serve(folder.path(), QUIET);
     let broken = format!("{QUIET}{ARCHIVE}[buffer]\nmax_size = 0\n[[route]]\nsink = \"nowhere\"\n");
     write(folder.path(), &broken);
-    let (status, answer) = reload(&address);
+    let (status, answer) = reload(folder.path(), &address);
     assert_eq!(status, 422, "{answer}");
     let mistakes = answer["mistakes"].as_array().unwrap();
     let says = |text: &str| {
@@ -127,7 +134,7 @@ fn a_sink_that_cannot_be_opened_changes_nothing() {
     let (running, address) = serve(folder.path(), QUIET);
     let gone = "[sinks.archive]\nurl = \"sqlite:no/such/directory/a.sqlite\"\n";
     write(folder.path(), &format!("{QUIET}{gone}"));
-    let (status, answer) = reload(&address);
+    let (status, answer) = reload(folder.path(), &address);
     assert_eq!(status, 422, "{answer}");
     assert!(
         answer.to_string().contains("the sink `archive`"),
@@ -142,7 +149,7 @@ fn a_sink_that_cannot_be_opened_changes_nothing() {
 fn nothing_to_change_is_said_and_what_needs_a_restart_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let (running, address) = serve(folder.path(), QUIET);
-    let (status, answer) = reload(&address);
+    let (status, answer) = reload(folder.path(), &address);
     assert_eq!(
         (status, answer["changes"].as_array().unwrap().len()),
         (200, 0)
@@ -155,10 +162,10 @@ fn nothing_to_change_is_said_and_what_needs_a_restart_is_named() {
         "history.depth: 3000 -> 5 (needs a restart, and is left as it was)",
         "shutdown.deadline: \"10s\" -> \"9s\"",
     ];
-    let (_, answer) = reload(&address);
+    let (_, answer) = reload(folder.path(), &address);
     assert_eq!(answer["changes"], serde_json::json!(expected));
     // It is said again until somebody does it.
-    let (_, answer) = reload(&address);
+    let (_, answer) = reload(folder.path(), &address);
     assert_eq!(answer["changes"], serde_json::json!(expected[..1]));
     let outcome = end(running);
     assert!(outcome.stderr.contains("nothing to change"), "{outcome:?}");
@@ -170,7 +177,7 @@ fn alerts_change_while_it_runs_and_their_secrets_are_not_said() {
     let (running, address) = serve(folder.path(), QUIET);
     let alert = "[[alert]]\nname = \"chat\"\nurl = \"http://127.0.0.1:1/hunter2\"\n";
     write(folder.path(), &format!("{QUIET}{alert}"));
-    let (status, answer) = reload(&address);
+    let (status, answer) = reload(folder.path(), &address);
     assert_eq!(status, 200, "{answer}");
     let said = answer["changes"].to_string();
     assert!(said.contains("alert.0.url: not set -> "), "{said}");
@@ -195,7 +202,7 @@ fn a_route_that_changes_is_drained_first_and_every_row_arrives_once() {
     post(&address, "/api/ingest", &lines(1..=20));
     assert_eq!(archived(folder.path()), 0);
     write(folder.path(), &routes("10ms"));
-    let (status, answer) = reload(&address);
+    let (status, answer) = reload(folder.path(), &address);
     assert_eq!(status, 200, "{answer}");
     assert_eq!(archived(folder.path()), 20);
     post(&address, "/api/ingest", &lines(21..=30));

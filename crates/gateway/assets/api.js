@@ -113,9 +113,10 @@ function operationOf(description, path, method, operation) {
     if (parameter.required) input.required = true;
     return { parameter, input };
   });
-  const tried = method === "get" && path !== "/ws";
+  const tried = method === "get" && !path.startsWith("/ws");
   const rows = inputs.map(({ parameter, input }) => {
-    const said = `${parameter.in}, ${kind(parameter.schema)}${parameter.required ? "" : ", optional"}`;
+    const need = parameter.required ? "" : ", optional";
+    const said = `${parameter.in}, ${kind(parameter.schema)}${need}`;
     return cells(parameter.name, said, parameter.description ?? "", tried ? input : "");
   });
   const body = element("div");

@@ -94,5 +94,5 @@ export function reachText(series, { seconds, thinned }, now) {
   if (reaches.length === 0 || shortest >= seconds * 0.97) return "";
   const [from, to] = [age(shortest), age(Math.min(longest, seconds))];
   const span = from === to ? from : `${from} to ${to}, depending on the tag`;
-  return `In memory: the last ${span}. Older values are in the database.`;
+  return `In memory: the last ${span}. Older values are in the database: choose Past.`;
 }

@@ -150,7 +150,7 @@ impl Actions {
         self
     }
 
-    /// How long each may take.
+    /// How long each may take; a client is told after 30 s at the latest that it takes too long.
     #[must_use]
     pub fn within(self, within: Duration) -> Self {
         Self { within, ..self }

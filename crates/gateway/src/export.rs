@@ -6,9 +6,9 @@
 //! the body off, and a row limit that is reached is told behind the last row. Keys come one after
 //! the other, each by time; of a pattern, those that are in memory.
 //!
-//! CSV follows RFC 4180. A spreadsheet takes a cell that begins with one of `= + - @` for a formula,
-//! so such text, which may come from strangers, is led by an apostrophe; numbers never are, and
-//! NDJSON has everything as it is.
+//! CSV follows RFC 4180. A spreadsheet takes a cell that begins with one of `= + - @` for a
+//! formula, so such text, which may come from strangers, is led by an apostrophe; numbers never
+//! are, and NDJSON has everything as it is.
 
 mod rows;
 

@@ -1,4 +1,4 @@
-//! Posts that may come twice: what a key was answered is remembered for a while, and answered again.
+//! Posts that may come twice: what a key was answered is remembered a while, and answered again.
 //!
 //! A key belongs to whoever sent it. While the first post with it is under way, another is told so;
 //! after it, the same body is answered as before, and another body is a mistake. Only what took

@@ -7,6 +7,10 @@
 //! - WebSocket `/ws`: subscribe by glob, a snapshot, then updates; each client is a set of cursors
 //!   on the data service, so one that is slow gets the newest state and costs no memory. Nothing
 //!   here keeps a value.
+//! - Administrators: `/ws/admin`, `/api/connections`, `/api/notify`, `/api/audit`, and the acts
+//!   above; all of it takes a token with the right, and is in an audit.
+//! - [`Actions`]: what clients may ask the application to do. [`Notifier`]: what it tells them.
+//!   [`Backplane`]: the seam for more than one server.
 //! - [`Exporter`]: what `/metrics` is made of, [`described`] in full.
 //! - The page at `/`, with its chart library, from the binary itself.
 //!
@@ -59,6 +63,10 @@ pub use server::{Gateway, Notifier};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/administration.md")]
+struct Administration;
 
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/own-page.md")]

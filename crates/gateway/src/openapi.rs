@@ -1,9 +1,9 @@
 //! `GET /api/openapi.json` and `GET /api/docs`: what can be asked for, for programs and people.
 //!
 //! The description is made of the handlers and their types. What is answered by everything (a
-//! strange host, a missing right, a wrong method) stands once, as the default answer. The page is a
-//! few kilobytes of our own: it reads the description, lists it, and tries what only reads. It loads
-//! nothing from elsewhere and has no inline script, as the policy of the gateway demands.
+//! strange host, a missing right, a wrong method) stands once, as the default answer. The page is
+//! a few kilobytes of our own: it reads the description, lists it, and tries what only reads. It
+//! loads nothing from elsewhere and has no inline script, as the policy of the gateway demands.
 
 mod elsewhere;
 
@@ -33,10 +33,11 @@ const PAGE: &str = include_str!("../assets/api.html");
     ),
     paths(
         rest::buffer_status, rest::health, ready::live, ready::ready, rest::metrics,
-        elsewhere::prometheus, rest::keys, history::history, export::export_many, export::export,
-        ingest::ingest, elsewhere::flush, elsewhere::purge, elsewhere::reset_breakers,
-        elsewhere::reload, elsewhere::websocket, elsewhere::page, elsewhere::file,
-        openapi_json, docs,
+        elsewhere::prometheus, rest::keys, history::history, export::export_many,
+        export::export, ingest::ingest, elsewhere::flush, elsewhere::purge,
+        elsewhere::reset_breakers, elsewhere::reload, elsewhere::notify, elsewhere::connections,
+        elsewhere::disconnect, elsewhere::audit, elsewhere::admin_websocket,
+        elsewhere::websocket, elsewhere::page, elsewhere::file, openapi_json, docs,
     ),
     components(schemas(Problem)),
     modifiers(&Everywhere),
@@ -62,7 +63,8 @@ impl Modify for Everywhere {
             .content(PROBLEM_JSON, content)
             .build();
         for item in description.paths.paths.values_mut() {
-            for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
+            let operations = [&mut item.get, &mut item.post, &mut item.delete];
+            for operation in operations.into_iter().flatten() {
                 let responses = &mut operation.responses.responses;
                 responses.insert("default".to_owned(), refused.clone().into());
             }

@@ -17,6 +17,7 @@ use pipeline::{BufferOptions, LaneSpec, Pipeline, SinkSpec};
 use record::Priority;
 use serde_json::{Value as Json, json};
 use sinks::{BoxWriter, MemoryWriter, RetryPolicy, ScopeName};
+use tokio::sync::broadcast::error::RecvError;
 
 fn request(name: &str, target: &str, params: Json) -> ActionRequest {
     ActionRequest {
@@ -281,7 +282,7 @@ async fn what_the_application_notifies_reaches_clients_and_laggards_only_miss_so
     }
     let missed = late.recv().await;
     assert!(
-        matches!(missed, Err(tokio::sync::broadcast::error::RecvError::Lagged(missed)) if missed > 0),
+        matches!(missed, Err(RecvError::Lagged(missed)) if missed > 0),
         "{missed:?}"
     );
     let next = late.recv().await.unwrap();

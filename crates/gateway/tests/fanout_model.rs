@@ -117,7 +117,7 @@ async fn run(seed: u64) {
     let mut random = fastrand::Rng::with_seed(seed);
     let server = Server::start().await;
     let mut counts = Counts::new();
-    let mut put = |random: &mut fastrand::Rng, counts: &mut Counts| {
+    let put = |random: &mut fastrand::Rng, counts: &mut Counts| {
         let tag = format!("D{}", random.u32(0..4));
         let count = counts.entry(tag.clone()).or_insert(0);
         *count += 1;
@@ -129,7 +129,7 @@ async fn run(seed: u64) {
     for number in 0..8 {
         models.push(Model::new(&server, number % 2 == 0).await);
     }
-    for _ in 0..150 {
+    for _ in 0..120 {
         for _ in 0..random.usize(0..40) {
             put(&mut random, &mut counts);
         }
@@ -168,7 +168,7 @@ async fn run(seed: u64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn law_3_every_update_is_told_once_in_order_or_counted_and_the_newest_always_comes() {
-    for seed in 0..8 {
+    for seed in 0..3 {
         run(seed).await;
     }
 }

@@ -309,7 +309,8 @@ async fn a_post_that_took_nothing_may_be_made_again_under_its_key() {
 async fn a_key_is_taken_while_its_first_post_is_under_way_and_free_when_that_breaks_off() {
     let server = Server::start().await;
     let head = format!(
-        "POST /api/ingest HTTP/1.1\r\nhost: {}\r\ncontent-length: 100\r\nidempotency-key: k\r\n\r\n",
+        "POST /api/ingest HTTP/1.1\r\nhost: {}\r\nidempotency-key: k\r\n\
+         content-length: 100\r\n\r\n",
         server.address
     );
     let mut hanging = tokio::net::TcpStream::connect(server.address)

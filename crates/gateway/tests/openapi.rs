@@ -13,7 +13,7 @@ use pipeline::BufferOptions;
 use serde_json::Value as Json;
 use tokio::sync::mpsc;
 
-const METHODS: [&str; 2] = ["get", "post"];
+const METHODS: [&str; 3] = ["get", "post", "delete"];
 
 async fn description() -> Json {
     let server = Server::start().await;
@@ -152,6 +152,8 @@ async fn ask_plainly(asked: &mut Asked) {
     for path in [
         "/",
         "/metrics",
+        "/api/audit",
+        "/api/connections",
         "/api/buffer/status",
         "/api/docs",
         "/api/health",
@@ -169,6 +171,7 @@ async fn ask_plainly(asked: &mut Asked) {
         ("/assets/{name}", "/assets/app.js", 200),
         ("/assets/{name}", "/assets/none", 404),
         ("/ws", "/ws", 400),
+        ("/ws/admin", "/ws/admin", 400),
         ("/api/keys", "/api/keys?match=%5B", 400),
         (HISTORY, "/api/history/PLC01/D1", 200),
         (HISTORY, "/api/history/PLC01/D1?count=0", 400),
@@ -183,6 +186,17 @@ async fn ask_plainly(asked: &mut Asked) {
             .ask(&server, ("get", path), at, ("", &[]), status)
             .await;
     }
+    let old = [
+        ("connection", "upgrade"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-version", "12"),
+    ];
+    for path in ["/ws", "/ws/admin"] {
+        asked
+            .ask(&server, ("get", path), path, ("", &old), 426)
+            .await;
+    }
+    let told = r#"{"level": "info", "message": "a word"}"#;
     let lane = r#"{"lane": "low"}"#;
     let keyed: &[(&str, &str)] = &[("idempotency-key", "1")];
     let new_keys: String = (0..60)
@@ -200,9 +214,19 @@ async fn ask_plainly(asked: &mut Asked) {
         ("/api/purge", lane, &[], 415),
         ("/api/breaker/reset", "", &[], 200),
         ("/api/reload", "", &[], 501),
+        ("/api/notify", told, &[JSON], 200),
+        ("/api/notify", "{}", &[JSON], 400),
+        ("/api/notify", told, &[], 415),
     ] {
         asked
             .ask(&server, ("post", path), path, (body, headers), status)
+            .await;
+    }
+    let path = "/api/connections/{id}";
+    for (id, status) in [("none", 400), ("77", 404)] {
+        let at = format!("/api/connections/{id}");
+        asked
+            .ask(&server, ("delete", path), &at, ("", &[]), status)
             .await;
     }
     server.stop().await;
@@ -321,8 +345,13 @@ async fn every_status_that_is_described_is_one_that_comes() {
             described.insert((method.clone(), path.clone(), status.clone()));
         }
     }
-    // Tests of the WebSocket, and of posts under way, produce these.
-    for (method, path, status) in [("get", "/ws", "101"), ("post", "/api/ingest", "409")] {
+    // Tests of the sockets, of administration and of posts under way produce these.
+    for (method, path, status) in [
+        ("get", "/ws", "101"),
+        ("get", "/ws/admin", "101"),
+        ("delete", "/api/connections/{id}", "200"),
+        ("post", "/api/ingest", "409"),
+    ] {
         asked
             .0
             .insert((method.to_owned(), path.to_owned(), status.to_owned()));

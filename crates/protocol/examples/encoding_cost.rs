@@ -1,4 +1,5 @@
-//! What writing and reading a frame costs: `cargo run --release -p protocol --example encoding_cost`.
+//! What writing and reading a frame costs:
+//! `cargo run --release -p protocol --example encoding_cost`.
 //!
 //! The frame is an update of five keys, each with a value of about 200 bytes. It prints the median
 //! of the rounds, in nanoseconds per frame.

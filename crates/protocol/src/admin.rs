@@ -158,3 +158,71 @@ impl Lanes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn orders() -> Vec<AdminOrder> {
+        vec![
+            AdminOrder::Hello(Hello::default()),
+            AdminOrder::Health,
+            AdminOrder::Metrics,
+            AdminOrder::Connections,
+            AdminOrder::Audit,
+            AdminOrder::ResetCircuitBreaker,
+            AdminOrder::Flush,
+            AdminOrder::Purge { lane: Lanes::All },
+            AdminOrder::Reload,
+            AdminOrder::Notify {
+                level: Level::Error,
+                message: "m".to_owned(),
+            },
+            AdminOrder::Disconnect { connection_id: 7 },
+        ]
+    }
+
+    #[test]
+    fn every_order_goes_over_the_wire_by_its_name_and_comes_back() {
+        for order in orders() {
+            let name = order.name();
+            let request = AdminRequest {
+                id: "1".to_owned(),
+                order,
+            };
+            let wire = serde_json::to_value(&request).unwrap();
+            assert_eq!((&wire["type"], &wire["id"]), (&json!(name), &json!("1")));
+            assert_eq!(
+                serde_json::from_value::<AdminRequest>(wire).unwrap(),
+                request
+            );
+        }
+    }
+
+    #[test]
+    fn the_names_of_the_old_system_mean_the_same() {
+        for (old, order) in [
+            ("get_health", AdminOrder::Health),
+            ("get_metrics", AdminOrder::Metrics),
+            ("get_connections", AdminOrder::Connections),
+            ("reset_circuit_breaker", AdminOrder::ResetCircuitBreaker),
+        ] {
+            let request: AdminRequest = serde_json::from_value(json!({ "type": old })).unwrap();
+            assert_eq!((request.id.as_str(), request.order), ("", order));
+        }
+    }
+
+    #[test]
+    fn a_lane_has_one_word() {
+        for lanes in [
+            Lanes::Critical,
+            Lanes::High,
+            Lanes::Normal,
+            Lanes::Low,
+            Lanes::All,
+        ] {
+            assert_eq!(serde_json::to_value(lanes).unwrap(), json!(lanes.as_str()));
+        }
+    }
+}

@@ -53,14 +53,9 @@ impl Frames {
                 }
             }
         }
-        loop {
-            match first(rest)? {
-                First::Frame(kind, payload, length) => {
-                    frame(kind, payload);
-                    rest = &rest[length..];
-                }
-                First::Needs(_) => break,
-            }
+        while let First::Frame(kind, payload, length) = first(rest)? {
+            frame(kind, payload);
+            rest = &rest[length..];
         }
         self.kept.extend_from_slice(rest);
         // Ten thousand connections do not each keep the room of their longest frame.

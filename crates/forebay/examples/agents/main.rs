@@ -1,9 +1,10 @@
 //! A thousand agents on a page: they move, raise alarms, and do what people click.
 //!
 //! Run it with `cargo run --release -p forebay --example agents`; it opens the page, and ends with
-//! Ctrl-C. States are JSON objects, so browsers get them as patches; an alarm is critical and
-//! waits for nothing, however seldom a page wants to hear of the rest. What is clicked comes back as an action, changes the agent, and everybody sees it.
-//! For `/ws/admin` and the REST paths of administrators a token is made for the run.
+//! Ctrl-C. States are JSON objects, so browsers get them as patches; an alarm is critical and waits
+//! for nothing, however seldom a page wants to hear of the rest. What is clicked comes back as an
+//! action, changes the agent, and everybody sees it. For `/ws/admin` and the REST paths of
+//! administrators a token is made for the run.
 
 mod fleet;
 

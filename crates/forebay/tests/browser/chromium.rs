@@ -160,17 +160,20 @@ impl Page {
     /// What the browser has written to its console, but for answers with an error status and lost
     /// connections, which tests bring about.
     async fn expect_no_complaints(&self) {
+        let complaints = self.complaints().await;
+        assert!(complaints.is_empty(), "{complaints:#?}");
+    }
+
+    /// The same, since it was asked last.
+    pub(crate) async fn complaints(&self) -> Vec<String> {
         let kind = json!({"type": "browser"});
         let log = self.driver("POST", "/se/log", &kind).await;
-        let complaints: Vec<&str> = log
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|entry| entry["message"].as_str().unwrap())
+        let messages = log.as_array().unwrap().iter();
+        messages
+            .map(|entry| entry["message"].as_str().unwrap().to_owned())
             .filter(|message| !message.contains("Failed to load resource"))
             .filter(|message| !message.contains("WebSocket connection to"))
-            .collect();
-        assert!(complaints.is_empty(), "{complaints:#?}");
+            .collect()
     }
 
     /// Asks the driver for what the client has no name for.

@@ -104,6 +104,7 @@ async fn everything_is_reached_by_tab_has_a_role_and_a_name_and_nothing_holds_th
     says_charts_in_words(&page).await;
     has_landmarks_and_live_regions(&page).await;
     goes_to_the_past_and_back_by_keys(&page).await;
+    moves_nothing_for_those_who_ask(&page).await;
     for theme in ["light", "dark"] {
         let chosen = format!("document.documentElement.dataset.theme = '{theme}'");
         page.ask(&format!("({chosen})")).await;
@@ -177,6 +178,20 @@ async fn goes_to_the_past_and_back_by_keys(page: &Page) {
         .await;
     let focused = page.ask("document.activeElement.value").await;
     assert_eq!(focused, "live", "the focus is where it can go on");
+}
+
+async fn moves_nothing_for_those_who_ask(page: &Page) {
+    let moving = "[...document.querySelectorAll('*')].filter((one) => {
+        const style = getComputedStyle(one);
+        const durations = [style.transitionDuration, style.animationDuration];
+        const times = durations.flatMap((list) => list.split(', '));
+        return times.some((time) => parseFloat(time) > 0) && style.transitionProperty !== 'none';
+    }).length";
+    assert_ne!(page.ask(moving).await, 0, "something moves otherwise");
+    let reduced = json!({"name": "prefers-reduced-motion", "value": "reduce"});
+    let command = json!({"cmd": "Emulation.setEmulatedMedia", "params": {"features": [reduced]}});
+    page.driver("POST", "/goog/cdp/execute", &command).await;
+    assert_eq!(page.ask(moving).await, 0);
 }
 
 /// Text stands out from what is behind it as WCAG 2 asks at level AA: 4.5 to 1, large text 3 to 1.

@@ -9,7 +9,7 @@ use forebay::sinks::{BoxWriter, BreakerHandle, BreakerSpec, CircuitBreaker};
 use forebay::sinks::{MemoryWriter, RetryPolicy, ScopeName};
 use serde_json::{Value as Json, json};
 
-use crate::chromium::Page;
+use crate::chromium::{Page, serve};
 
 /// A gateway in this process whose sink takes nothing until its breaker is reset.
 struct Server {
@@ -138,6 +138,7 @@ async fn an_administrator_unlocks_by_a_token_and_purges_resets_flushes_and_disco
         text.contains("does not read its configuration again")
     })
     .await;
+    page.ask("scrollTo(0, document.body.scrollHeight)").await;
     page.photograph("operate").await;
 
     disconnects_itself_and_comes_back(&page).await;
@@ -173,11 +174,9 @@ async fn disconnects_itself_and_comes_back(page: &Page) {
         .filter((row) => row.textContent.includes('(this page)')).map((row) => row.dataset.client)";
     let one = |value: &Json| value.as_array().unwrap().len() == 1;
     let before = page.until("its own row", own, one).await;
-    page.ask(
-        "[...document.querySelectorAll('[data-testid=client]')]
-            .find((row) => row.textContent.includes('(this page)')).querySelector('button').click()",
-    )
-    .await;
+    let press = "[...document.querySelectorAll('[data-testid=client]')]
+        .find((row) => row.textContent.includes('(this page)')).querySelector('button').click()";
+    page.ask(press).await;
     page.until_text(SAID, |text| text.starts_with("Disconnected client "))
         .await;
     let other = |value: &Json| one(value) && *value != before;
@@ -196,6 +195,16 @@ async fn keeps_its_token_for_the_tab_and_out_of_the_address(page: &Page) {
     page.until("locked", BUTTONS, |value| value == 0).await;
     let kept = page.ask("JSON.stringify(sessionStorage)").await;
     assert!(!kept.as_str().unwrap().contains("fb_"), "{kept}");
+
+    // The token of an earlier run opens nothing, and is forgotten.
+    page.ask("sessionStorage.setItem('forebay.admin-token', 'fb_of_an_earlier_run')")
+        .await;
+    page.client.refresh().await.unwrap();
+    page.until_connection_is("live").await;
+    let kept = "JSON.stringify(sessionStorage)";
+    page.until("a forgotten token", kept, |value| value == "{}")
+        .await;
+    assert_eq!(page.ask(BUTTONS).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -236,5 +245,38 @@ async fn a_page_that_needs_a_token_asks_for_it_and_shows_nothing_before() {
     page.until("a chart", charted, |value| value == true).await;
     let shown = page.ask("document.body.innerText + location.href").await;
     assert!(!shown.as_str().unwrap().contains(server.reader.as_str()));
+    page.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_token_of_a_run_opens_the_page_of_that_run_alone() {
+    let Some(page) = Page::open().await else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let (server, address) = serve("127.0.0.1:0", &data);
+    let token = std::fs::read_to_string(data.join("admin-token")).unwrap();
+    page.goto(&address).await;
+    page.until_connection_is("live").await;
+    page.fill("#admin-input", token.trim()).await;
+    page.click("[data-testid=unlock] button").await;
+    page.until_text(SAID, |text| text == "Unlocked.").await;
+    page.click("[data-act=reload]").await;
+    page.until_text(SAID, |text| {
+        text.starts_with("The configuration was read again")
+    })
+    .await;
+    drop(server);
+    page.until_connection_is("reconnecting").await;
+    let (_server, again) = serve(&address, &data);
+    assert_eq!(again, address);
+    page.until_connection_is("live").await;
+    page.until("locked again", BUTTONS, |value| value == 0)
+        .await;
+    page.until_text("[data-testid=operate-needs]", |text| {
+        text.starts_with("The server no longer knows the token")
+    })
+    .await;
     page.close().await;
 }

@@ -1,15 +1,17 @@
 //! Charts of a time that is over.
 
+use std::path::Path;
+
 use serde_json::Value as Json;
 
-use crate::chromium::{Page, post, readings, serve};
+use crate::chromium::{Page, Process, post, readings, serve};
 
 const CURVE: &str = "(() => {
     const chart = document.querySelector('[data-testid=chart][data-keys=\"PLC01/D100\"]');
     const line = chart?.querySelector('.js-plotly-plot')?.data?.[0]?.x ?? [];
+    const chosen = (id) => Number(new Date(document.querySelector(id).value)) / 1000;
     return {first: line[0] / 1000, last: line.at(-1) / 1000, points: line.length,
-        now: Date.now() / 1000, from: Number(new Date(document.querySelector('#past-from').value)) / 1000,
-        until: Number(new Date(document.querySelector('#past-until').value)) / 1000};
+        now: Date.now() / 1000, from: chosen('#past-from'), until: chosen('#past-until')};
 })()";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -18,7 +20,8 @@ async fn charts_show_a_time_that_is_over_say_so_and_come_back_to_live() {
         return;
     };
     let folder = tempfile::tempdir().unwrap();
-    let (_server, address) = serve("127.0.0.1:0", &folder.path().join("data"));
+    let data = folder.path().join("data");
+    let (server, address) = serve("127.0.0.1:0", &data);
     post(&address, readings()).await;
     page.goto(&address).await;
     page.until_connection_is("live").await;
@@ -113,5 +116,35 @@ async fn charts_show_a_time_that_is_over_say_so_and_come_back_to_live() {
     page.until_text("#charts-title", |text| text == "Live")
         .await;
     page.until_charts_advance().await;
+    finds_in_the_database_what_no_memory_has(&page, server, &data, &address).await;
     page.close().await;
+}
+
+/// A server that was started anew remembers nothing, and its database everything.
+async fn finds_in_the_database_what_no_memory_has(
+    page: &Page,
+    server: Process,
+    data: &Path,
+    address: &str,
+) {
+    let delivered = "document.querySelector('#a-pending').textContent";
+    page.until("nothing pending", delivered, |value| value == "0")
+        .await;
+    server.signal("-TERM");
+    page.until_connection_is("reconnecting").await;
+    drop(server);
+    let (_server, again) = serve(address, data);
+    assert_eq!(again, address);
+    page.until_connection_is("live").await;
+    page.ask("document.querySelector('[data-testid=mode] [value=past]').closest('label').click()")
+        .await;
+    page.until("the last hour", CURVE, |value| {
+        value["last"].as_f64().unwrap_or(0.0) - value["first"].as_f64().unwrap_or(0.0) > 3_000.0
+    })
+    .await;
+    page.until_text("[data-testid=range-note]", |text| {
+        text.contains("from the database")
+    })
+    .await;
+    page.photograph("past-database").await;
 }

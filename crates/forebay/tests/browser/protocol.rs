@@ -1,5 +1,5 @@
 //! What the page's connection says to a server, against a server that is a script: what a real one
-//! would do only by chance.
+//! would do only by chance. And what the page keeps to: its content security policy.
 
 use serde_json::{Value as Json, json};
 
@@ -64,6 +64,36 @@ async fn the_connection_says_who_it_is_finds_gaps_resumes_and_obeys_a_denial() {
             "welcome", "changes", "changes", "removed", "reset", "welcome", "changes", "welcome",
             "denied"
         ])
+    );
+    page.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_keeps_to_its_policy_which_stops_inline_scripts() {
+    let Some(page) = Page::open().await else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, address) = serve("127.0.0.1:0", &folder.path().join("data"));
+    page.goto(&address).await;
+    page.until_connection_is("live").await;
+    page.until_charts_advance().await;
+    assert_eq!(page.complaints().await, [""; 0]);
+
+    // The same look sees what breaks the policy, so that its silence means something.
+    let inline = "(() => {
+        const script = document.createElement('script');
+        script.textContent = 'window.ran = true';
+        document.body.append(script);
+        return window.ran ?? false;
+    })()";
+    assert_eq!(page.ask(inline).await, false, "an inline script ran");
+    let complaints = page.complaints().await;
+    assert!(
+        complaints
+            .iter()
+            .any(|one| one.contains("Content Security Policy")),
+        "{complaints:?}"
     );
     page.close().await;
 }

@@ -33,8 +33,11 @@ impl Need {
             "/" | "/api/live" | "/api/ready" | "/api/health" | "/ws" | "/ws/admin" if asks => {
                 Self::Nothing
             }
+            // How to ask is the same for everybody.
+            "/api/docs" | "/api/openapi.json" if asks => Self::Nothing,
             _ if asks && path.starts_with("/assets/") => Self::Nothing,
-            "/api/connections" => Self::Admin,
+            "/api/audit" | "/api/connections" => Self::Admin,
+            _ if path.starts_with("/api/connections/") => Self::Admin,
             _ if asks => Self::Read,
             "/api/ingest" => Self::Ingest,
             _ => Self::Admin,
@@ -138,7 +141,11 @@ mod tests {
             (Method::GET, "/assets", Need::Read),
             (Method::GET, "/api/whatever", Need::Read),
             (Method::GET, "/api/connections", Need::Admin),
-            (Method::DELETE, "/api/connections", Need::Admin),
+            (Method::DELETE, "/api/connections/7", Need::Admin),
+            (Method::GET, "/api/connections/7", Need::Admin),
+            (Method::GET, "/api/audit", Need::Admin),
+            (Method::GET, "/api/docs", Need::Nothing),
+            (post.clone(), "/api/docs", Need::Admin),
             (post.clone(), "/api/ingest", Need::Ingest),
             (Method::GET, "/api/ingest", Need::Read),
             (post.clone(), "/api/flush", Need::Admin),

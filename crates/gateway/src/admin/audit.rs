@@ -218,7 +218,8 @@ impl Entry {
         } = self;
         match self.outcome {
             Outcome::Done => tracing::info!(
-                target: "forebay::audit", ?by, %from, ?act, %with, outcome, %result, "administration"
+                target: "forebay::audit", ?by, %from, ?act, %with, outcome, %result,
+                "administration"
             ),
             Outcome::Failed | Outcome::Refused => tracing::warn!(
                 target: "forebay::audit", ?by, %from, ?act, %with, outcome, %result, unsaid,

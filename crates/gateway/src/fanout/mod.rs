@@ -17,6 +17,7 @@
 mod account;
 mod act;
 mod bases;
+mod care;
 mod cohort;
 mod connection;
 mod extract;

@@ -28,12 +28,14 @@ const MESSAGE_BYTES_MAX: usize = 64 << 10;
 const READ_BUFFER_BYTES: usize = 2 << 10;
 /// Messages of one client that are obeyed before others have their turn.
 const MESSAGES_AT_ONCE: usize = 16;
+/// How a connection ends that an administrator disconnects, with a code of our own.
+const CLOSED_BY_ADMIN: Ending = Ending::Close(4000, "an administrator closed it");
 /// How long a client may take to answer a close frame.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
 /// Reads until the connection ends, then lets go of it.
 pub(super) async fn serve(connection: Rc<Connection>, first: Bytes, worker: Rc<Worker>) {
-    let mut reader = Reader::new(&connection, first, &worker);
+    let mut reader = Reader::new(&connection, &first, &worker);
     let ending = reader.read().await;
     worker.let_go(&connection);
     if let Ending::Close(code, reason) = ending {
@@ -55,7 +57,7 @@ struct Link {
 }
 
 impl Reader {
-    fn new(connection: &Rc<Connection>, first: Bytes, worker: &Rc<Worker>) -> Self {
+    fn new(connection: &Rc<Connection>, first: &Bytes, worker: &Rc<Worker>) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
             .write_buffer_size(0)
@@ -92,8 +94,7 @@ impl Reader {
                             }
                         }
                         () = connection.account.end().notified() => {
-                            let asked = Ending::Close(CLOSED_BY_ADMIN, "an administrator closed it");
-                            return connection.ending().unwrap_or(asked);
+                            return connection.ending().unwrap_or(CLOSED_BY_ADMIN);
                         }
                     }
                     continue;
@@ -170,9 +171,6 @@ impl Reader {
     }
 }
 
-/// What a connection is closed with that an administrator ended, as a code of our own.
-const CLOSED_BY_ADMIN: u16 = 4000;
-
 impl Read for Link {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         let count = self.connection.socket.try_read(bytes)?;
@@ -192,5 +190,26 @@ impl Write for Link {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fanout::account::Account;
+
+    fn future_bytes<A, B, C, F>(_: fn(A, B, C) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn lesson_an_idle_client_costs_a_few_kilobytes() {
+        let task = future_bytes(serve);
+        let state = size_of::<Connection>() + size_of::<Account>();
+        let all = READ_BUFFER_BYTES + task + state;
+        assert!(
+            all < 6 << 10,
+            "{all} bytes, of them the task {task}, the state {state}"
+        );
     }
 }

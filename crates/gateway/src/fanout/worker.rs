@@ -21,6 +21,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::spawn_local;
 
 use super::account::Account;
+use super::care::{Care, State};
 use super::connection::{Connection, Ending};
 use super::frame::{Frames, ping};
 use super::group::{Group, GroupKey};
@@ -32,11 +33,6 @@ use crate::state::App;
 
 /// How often connections are looked after.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
-/// How long a client may be silent before it is asked, and before it is cut off.
-const ASKED_AFTER: Duration = Duration::from_secs(20);
-const SILENT_MAX: Duration = Duration::from_secs(60);
-/// How long a client may take to say who it is.
-const HELLO_WITHIN: Duration = Duration::from_secs(5);
 /// The least time between two turns, also of critical updates.
 const TURN_MIN: Duration = Duration::from_millis(1);
 /// How long connections may take to close.
@@ -100,7 +96,7 @@ impl Worker {
 
     /// Serves until the gateway closes, and has then closed its connections.
     pub(super) async fn serve(self: Rc<Self>, mut commands: mpsc::UnboundedReceiver<Command>) {
-        let turns = spawn_local(turns(Rc::clone(&self)));
+        let mut turning = spawn_local(turns(Rc::clone(&self)));
         let mut closing = self.app.closing.clone();
         let mut keys = self.app.keys.clone();
         let mut notifications = self.app.backplane.notifications();
@@ -116,6 +112,10 @@ impl Worker {
                     Some(Command::Answer(id, message)) => self.answer(id, &message),
                     None => break,
                 },
+                _ = &mut turning => {
+                    self.give_up();
+                    turning = spawn_local(turns(Rc::clone(&self)));
+                }
                 _ = sweep.tick() => self.sweep(Instant::now()),
                 heard = notifications.recv(), if !are_notifications_over => match heard {
                     Ok(notification) => self.notify(notification),
@@ -129,7 +129,7 @@ impl Worker {
                 },
             }
         }
-        turns.abort();
+        turning.abort();
         // Those that come now are dropped.
         drop(commands);
         for connection in self.all() {
@@ -142,6 +142,14 @@ impl Worker {
         };
         // Those that do not close are cut off.
         let _ = tokio::time::timeout(CLOSE_WITHIN, all_left).await;
+    }
+
+    /// A turn panicked, and nobody knows whom it has not reached: all begin anew.
+    fn give_up(&self) {
+        tracing::error!("a turn of sending panicked: its clients have to connect again");
+        for connection in self.all() {
+            connection.end(Ending::Close(1011, "the server failed"));
+        }
     }
 
     fn connect(self: &Rc<Self>, newcomer: Newcomer) {
@@ -191,16 +199,21 @@ impl Worker {
     fn sweep(self: &Rc<Self>, now: Instant) {
         for connection in self.all() {
             let since = |moment: Instant| now.saturating_duration_since(moment);
-            let silent = since(connection.heard.get());
-            if connection.blocked_for(now) >= self.app.options.stalled_max || silent >= SILENT_MAX {
-                connection.end(Ending::Cut);
-            } else if connection.principal.borrow().is_none()
-                && since(connection.since) >= HELLO_WITHIN
-            {
-                connection.end(Ending::Close(UNAUTHORIZED, "a token is needed"));
-            } else if silent >= ASKED_AFTER && since(connection.asked.get()) >= ASKED_AFTER {
-                connection.asked.set(now);
-                connection.mention(&ping(), self);
+            let is_known = connection.principal.borrow().is_some();
+            let state = State {
+                silent: since(connection.heard.get()),
+                unasked: since(connection.asked.get()),
+                blocked: connection.blocked_for(now),
+                unknown: (!is_known).then(|| since(connection.since)),
+            };
+            match state.care(self.app.options.stalled_max) {
+                Care::Nothing => {}
+                Care::CutOff => connection.end(Ending::Cut),
+                Care::Close => connection.end(Ending::Close(UNAUTHORIZED, "a token is needed")),
+                Care::Ask => {
+                    connection.asked.set(now);
+                    connection.mention(&ping(), self);
+                }
             }
         }
     }

@@ -37,7 +37,8 @@ pub(super) fn purge() {}
 
 /// Closes the breakers of all sinks.
 #[utoipa::path(post, path = "/api/breaker/reset", tag = "administration", responses(
-    (status = 200, description = "how many there are", body = AnyJson, example = json!({"reset": 1})),
+    (status = 200, description = "how many there are", body = AnyJson,
+        example = json!({"reset": 1})),
 ))]
 pub(super) fn reset_breakers() {}
 
@@ -54,10 +55,60 @@ pub(super) fn reset_breakers() {}
 ))]
 pub(super) fn reload() {}
 
+/// Tells everybody who is connected.
+#[utoipa::path(post, path = "/api/notify", tag = "administration",
+    request_body(content = AnyJson, example = json!({"level": "warning", "message": "a word"})),
+    responses(
+        (status = 200, description = "how many connections there are", body = AnyJson,
+            example = json!({"connections": 3})),
+        (status = 400, description = "the body is not exactly that, or its message too long",
+            body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "the content type is not JSON", body = Problem,
+            content_type = "application/problem+json"),
+    ))]
+pub(super) fn notify() {}
+
+/// Who is connected to the WebSocket.
+#[utoipa::path(get, path = "/api/connections", tag = "administration", responses(
+    (status = 200, description = "each connection with what it costs", body = AnyJson),
+))]
+pub(super) fn connections() {}
+
+/// Ends a connection.
+#[utoipa::path(delete, path = "/api/connections/{id}", tag = "administration",
+    params(("id" = u64, Path, description = "its number, as its `welcome` says")),
+    responses(
+        (status = 200, description = "it ends", body = AnyJson,
+            example = json!({"disconnected": 7})),
+        (status = 400, description = "that is no number", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 404, description = "there is no such connection", body = Problem,
+            content_type = "application/problem+json"),
+    ))]
+pub(super) fn disconnect() {}
+
+/// What administrators have done.
+#[utoipa::path(get, path = "/api/audit", tag = "administration", responses(
+    (status = 200, description = "the last acts", body = AnyJson),
+))]
+pub(super) fn audit() {}
+
+/// The socket of administrators.
+#[utoipa::path(get, path = "/ws/admin", tag = "administration", responses(
+    (status = 101, description = "the connection is a WebSocket now"),
+    (status = 400, description = "it was not asked to become one", body = Problem,
+        content_type = "application/problem+json"),
+    (status = 426, description = "that is another version than 13", body = Problem,
+        content_type = "application/problem+json"),
+))]
+pub(super) fn admin_websocket() {}
+
 /// The WebSocket: subscriptions, and values as they come.
 #[utoipa::path(get, path = "/ws", tag = "pages", responses(
     (status = 101, description = "the connection is a WebSocket now"),
     (status = 400, description = "it was not asked to become one", body = Problem,
+        content_type = "application/problem+json"),
+    (status = 426, description = "that is another version than 13", body = Problem,
         content_type = "application/problem+json"),
 ))]
 pub(super) fn websocket() {}
