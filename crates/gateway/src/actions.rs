@@ -23,6 +23,7 @@ use tokio::sync::Semaphore;
 
 use crate::backplane::Acting;
 use crate::error::InvalidOption;
+use crate::nesting;
 use crate::state::wall_time;
 
 /// Bytes that the name of an action may have.
@@ -199,6 +200,7 @@ impl Actions {
         let place = Arc::clone(&self.under_way)
             .try_acquire_owned()
             .map_err(|_| ActionError::Busy { limit })?;
+        nesting::check_text("params", &request.params.to_string()).map_err(ActionError::Failed)?;
         let record = record_of(&request)?;
         intake.try_push_all(Instant::now(), vec![Ok(record)])?;
         let (name, within) = (request.name.clone(), self.within);

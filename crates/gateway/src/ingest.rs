@@ -22,6 +22,7 @@ use utoipa::ToSchema;
 use crate::access::RequireIngest;
 use crate::error::{Refused, Told};
 use crate::idempotency::{Answered, Attempt, Begun, KEY_BYTES_MAX};
+use crate::nesting;
 use crate::openapi::Problem;
 use crate::state::{App, wall_time};
 
@@ -231,12 +232,17 @@ fn take(app: &App, body: &[u8]) -> Result<Answer, Refused> {
     // More than its lane can ever hold is refused before it takes up memory.
     let mut room = app.ingest.count_room();
     let mut add = |number: usize, text: &[u8]| {
-        let content: Content = ndjson::parse(text, &limit).map_err(|error| {
+        let parsed = ndjson::parse(text, &limit).map_err(|error| error.to_string());
+        let checked = parsed.and_then(|record| {
+            nesting::check("value", &record.value)?;
+            Ok(record)
+        });
+        let content: Content = checked.map_err(|error| {
             answer.malformed_count += 1;
             if answer.malformed.len() < NAMED_MAX {
                 answer.malformed.push(Line {
                     line: number,
-                    reason: error.to_string(),
+                    reason: error.clone(),
                 });
             }
             Malformed::new(format!("line {number}: {error}"), text)

@@ -35,6 +35,7 @@ mod history;
 mod idempotency;
 mod ingest;
 mod listen;
+mod nesting;
 mod openapi;
 mod options;
 mod past;
