@@ -21,6 +21,7 @@ use serde::Serialize;
 
 use crate::access::{Failure, Failures, Need, Origins, Principal, Strange, has_token};
 use crate::error::{Refused, one_shape};
+use crate::listen::Seats;
 use crate::state::App;
 
 /// What requests are checked against, and how many did not pass.
@@ -35,9 +36,11 @@ pub(crate) struct Guard {
     rights: AtomicU64,
 }
 
-/// Requests that were refused, by the reason, since the start.
+/// Requests and connections that were refused, by the reason, since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Refusals {
+    /// There were too many connections, in all or of the address.
+    pub(crate) connection: u64,
     /// The `Host` is not the gateway.
     pub(crate) host: u64,
     /// The `Origin` is another site.
@@ -63,10 +66,11 @@ impl Guard {
         }
     }
 
-    /// Requests that were refused so far.
-    pub(crate) fn refusals(&self) -> Refusals {
+    /// What was refused so far.
+    pub(crate) fn refusals(&self, seats: &Seats) -> Refusals {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Refusals {
+            connection: seats.refused(),
             host: count(&self.hosts),
             origin: count(&self.foreign_origins),
             token: count(&self.tokens),

@@ -13,9 +13,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as AnyJson;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::access::RequireRead;
+use crate::access::{Caller, RequireRead};
 use crate::cached::Made;
 use crate::error::Refused;
+use crate::guard::Refusals;
 use crate::openapi::{self, Problem};
 use crate::query::{Query, glob};
 use crate::state::App;
@@ -40,14 +41,19 @@ pub(crate) async fn buffer_status(State(app): State<App>) -> Made {
             "points": 40}]})),
     (status = 503, description = "critical: nothing useful is done", body = AnyJson),
 ))]
-pub(crate) async fn health(State(app): State<App>) -> Made {
+pub(crate) async fn health(State(app): State<App>, Caller(principal): Caller) -> Made {
+    let code_of = |status: HealthStatus| match status {
+        HealthStatus::Critical => StatusCode::SERVICE_UNAVAILABLE,
+        HealthStatus::Healthy | HealthStatus::Degraded => StatusCode::OK,
+    };
+    // The reasons name sinks and their errors, which is for readers alone.
+    if !principal.rights.reads_something() {
+        let status = app.pipeline.health().status;
+        return Made::new(code_of(status), &serde_json::json!({ "status": status }));
+    }
     app.health.answer(Instant::now(), || {
         let health = app.pipeline.health();
-        let status = match health.status {
-            HealthStatus::Critical => StatusCode::SERVICE_UNAVAILABLE,
-            HealthStatus::Healthy | HealthStatus::Degraded => StatusCode::OK,
-        };
-        Made::new(status, &health)
+        Made::new(code_of(health.status), &health)
     })
 }
 
@@ -61,6 +67,9 @@ pub(crate) struct Metrics {
     pub(crate) history: HistoryStats,
     pub(crate) websocket_connections: usize,
     pub(crate) websocket_updates: u64,
+    /// Connections of all kinds.
+    connections: usize,
+    turned_away: Refusals,
     #[serde(flatten)]
     familiar: Familiar,
 }
@@ -164,6 +173,8 @@ impl Metrics {
             history: history.into(),
             websocket_connections: app.websockets.load(Ordering::Relaxed),
             websocket_updates: app.updates.load(Ordering::Relaxed),
+            connections: app.seats.taken(),
+            turned_away: app.guard.refusals(&app.seats),
         }
     }
 }

@@ -63,6 +63,14 @@ async fn without_a_token_nothing_is_told_and_nothing_is_taken() {
     ] {
         assert_eq!(server.get(path).await.status, 200, "{path}");
     }
+    let health = server.get("/api/health").await.json();
+    let told: Vec<_> = health.as_object().unwrap().keys().collect();
+    assert_eq!(told, ["status"], "the reasons are for readers");
+    let token = server.admin.as_str().to_owned();
+    let health = ask(&server, "GET", "/api/health", &token).await.json();
+    assert!(health["reasons"].is_array(), "{health}");
+    let metrics = ask(&server, "GET", "/api/metrics", &token).await.json();
+    assert_eq!(metrics["turned_away"]["right"], 11, "{metrics}");
     server.stop().await;
 }
 

@@ -183,7 +183,8 @@ async fn goes_to_the_past_and_back_by_keys(page: &Page) {
 async fn moves_nothing_for_those_who_ask(page: &Page) {
     let moving = "[...document.querySelectorAll('*')].filter((one) => {
         const style = getComputedStyle(one);
-        const times = [...style.transitionDuration.split(', '), ...style.animationDuration.split(', ')];
+        const durations = [style.transitionDuration, style.animationDuration];
+        const times = durations.flatMap((list) => list.split(', '));
         return times.some((time) => parseFloat(time) > 0) && style.transitionProperty !== 'none';
     }).length";
     assert_ne!(page.ask(moving).await, 0, "something moves otherwise");

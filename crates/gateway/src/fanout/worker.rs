@@ -96,7 +96,7 @@ impl Worker {
 
     /// Serves until the gateway closes, and has then closed its connections.
     pub(super) async fn serve(self: Rc<Self>, mut commands: mpsc::UnboundedReceiver<Command>) {
-        let turns = spawn_local(turns(Rc::clone(&self)));
+        let mut turning = spawn_local(turns(Rc::clone(&self)));
         let mut closing = self.app.closing.clone();
         let mut keys = self.app.keys.clone();
         let mut notifications = self.app.backplane.notifications();
@@ -112,6 +112,10 @@ impl Worker {
                     Some(Command::Answer(id, message)) => self.answer(id, &message),
                     None => break,
                 },
+                _ = &mut turning => {
+                    self.give_up();
+                    turning = spawn_local(turns(Rc::clone(&self)));
+                }
                 _ = sweep.tick() => self.sweep(Instant::now()),
                 heard = notifications.recv(), if !are_notifications_over => match heard {
                     Ok(notification) => self.notify(notification),
@@ -125,7 +129,7 @@ impl Worker {
                 },
             }
         }
-        turns.abort();
+        turning.abort();
         // Those that come now are dropped.
         drop(commands);
         for connection in self.all() {
@@ -138,6 +142,14 @@ impl Worker {
         };
         // Those that do not close are cut off.
         let _ = tokio::time::timeout(CLOSE_WITHIN, all_left).await;
+    }
+
+    /// A turn panicked, and nobody knows whom it has not reached: all begin anew.
+    fn give_up(&self) {
+        tracing::error!("a turn of sending panicked: its clients have to connect again");
+        for connection in self.all() {
+            connection.end(Ending::Close(1011, "the server failed"));
+        }
     }
 
     fn connect(self: &Rc<Self>, newcomer: Newcomer) {
