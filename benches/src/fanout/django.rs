@@ -1,4 +1,5 @@
-//! The peer from `PyPI`, in versions that are pinned, in an environment of its own below the results.
+//! The peer from `PyPI`, in versions that are pinned, in an environment of its own below the
+//! results.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -36,9 +36,8 @@ pub(super) fn text(due: Due, timestamp: i64, bytes: usize) -> Result<String> {
 
 fn text_around(due: Due, timestamp: i64, value: &str) -> String {
     let (source, priority) = (source(due.agent), priority(due));
-    format!(
-        r#"{{"source":"{source}","tag":"{TAG}","timestamp":{timestamp:016},"value":{value},"quality":"good","priority":"{priority}"}}"#
-    )
+    let head = format!(r#""source":"{source}","tag":"{TAG}","timestamp":{timestamp:016}"#);
+    format!(r#"{{{head},"value":{value},"quality":"good","priority":"{priority}"}}"#)
 }
 
 fn value_with(due: Due, padding: usize) -> String {

@@ -104,7 +104,10 @@ impl Tally {
         let normal = self.window.expected * connections - critical;
         for (histogram, expected) in [(&mut self.normal, normal), (&mut self.critical, critical)] {
             let missing = expected.saturating_sub(histogram.len());
-            histogram.saturating_record_n(waited_us, missing);
+            // To record it no times would still make it the longest.
+            if missing > 0 {
+                histogram.saturating_record_n(waited_us, missing);
+            }
         }
         let window = &self.window;
         let expected = window.expected * connections;
