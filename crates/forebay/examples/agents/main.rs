@@ -63,7 +63,7 @@ async fn main() -> Result<(), Failure> {
     let (orders, ordered) = mpsc::channel(ORDERS_MAX);
     let pipeline = pipeline(arguments.agents)?;
     let admin = Token::generate()?;
-    let options = options(&admin, orders)?;
+    let options = options(&admin, &orders)?;
     let ingest = pipeline.intake(&ScopeName::new("http/normal")).await?;
     let gateway = Gateway::bind(arguments.listen, options, pipeline.clone(), ingest).await?;
     let address = gateway.local_addr();
@@ -76,10 +76,11 @@ async fn main() -> Result<(), Failure> {
     let page = format!("http://{address}/assets/agents.html");
     println!("the agents:      {page}");
     println!("the pipeline:    http://{address}/");
-    println!("an admin token:  {}", secret.path().display());
+    let file = secret.path().display();
+    println!("an admin token:  {file}");
     println!(
-        "who looks on:    curl -H \"Authorization: Bearer $(cat {})\" http://{address}/api/connections",
-        secret.path().display()
+        "who looks on:    curl -H \"Authorization: Bearer $(cat {file})\" \
+         http://{address}/api/connections"
     );
     if std::io::stdout().is_terminal() {
         open(&page);
@@ -118,7 +119,7 @@ fn pipeline(agents: usize) -> Result<Pipeline, Failure> {
 }
 
 /// Who may what, what can be done with an agent, and what people see of its state.
-fn options(admin: &Token, orders: mpsc::Sender<Ordered>) -> Result<GatewayOptions, Failure> {
+fn options(admin: &Token, orders: &mpsc::Sender<Ordered>) -> Result<GatewayOptions, Failure> {
     let all = Rights::none().read_all().ingest().act().admin();
     let access = Access::open().token("operator", admin.hash(), all)?;
     let order = |to_order: fn(&ActionRequest) -> Result<Order, ActionError>| {
