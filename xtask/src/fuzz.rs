@@ -46,7 +46,9 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     let target = workspace::target_directory()?.join("fuzz");
     let platform = workspace::host_platform()?;
     if !has_cxx() {
-        println!("fuzz: SKIPPED, nothing was run: libFuzzer needs a C++ compiler, and there is none");
+        println!(
+            "fuzz: SKIPPED, nothing was run: libFuzzer needs a C++ compiler, and there is none"
+        );
         return Ok(());
     }
     for (name, features) in asked.targets {
@@ -70,8 +72,7 @@ fn fuzz(program: &Path, name: &str, seconds: u64, target: &Path) -> Result<()> {
     let corpus = target.join("corpus").join(name);
     let findings = target.join("findings").join(name);
     for folder in [&corpus, &findings] {
-        fs::create_dir_all(folder)
-            .with_context(|| format!("cannot make {}", folder.display()))?;
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     }
     println!("fuzz: {name} for {seconds} s");
     let mut command = Command::new(program);
@@ -136,7 +137,10 @@ mod tests {
         let all = parsed(&[]).unwrap();
         assert_eq!((all.seconds, all.targets.len()), (SECONDS, TARGETS.len()));
         let one = parsed(&["ingest", "--seconds", "600"]).unwrap();
-        assert_eq!((one.seconds, one.targets), (600, vec![("ingest", "gateway")]));
+        assert_eq!(
+            (one.seconds, one.targets),
+            (600, vec![("ingest", "gateway")])
+        );
     }
 
     #[test]
