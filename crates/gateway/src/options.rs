@@ -65,8 +65,8 @@ pub struct GatewayOptions {
     pub allow_anonymous: bool,
     /// The certificate and the key for `https`; plain `http` without.
     pub tls: Option<Tls>,
-    /// Connections at a time, those of the WebSocket among them. The process has to be allowed so many files;
-    /// where it is not, fewer are taken.
+    /// Connections at a time, those of the socket among them. The process has to be allowed so many
+    /// files; where it is not, fewer are taken.
     pub connections_max: usize,
     /// Connections at a time from one address, or from one IPv6 network of 64 bits; as high as
     /// `connections_max` behind a proxy.
