@@ -26,7 +26,9 @@ const CHANNEL_NAME_BYTES_MAX: usize = 64;
 
 /// What a record is made into before it goes to a client: see [`Project::new`].
 #[derive(Clone)]
-pub struct Project(pub(crate) Arc<dyn Fn(&Key, &Reading) -> Option<Value> + Send + Sync>);
+pub struct Project(pub(crate) Arc<Projection>);
+
+type Projection = dyn Fn(&Key, &Reading) -> Option<Value> + Send + Sync;
 
 impl Project {
     /// From a key and its reading to what clients are sent as its value; `None` leaves it out.
@@ -65,8 +67,8 @@ pub struct GatewayOptions {
     pub allow_anonymous: bool,
     /// The certificate and the key for `https`; plain `http` without.
     pub tls: Option<Tls>,
-    /// Connections at a time, WebSockets among them. The process has to be allowed so many files;
-    /// where it is not, fewer are taken.
+    /// Connections at a time, those of the socket among them. The process has to be allowed so many
+    /// files; where it is not, fewer are taken.
     pub connections_max: usize,
     /// Connections at a time from one address, or from one IPv6 network of 64 bits; as high as
     /// `connections_max` behind a proxy.
