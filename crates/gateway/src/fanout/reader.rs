@@ -28,6 +28,11 @@ const MESSAGE_BYTES_MAX: usize = 64 << 10;
 const READ_BUFFER_BYTES: usize = 2 << 10;
 /// Messages of one client that are obeyed before others have their turn.
 const MESSAGES_AT_ONCE: usize = 16;
+/// Reads, of a buffer each, in which the parser may look for one message before others have their
+/// turn: parts of a message without content never make one.
+const READS_AT_ONCE: usize = 8;
+/// Bytes in which a message has to come to its end, however many parts it comes in.
+const BYTES_WITHOUT_MESSAGE_MAX: usize = 4 * MESSAGE_BYTES_MAX;
 /// How a connection ends that an administrator disconnects, with a code of our own.
 const CLOSED_BY_ADMIN: Ending = Ending::Close(4000, "an administrator closed it");
 /// How long a client may take to answer a close frame.
@@ -54,6 +59,10 @@ struct Reader {
 struct Link {
     connection: Rc<Connection>,
     worker: Rc<Worker>,
+    /// Reads that are left until others have their turn.
+    reads_left: usize,
+    /// Bytes that were read since the last message.
+    unheard: usize,
 }
 
 impl Reader {
@@ -70,6 +79,8 @@ impl Reader {
             link: Link {
                 connection: Rc::clone(connection),
                 worker: Rc::clone(worker),
+                reads_left: READS_AT_ONCE,
+                unheard: 0,
             },
             pace: RefCell::new(Pace::new(Instant::now())),
         }
@@ -83,10 +94,23 @@ impl Reader {
             if let Some(ending) = connection.ending() {
                 return ending;
             }
+            self.link.reads_left = READS_AT_ONCE;
             match self.context.read(&mut self.link) {
-                Ok(message) => self.heard(&message),
+                Ok(message) => {
+                    self.link.unheard = 0;
+                    self.heard(&message);
+                }
                 Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
                     at_once = 0;
+                    if self.link.unheard > BYTES_WITHOUT_MESSAGE_MAX {
+                        return Ending::Close(1008, "the parts make no message");
+                    }
+                    if self.link.reads_left == 0 {
+                        // It costs as much as a message does.
+                        self.is_heard();
+                        tokio::task::yield_now().await;
+                        continue;
+                    }
                     tokio::select! {
                         readable = connection.socket.readable() => {
                             if readable.is_err() {
@@ -113,21 +137,17 @@ impl Reader {
     }
 
     fn heard(&self, message: &Message) {
-        let Link { connection, worker } = &self.link;
+        let Link {
+            connection, worker, ..
+        } = &self.link;
         match message {
             // The parser answers it, and says so with the next read.
             Message::Close(_) => return,
             Message::Pong(_) | Message::Frame(_) => {}
             Message::Ping(_) | Message::Text(_) | Message::Binary(_) => {}
         }
-        match self.pace.borrow_mut().judge(Instant::now()) {
-            Verdict::Heard => {}
-            Verdict::Refused => {
-                let message = "more than 100 messages a second: they are passed over";
-                return connection.refuse("too_fast", message, None, worker);
-            }
-            Verdict::PassedOver => return,
-            Verdict::CutOff => return connection.end(Ending::Close(1008, "too many messages")),
+        if !self.is_heard() {
+            return;
         }
         match (message, connection.encoding) {
             (Message::Text(text), Encoding::Json) => obey(connection, text.as_bytes(), worker),
@@ -140,6 +160,23 @@ impl Reader {
             }
             _ => {}
         }
+    }
+
+    /// Whether the pace of the client allows one message more; it is told if not.
+    fn is_heard(&self) -> bool {
+        let Link {
+            connection, worker, ..
+        } = &self.link;
+        match self.pace.borrow_mut().judge(Instant::now()) {
+            Verdict::Heard => return true,
+            Verdict::Refused => {
+                let message = "more than 100 messages a second: they are passed over";
+                connection.refuse("too_fast", message, None, worker);
+            }
+            Verdict::PassedOver => {}
+            Verdict::CutOff => connection.end(Ending::Close(1008, "too many messages")),
+        }
+        false
     }
 
     /// Says why it is closed, and waits a moment for the answer.
@@ -155,10 +192,13 @@ impl Reader {
         let answered = async {
             let connection = Rc::clone(&self.link.connection);
             loop {
+                self.link.reads_left = READS_AT_ONCE;
                 match self.context.read(&mut self.link) {
                     Ok(_) => tokio::task::yield_now().await,
                     Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-                        if connection.socket.readable().await.is_err() {
+                        if self.link.reads_left == 0 {
+                            tokio::task::yield_now().await;
+                        } else if connection.socket.readable().await.is_err() {
                             return;
                         }
                     }
@@ -173,7 +213,12 @@ impl Reader {
 
 impl Read for Link {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let Some(left) = self.reads_left.checked_sub(1) else {
+            return Err(io::ErrorKind::WouldBlock.into());
+        };
         let count = self.connection.socket.try_read(bytes)?;
+        self.reads_left = left;
+        self.unheard += count;
         if count > 0 {
             self.connection.heard.set(Instant::now());
         }

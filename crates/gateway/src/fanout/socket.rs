@@ -16,6 +16,9 @@ use crate::listen::Stream;
 /// Bytes that are encrypted at once: what fits into a record.
 const RECORD_BYTES: usize = 16 << 10;
 
+/// Reads in which TLS may find nothing for its user: a record takes five of them.
+const READS_WITHOUT_BYTES_MAX: usize = 64;
+
 /// The socket of one client.
 #[derive(Debug)]
 pub(super) struct Socket {
@@ -75,7 +78,7 @@ impl Socket {
             return self.stream.try_read(bytes);
         };
         let mut tls = tls.borrow_mut();
-        loop {
+        for _ in 0..READS_WITHOUT_BYTES_MAX {
             match tls.reader().read(bytes) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 read => return read,
@@ -86,6 +89,10 @@ impl Socket {
             tls.process_new_packets()
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         }
+        Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "the records are empty",
+        ))
     }
 }
 

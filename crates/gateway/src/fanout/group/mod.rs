@@ -350,15 +350,18 @@ impl Group {
         });
     }
 
-    /// Notes what of each key was shown, and when.
+    /// Notes what of each key was shown, and when it was first. Who begins is shown also what did
+    /// not change, and that is nothing new for those who are behind.
     fn note(&mut self, polled: &[Polled]) {
         for snapshot in polled {
             for update in snapshot.updates() {
-                let shown = Shown {
-                    end: update.range().end.number(),
-                    seq: snapshot.commit_seq(),
-                };
-                self.shown.insert(update.id(), shown);
+                let end = update.range().end.number();
+                let known = self.shown.get(&update.id());
+                if known.is_some_and(|known| known.end == end) {
+                    continue;
+                }
+                let seq = snapshot.commit_seq();
+                self.shown.insert(update.id(), Shown { end, seq });
             }
         }
     }
