@@ -30,7 +30,8 @@ pub enum Event {
         reason: String,
     },
     /// The server refuses the subscription, or a part of it. It stays, and is asked for again
-    /// with the next connection.
+    /// with the next connection. With the code `unreadable`: a frame could not be read, and was
+    /// passed over.
     Failed(Failure),
 }
 

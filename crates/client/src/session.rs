@@ -18,7 +18,7 @@ use crate::deltas::UnknownBase;
 use crate::error::{ActError, ConnectError};
 use crate::link::{Command, Link};
 use crate::liveness::{Due, Liveness};
-use crate::socket::{self, Connection, Socket};
+use crate::socket::{self, Connection, Received, Socket, Unreadable};
 use crate::subscribed::Subscribed;
 
 /// Actions, and pings, that wait for an answer.
@@ -47,6 +47,7 @@ pub(crate) async fn serve(link: &mut Link, connection: Connection) -> Option<Con
         actions: HashMap::new(),
         pings: HashMap::new(),
         asked: 0,
+        own_ping: 0,
     };
     session.resubscribe(link);
     let mut closing = link.closing();
@@ -74,8 +75,12 @@ pub(crate) async fn serve(link: &mut Link, connection: Connection) -> Option<Con
             received = socket.next() => {
                 session.liveness.heard(Instant::now());
                 match socket::receive(received, session.encoding) {
-                    Ok(Some(message)) => session.hear(link, message),
-                    Ok(None) => Ok(()),
+                    Ok(Received::Message(message)) => session.hear(link, message),
+                    Ok(Received::Unreadable(message)) => {
+                        session.pass_over(link, message);
+                        Ok(())
+                    }
+                    Ok(Received::Nothing) => Ok(()),
                     Err(cause) => Err(cause),
                 }
             }
@@ -97,6 +102,8 @@ struct Session {
     actions: HashMap<String, ActAnswer>,
     pings: HashMap<u64, oneshot::Sender<Pong>>,
     asked: u64,
+    /// The last ping that nobody asked for but this session.
+    own_ping: u64,
 }
 
 impl Session {
@@ -200,8 +207,8 @@ impl Session {
         match self.liveness.poll(Instant::now()) {
             Due::Nothing => Ok(()),
             Due::Ping => {
-                let number = self.next_number();
-                self.ping(number);
+                self.own_ping = self.next_number();
+                self.ping(self.own_ping);
                 Ok(())
             }
             Due::Dead => Err(socket::silent(self.send_within)),
@@ -277,12 +284,13 @@ impl Session {
     fn pong(&mut self, link: &mut Link, pong: Pong) {
         self.liveness.answered();
         let now = Instant::now();
+        let number = pong.echo.as_u64();
+        let is_own = number == Some(self.own_ping);
         for subscribed in link.subscriptions.values_mut() {
-            if subscribed.pong(now, pong.seq) {
+            if subscribed.pong(now, pong.seq) || (is_own && subscribed.is_unanswered()) {
                 self.ask(subscribed);
             }
         }
-        let number = pong.echo.as_u64();
         if let Some(answer) = number.and_then(|number| self.pings.remove(&number)) {
             // Who asked may have gone.
             let _ = answer.send(pong);
@@ -306,7 +314,7 @@ impl Session {
         if let Some(answer) = self.actions.remove(&id) {
             // Who asked may have gone.
             let _ = answer.send(Err(ActError::Refused { code, message }));
-        } else if let Some(subscribed) = link.subscriptions.get(&id) {
+        } else if let Some(subscribed) = link.subscriptions.get_mut(&id) {
             subscribed.failed(Failure {
                 code,
                 message,
@@ -314,6 +322,29 @@ impl Session {
             });
         }
         Ok(())
+    }
+
+    /// A message that cannot be read concerns nobody but whom it is for: another connection would
+    /// bring the same one.
+    fn pass_over(&mut self, link: &mut Link, message: Unreadable) {
+        let Unreadable { id, reason, .. } = &message;
+        let known = id
+            .as_ref()
+            .and_then(|id| link.subscriptions.get_mut(id.as_str()));
+        if let Some(subscribed) = known {
+            subscribed.unreadable(&self.instance, message);
+            return;
+        }
+        // Nobody may be listening.
+        let _ = link.notifications.send(Notification {
+            level: Level::Error,
+            message: format!("unreadable: {reason}"),
+            timestamp: 0,
+        });
+        // Who waits for it learns that the answer is lost.
+        if let Some(id) = id {
+            self.actions.remove(id);
+        }
     }
 }
 

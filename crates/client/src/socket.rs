@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use protocol::{DecodeError, Encoding, ServerMessage, VERSION, Welcome};
+use serde::Deserialize;
+use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
@@ -146,19 +148,22 @@ async fn welcome(socket: &mut Socket, encoding: Encoding) -> Result<Welcome, Con
     loop {
         let received = socket.next().await;
         match receive(received, encoding)? {
-            Some(ServerMessage::Welcome(welcome)) if welcome.protocol == VERSION => {
+            Received::Message(ServerMessage::Welcome(welcome)) if welcome.protocol == VERSION => {
                 return Ok(welcome);
             }
-            Some(ServerMessage::Welcome(welcome)) => {
+            Received::Message(ServerMessage::Welcome(welcome)) => {
                 return Err(ConnectError::Version {
                     server: welcome.protocol,
                     ours: VERSION,
                 });
             }
-            Some(ServerMessage::Error(failure)) if failure.code == "unauthorized" => {
+            Received::Message(ServerMessage::Error(failure)) if failure.code == "unauthorized" => {
                 return Err(ConnectError::Unauthorized {
                     message: failure.message,
                 });
+            }
+            Received::Unreadable(Unreadable { reason, .. }) => {
+                return Err(ConnectError::Malformed { reason });
             }
             // Nothing else is for a client that is not welcome yet.
             _ => {}
@@ -166,11 +171,43 @@ async fn welcome(socket: &mut Socket, encoding: Encoding) -> Result<Welcome, Con
     }
 }
 
-/// What was received: a message, or nothing that concerns a client.
+/// What was received.
+#[derive(Debug)]
+pub(crate) enum Received {
+    Message(ServerMessage),
+    Unreadable(Unreadable),
+    /// Nothing that concerns a client.
+    Nothing,
+}
+
+/// A message of a known type that cannot be read, and what can be read of it.
+#[derive(Debug)]
+pub(crate) struct Unreadable {
+    pub(crate) is_update: bool,
+    pub(crate) id: Option<String>,
+    pub(crate) seq: Option<u64>,
+    pub(crate) reason: String,
+}
+
+/// The fields that say what a message is about.
+#[derive(Debug, Default, Deserialize)]
+struct Head {
+    #[serde(default, rename = "type")]
+    kind: Value,
+    #[serde(default)]
+    id: Value,
+    #[serde(default)]
+    seq: Value,
+}
+
+/// What was received.
+///
+/// # Errors
+/// When the connection is over, or what is said on it is in another encoding.
 pub(crate) fn receive(
     received: Option<Result<Message, Error>>,
     encoding: Encoding,
-) -> Result<Option<ServerMessage>, ConnectError> {
+) -> Result<Received, ConnectError> {
     let bytes = match received {
         None => {
             return Err(ConnectError::Network {
@@ -186,20 +223,18 @@ pub(crate) fn receive(
             });
         }
         Some(Ok(Message::Close(frame))) => return Err(closed(frame)),
-        Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => return Ok(None),
+        Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {
+            return Ok(Received::Nothing);
+        }
     };
-    match encoding.decode(&bytes) {
-        Ok(message) => Ok(Some(message)),
+    Ok(match encoding.decode(&bytes) {
+        Ok(message) => Received::Message(message),
         Err(error) => unknown(encoding, &bytes, &error),
-    }
+    })
 }
 
-/// A message of a newer server is passed over; one of a known type has to be readable.
-fn unknown(
-    encoding: Encoding,
-    bytes: &[u8],
-    error: &DecodeError,
-) -> Result<Option<ServerMessage>, ConnectError> {
+/// A message of a newer server is passed over; one of a known type should be readable.
+fn unknown(encoding: Encoding, bytes: &[u8], error: &DecodeError) -> Received {
     const KNOWN: [&str; 9] = [
         "welcome",
         "snapshot",
@@ -211,14 +246,15 @@ fn unknown(
         "pong",
         "error",
     ];
-    let message = encoding.decode::<serde_json::Value>(bytes).ok();
-    let kind = message
-        .as_ref()
-        .and_then(|message| message["type"].as_str());
+    let head: Head = encoding.decode(bytes).unwrap_or_default();
+    let kind = head.kind.as_str();
     if kind.is_some_and(|kind| !KNOWN.contains(&kind)) {
-        return Ok(None);
+        return Received::Nothing;
     }
-    Err(ConnectError::Malformed {
+    Received::Unreadable(Unreadable {
+        is_update: kind == Some("update"),
+        id: head.id.as_str().map(str::to_owned),
+        seq: head.seq.as_u64(),
         reason: error.to_string(),
     })
 }

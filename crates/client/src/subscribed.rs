@@ -10,9 +10,19 @@ use protocol::{Changes, ClientMessage, Extract, Failure, Removed, Reset, Since, 
 use crate::deltas::{Deltas, UnknownBase};
 use crate::event::Frame;
 use crate::inbox::{Inbox, Kind};
+use crate::socket::Unreadable;
 
 /// The longest that a quiet subscription waits to be checked again.
 const PATIENCE_MAX: Duration = Duration::from_secs(16 * 60);
+
+/// A request that is not answered when so many pings are is lost; twice as many after each that
+/// was.
+const PONGS_AWAITED: u32 = 2;
+/// How often that doubles.
+const IN_VAIN_MAX: u32 = 6;
+/// What a server says that passed over a message, and this client of a frame.
+const TOO_FAST: &str = "too_fast";
+const UNREADABLE: &str = "unreadable";
 
 /// What the program wishes, and where it is told.
 #[derive(Debug)]
@@ -22,6 +32,22 @@ pub(crate) struct Shared {
     pub(crate) dropped: AtomicBool,
 }
 
+/// What became of the last request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    /// It was answered.
+    Had,
+    /// What comes before the answer belongs to what was asked before.
+    Awaited {
+        /// How many pings were answered meanwhile.
+        pongs: u32,
+    },
+    /// It was refused, and is asked for again with the next connection.
+    Refused,
+    /// It was passed over, and is asked for again in a moment.
+    PassedOver,
+}
+
 /// A subscription, as the task of the client sees it.
 #[derive(Debug)]
 pub(crate) struct Subscribed {
@@ -29,8 +55,9 @@ pub(crate) struct Subscribed {
     shared: Arc<Shared>,
     deltas: Deltas,
     seen: Option<Since>,
-    /// What comes before the answer belongs to what was asked before.
-    awaits_answer: bool,
+    answer: Answer,
+    /// How often it was asked for in vain.
+    in_vain: u32,
     told_paused: bool,
     gap: Gap,
 }
@@ -56,7 +83,8 @@ impl Subscribed {
             asked,
             shared,
             deltas: Deltas::default(),
-            awaits_answer: false,
+            answer: Answer::Had,
+            in_vain: 0,
             told_paused: false,
         }
     }
@@ -71,13 +99,33 @@ impl Subscribed {
 
     /// Whether what it asked for is not answered yet.
     pub(crate) fn awaits_answer(&self) -> bool {
-        self.awaits_answer
+        matches!(self.answer, Answer::Awaited { .. } | Answer::PassedOver)
+    }
+
+    /// A ping was answered that was not the program's. Whether this subscription should be asked
+    /// for again, because it would have been answered by now.
+    ///
+    /// A server that has much to send answers late, so that each time it is waited for longer.
+    pub(crate) fn is_unanswered(&mut self) -> bool {
+        let is_over = match &mut self.answer {
+            Answer::PassedOver => true,
+            // One that is paused may be answered once it is no more.
+            Answer::Awaited { pongs } if !self.told_paused => {
+                *pongs += 1;
+                *pongs >= PONGS_AWAITED << self.in_vain
+            }
+            _ => false,
+        };
+        if is_over {
+            self.in_vain = (self.in_vain + 1).min(IN_VAIN_MAX);
+        }
+        is_over
     }
 
     /// What to say to be told from now on, or from what was seen last.
     pub(crate) fn request(&mut self) -> ClientMessage {
-        self.deltas.clear();
-        self.awaits_answer = true;
+        // What it holds stays: when the answer goes on, patches are based on that.
+        self.answer = Answer::Awaited { pongs: 0 };
         self.told_paused = false;
         self.gap.close();
         ClientMessage::Subscribe(Subscribe {
@@ -110,7 +158,7 @@ impl Subscribed {
     }
 
     pub(crate) fn update(&mut self, instance: &str, changes: Changes) -> Result<(), UnknownBase> {
-        if self.awaits_answer && !changes.resumed {
+        if self.awaits_answer() && !changes.resumed {
             return Ok(());
         }
         let frame = self.take(instance, changes)?;
@@ -119,7 +167,7 @@ impl Subscribed {
     }
 
     pub(crate) fn removed(&mut self, removed: Removed) {
-        if self.awaits_answer {
+        if self.awaits_answer() {
             return;
         }
         self.deltas.remove(&removed.keys);
@@ -137,35 +185,29 @@ impl Subscribed {
         }
     }
 
-    pub(crate) fn failed(&self, failure: Failure) {
+    pub(crate) fn failed(&mut self, failure: Failure) {
+        if failure.code == TOO_FAST {
+            // Asked for again, which is all that there is to do about it.
+            self.answer = Answer::PassedOver;
+            return;
+        }
+        if self.awaits_answer() {
+            self.answer = Answer::Refused;
+        }
         self.shared.inbox.put(|pending| pending.failed(failure));
     }
 
     /// The server is at this commit. Whether this subscription should be asked for again, because
     /// it heard of nothing for so long that something may be missing.
     pub(crate) fn pong(&mut self, now: Instant, seq: u64) -> bool {
-        let is_quiet = !self.awaits_answer && !self.told_paused;
+        let is_quiet = self.answer == Answer::Had && !self.told_paused;
         let seen = self.seen.as_ref().map_or(0, |since| since.seq);
         is_quiet && self.gap.pong(now, seq, seen)
     }
 
     fn take(&mut self, instance: &str, changes: Changes) -> Result<Frame, UnknownBase> {
         let readings = self.deltas.resolve(changes.changes)?;
-        if self.awaits_answer {
-            self.awaits_answer = false;
-            self.gap.answered();
-        } else {
-            self.gap.heard();
-        }
-        match &mut self.seen {
-            Some(seen) if seen.instance == instance => seen.seq = changes.seq,
-            seen => {
-                *seen = Some(Since {
-                    instance: instance.to_owned(),
-                    seq: changes.seq,
-                });
-            }
-        }
+        self.heard_of(instance, changes.seq);
         Ok(Frame {
             seq: changes.seq,
             timestamp: changes.timestamp,
@@ -173,6 +215,44 @@ impl Subscribed {
             readings,
             plots: changes.plots,
         })
+    }
+
+    /// A frame that cannot be read: the program is told, and what follows it goes on from there.
+    pub(crate) fn unreadable(&mut self, instance: &str, message: Unreadable) {
+        // What is based on it cannot be read either, so whole values are asked for from now on.
+        self.deltas.clear();
+        self.asked.deltas = false;
+        if let Some(seq) = message.seq
+            && !(message.is_update && self.awaits_answer())
+        {
+            self.heard_of(instance, seq);
+        }
+        let failure = Failure {
+            code: UNREADABLE.to_owned(),
+            message: message.reason,
+            id: message.id,
+        };
+        self.shared.inbox.put(|pending| pending.failed(failure));
+    }
+
+    /// A frame of this commit came.
+    fn heard_of(&mut self, instance: &str, seq: u64) {
+        if self.awaits_answer() {
+            self.gap.answered();
+        } else {
+            self.gap.heard();
+        }
+        self.answer = Answer::Had;
+        self.in_vain = 0;
+        match &mut self.seen {
+            Some(seen) if seen.instance == instance => seen.seq = seq,
+            seen => {
+                *seen = Some(Since {
+                    instance: instance.to_owned(),
+                    seq,
+                });
+            }
+        }
     }
 
     fn saw(&mut self, seq: u64) {

@@ -225,7 +225,7 @@ async fn lesson_a_server_that_says_nothing_is_dead() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_breaks_the_connection_and_what_is_newer_does_not() {
+async fn what_cannot_be_read_is_an_event_and_what_is_newer_is_nothing() {
     let server = Server::start().await;
     let (client, mut subscription, mut peer) =
         server.subscribed(server.client(), latest("a")).await;
@@ -237,10 +237,31 @@ async fn what_cannot_be_read_breaks_the_connection_and_what_is_newer_does_not() 
         Some(Event::Snapshot(_))
     ));
     assert!(client.state().is_connected());
-    peer.say_any(json!({"type": "update", "id": "a", "seq": "five"}))
-        .await;
-    let mut peer = server.welcome("one").await;
-    assert_eq!(peer.subscribe().await.id, "a");
+    let deep = (0..1_000).fold(json!(1), |inner, _| json!([inner]));
+    for broken in [
+        json!({"type": "update", "id": "a", "seq": "five"}),
+        json!({"type": "update", "id": "a", "seq": 6, "changes": [{"value": deep}]}),
+    ] {
+        peer.say_any(broken).await;
+        let Some(Event::Failed(failure)) = soon(subscription.next()).await else {
+            panic!("what is lost is told");
+        };
+        assert_eq!(
+            (failure.code.as_str(), failure.id.as_deref()),
+            ("unreadable", Some("a"))
+        );
+    }
+    let mut notifications = client.notifications();
+    peer.say_any(json!("nothing that is known")).await;
+    let told = soon(notifications.next()).await.unwrap();
+    assert!(told.message.starts_with("unreadable: "), "{told:?}");
+    let next = changes("a", 7, &[("x", json!(7))]);
+    peer.say(ServerMessage::Update(next)).await;
+    let Some(Event::Update(frame)) = soon(subscription.next()).await else {
+        panic!("the connection goes on");
+    };
+    assert_eq!(said(&frame), [("x", json!(7))]);
+    assert!(client.state().is_connected());
 }
 
 #[tokio::test]

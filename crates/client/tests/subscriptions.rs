@@ -87,6 +87,33 @@ async fn a_patch_of_an_unknown_value_is_asked_for_again() {
 }
 
 #[tokio::test]
+async fn a_patch_after_a_reconnect_is_based_on_what_came_before_it() {
+    let server = Server::start().await;
+    let asked = Subscribe {
+        deltas: true,
+        ..latest("a")
+    };
+    let (_client, mut subscription, mut peer) = server.subscribed(server.client(), asked).await;
+    let whole = changes("a", 5, &[("x", json!({"n": 5, "of": "x"}))]);
+    peer.say(ServerMessage::Snapshot(whole)).await;
+    assert!(matches!(
+        soon(subscription.next()).await,
+        Some(Event::Snapshot(_))
+    ));
+    peer.close(1001, "the server stops").await;
+    let mut peer = server.welcome("one").await;
+    assert_eq!(peer.subscribe().await.since.unwrap().seq, 5);
+    let mut nothing = changes("a", 6, &[]);
+    nothing.resumed = true;
+    peer.say(ServerMessage::Update(nothing)).await;
+    peer.say(patched("a", json!({"n": 8}), 5, 8)).await;
+    let Some(Event::Update(frame)) = soon(subscription.next()).await else {
+        panic!("the patch is known");
+    };
+    assert_eq!(said(&frame), [("x", json!({"n": 8, "of": "x"}))]);
+}
+
+#[tokio::test]
 async fn lesson_a_slow_program_gets_the_newest_state_in_one_frame() {
     let server = Server::start().await;
     let (client, mut subscription, mut peer) =
@@ -264,4 +291,66 @@ async fn lesson_a_gap_in_silence_is_noticed_and_mended() {
         panic!("what was missing comes");
     };
     assert_eq!(said(&frame), [("x", json!(9))]);
+}
+
+#[tokio::test]
+async fn what_is_passed_over_is_asked_for_again() {
+    let server = Server::start().await;
+    let builder = server
+        .client()
+        .ping_every(std::time::Duration::from_millis(10));
+    let (_client, mut subscription, mut peer) = server.subscribed(builder, latest("a")).await;
+    // The first request is never answered, the second one refused by its name.
+    let again = peer.hear_at(9).await;
+    assert!(
+        matches!(again, Some(ClientMessage::Subscribe(_))),
+        "{again:?}"
+    );
+    peer.say(ServerMessage::Error(Failure {
+        code: "too_fast".to_owned(),
+        message: "it is passed over".to_owned(),
+        id: Some("a".to_owned()),
+    }))
+    .await;
+    let again = peer.hear_at(9).await;
+    assert!(
+        matches!(again, Some(ClientMessage::Subscribe(_))),
+        "{again:?}"
+    );
+    peer.say(ServerMessage::Snapshot(changes("a", 9, &[("x", json!(9))])))
+        .await;
+    let Some(Event::Snapshot(frame)) = soon(subscription.next()).await else {
+        panic!("the state is told");
+    };
+    assert_eq!(said(&frame), [("x", json!(9))]);
+}
+
+#[tokio::test]
+async fn what_is_refused_is_not_asked_for_again() {
+    let server = Server::start().await;
+    let builder = server
+        .client()
+        .ping_every(std::time::Duration::from_millis(10));
+    let (_client, mut subscription, mut peer) = server.subscribed(builder, latest("a")).await;
+    peer.say(ServerMessage::Error(Failure {
+        code: "bad_keys".to_owned(),
+        message: "no".to_owned(),
+        id: Some("a".to_owned()),
+    }))
+    .await;
+    assert!(matches!(
+        soon(subscription.next()).await,
+        Some(Event::Failed(_))
+    ));
+    for _ in 0..10 {
+        let Some(ClientMessage::Ping { echo }) = peer.hear().await else {
+            panic!("nothing but pings");
+        };
+        let pong = protocol::Pong {
+            seq: 9,
+            echo,
+            timestamp: 1,
+        };
+        peer.say(ServerMessage::Pong(pong)).await;
+    }
 }

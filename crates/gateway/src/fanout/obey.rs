@@ -115,6 +115,19 @@ pub(super) fn obey(connection: &Rc<Connection>, bytes: &[u8], worker: &Rc<Worker
     }
 }
 
+/// Says that messages are passed over, and what this one was for, so that it is asked again.
+pub(super) fn too_fast(connection: &Rc<Connection>, bytes: &[u8], worker: &Rc<Worker>) {
+    let id = match connection.encoding.decode(bytes) {
+        Ok(ClientMessage::Subscribe(asked)) => Some(asked.id),
+        Ok(ClientMessage::Action(asked)) => Some(asked.id),
+        _ => None,
+    };
+    // One that is too long is nobody's.
+    let id = id.filter(|id| check_id(id).is_ok());
+    let message = "more than 100 messages a second: they are passed over";
+    connection.refuse("too_fast", message, id.as_deref(), worker);
+}
+
 fn greet(connection: &Rc<Connection>, hello: Hello, known: Option<Principal>, worker: &Rc<Worker>) {
     if let Some(protocol) = hello.protocol.filter(|protocol| *protocol != VERSION) {
         let message = format!("`protocol` is {protocol}, this server speaks {VERSION}");

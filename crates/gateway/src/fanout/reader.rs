@@ -17,7 +17,7 @@ use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 use tungstenite::{Error, Message};
 
 use super::connection::{Connection, Ending};
-use super::obey::obey;
+use super::obey::{obey, too_fast};
 use super::pace::{Pace, Verdict};
 use super::worker::Worker;
 use crate::connections::Connected;
@@ -107,7 +107,7 @@ impl Reader {
                     }
                     if self.link.reads_left == 0 {
                         // It costs as much as a message does.
-                        self.is_heard();
+                        self.is_heard(&[]);
                         tokio::task::yield_now().await;
                         continue;
                     }
@@ -146,7 +146,7 @@ impl Reader {
             Message::Pong(_) | Message::Frame(_) => {}
             Message::Ping(_) | Message::Text(_) | Message::Binary(_) => {}
         }
-        if !self.is_heard() {
+        if !self.is_heard(&message.clone().into_data()) {
             return;
         }
         match (message, connection.encoding) {
@@ -162,17 +162,14 @@ impl Reader {
         }
     }
 
-    /// Whether the pace of the client allows one message more; it is told if not.
-    fn is_heard(&self) -> bool {
+    /// Whether the pace of the client allows this message; it is told if not.
+    fn is_heard(&self, message: &[u8]) -> bool {
         let Link {
             connection, worker, ..
         } = &self.link;
         match self.pace.borrow_mut().judge(Instant::now()) {
             Verdict::Heard => return true,
-            Verdict::Refused => {
-                let message = "more than 100 messages a second: they are passed over";
-                connection.refuse("too_fast", message, None, worker);
-            }
+            Verdict::Refused => too_fast(connection, message, worker),
             Verdict::PassedOver => {}
             Verdict::CutOff => connection.end(Ending::Close(1008, "too many messages")),
         }
