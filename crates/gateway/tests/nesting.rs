@@ -4,6 +4,8 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::{Server, socket};
 use gateway::{Actions, GatewayOptions};
 use pipeline::BufferOptions;
@@ -56,6 +58,33 @@ async fn a_post_that_is_nested_too_deeply_is_malformed_and_what_is_taken_can_be_
     let update = client.hear(&["update"]).await;
     assert_eq!(update["changes"][0]["value"], deep(DEPTH_MAX));
     assert!(is_readable(&update));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_source_nests_too_deeply_is_told_as_text() {
+    let server = Server::start().await;
+    let text = deep(130).to_string();
+    server.put("t", record::Value::json(&text).unwrap(), 1);
+    for deltas in [false, true] {
+        for encoding in Encoding::ALL {
+            let client = client::Client::builder(format!("ws://{}/ws", server.address));
+            let client = client.encoding(encoding).connect().await.unwrap();
+            let asked = client::Subscribe {
+                id: "a".to_owned(),
+                keys: vec!["**".to_owned()],
+                deltas,
+                ..client::Subscribe::default()
+            };
+            let mut subscription = client.subscribe(asked).await.unwrap();
+            let heard = tokio::time::timeout(Duration::from_secs(10), subscription.next()).await;
+            let Some(client::Event::Snapshot(frame)) = heard.unwrap() else {
+                panic!("the state comes first");
+            };
+            assert_eq!(frame.readings[0].value, json!(text), "{encoding:?}");
+            client.close().await;
+        }
+    }
     server.stop().await;
 }
 

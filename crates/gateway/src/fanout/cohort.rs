@@ -22,6 +22,7 @@ use super::connection::Connection;
 use super::frame::{Change, Changes, Content, Frames, Told, Whole, as_json, key_name};
 use super::group::Asked;
 use super::worker::Worker;
+use crate::nesting;
 use crate::state::wall_time;
 
 pub(super) type Polled = Snapshot<dataservice::Extract<Reading>>;
@@ -232,10 +233,11 @@ impl Cohort {
             Some(project) => {
                 // What is the application's own may panic, and costs others nothing.
                 let made = catch_unwind(AssertUnwindSafe(|| (project.0)(key, reading)));
-                made.unwrap_or_else(|_| {
+                let made = made.unwrap_or_else(|_| {
                     worker.projection_failed(key);
                     None
-                })?
+                });
+                nesting::shallow(made?)
             }
         };
         if let (Value::Object(members), false) = (&mut value, asked.fields.is_empty()) {

@@ -11,6 +11,8 @@ use record::{Key, Name, Priority, Quality};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
+use crate::nesting;
+
 /// Bytes that the head of a frame of a server has at most.
 const HEAD_BYTES_MAX: usize = 10;
 /// What the first byte says: the last part of a message, text or bytes.
@@ -175,11 +177,11 @@ impl<'a> Change<'a> {
 impl Serialize for Whole<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            // Only in JSON is the text of a JSON value what it means.
-            Self::AsRead(record::Value::Json(_)) if !serializer.is_human_readable() => {
-                let Self::AsRead(value) = self else {
-                    return serializer.serialize_unit();
-                };
+            // Only in JSON is the text of a JSON value what it means, and not when that is so deep
+            // that nobody reads it.
+            Self::AsRead(value @ record::Value::Json(text))
+                if !serializer.is_human_readable() || nesting::is_deep(text.as_str()) =>
+            {
                 as_json(value).serialize(serializer)
             }
             Self::AsRead(value) => value.serialize(serializer),
@@ -188,7 +190,7 @@ impl Serialize for Whole<'_> {
     }
 }
 
-/// What was read, as the JSON that it means.
+/// What was read, as the JSON that it means; what is nested too deeply as its text.
 pub(super) fn as_json(value: &record::Value) -> Value {
     match value {
         record::Value::Null => Value::Null,
@@ -196,6 +198,7 @@ pub(super) fn as_json(value: &record::Value) -> Value {
         record::Value::I64(number) => Value::from(*number),
         record::Value::F64(number) => Value::from(*number),
         record::Value::Text(text) => Value::from(text.as_str()),
+        record::Value::Json(text) if nesting::is_deep(text.as_str()) => Value::from(text.as_str()),
         record::Value::Json(text) => {
             serde_json::from_str(text.as_str()).unwrap_or_else(|_| Value::from(text.as_str()))
         }
