@@ -229,7 +229,10 @@ async fn run(seed: u64) {
         let value = value_of(&tag, *count).to_string();
         server.put(&tag, Value::json(&value).unwrap(), *count);
     };
-    put(&mut random, &mut counts, 1);
+    // One is never told again but to newcomers.
+    let quiet = value_of("quiet", 1).to_string();
+    server.put("quiet", Value::json(&quiet).unwrap(), 1);
+    counts.insert("quiet".to_owned(), 1);
     let mut models = Vec::new();
     for asked in Asked::ALL.into_iter().chain(Asked::ALL) {
         models.push(Model::new(&server, asked).await);
@@ -238,7 +241,7 @@ async fn run(seed: u64) {
         // Mostly little, so that who comes back can be told what it missed.
         let most = if random.u32(0..3) == 0 { 60 } else { 8 };
         for _ in 0..random.usize(0..most) {
-            // Keys appear, and one is quiet most of the time.
+            // Keys appear, and the newest is quiet most of the time.
             let keys = if random.u32(0..40) == 0 {
                 4 + step / 40
             } else {
@@ -250,16 +253,18 @@ async fn run(seed: u64) {
         let asked = random.choice(Asked::ALL).unwrap();
         let at = random.usize(0..models.len());
         match random.u32(0..12) {
-            0 if models.len() < CLIENTS_MAX => models.push(Model::new(&server, asked).await),
-            0 => models[at] = Model::new(&server, asked).await,
-            1..=2 => {
+            0..=1 if models.len() < CLIENTS_MAX => {
+                models.push(Model::new(&server, asked).await);
+            }
+            0..=1 => models[at] = Model::new(&server, asked).await,
+            2..=3 => {
                 let model = &mut models[at];
                 model.reconnect(&server).await;
                 while !model.is_answered {
                     assert!(model.hear(PATIENCE, all).await, "no answer");
                 }
             }
-            3..=8 => {
+            4..=8 => {
                 for _ in 0..random.usize(0..30) {
                     models[at].hear(Duration::from_millis(1), all).await;
                 }
