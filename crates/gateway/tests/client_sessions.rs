@@ -262,3 +262,27 @@ async fn a_client_hears_why_the_server_is_gone() {
         "{cause:?}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_that_is_asked_for_in_a_burst_is_told_in_the_end() {
+    let server = Server::start().await;
+    server.put("D1", 1.0, 1);
+    let builder = Client::builder(url(&server)).ping_every(Duration::from_millis(200));
+    let client = builder.connect().await.unwrap();
+    let pings = (0..250).map(|_| {
+        let client = client.clone();
+        tokio::spawn(async move { tokio::time::timeout(PATIENCE, client.ping()).await })
+    });
+    let pings: Vec<_> = pings.collect();
+    // A machine that is slow to say all of them is never too fast, which is well too.
+    let mut told = client.notifications();
+    let refused = async { while !told.next().await.unwrap().message.starts_with("too_fast") {} };
+    let _ = tokio::time::timeout(Duration::from_secs(2), refused).await;
+    let mut subscription = client.subscribe(asked("a", "*/*")).await.unwrap();
+    assert_eq!(frame(&mut subscription).await.readings.len(), 1);
+    for ping in pings {
+        ping.abort();
+    }
+    client.close().await;
+    server.stop().await;
+}
