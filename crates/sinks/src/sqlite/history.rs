@@ -1,9 +1,9 @@
 //! Reading the file, each query on a thread and a read-only connection of its own.
 //!
 //! WAL lets readers see one consistent state without delaying the writer. But as long as one reads,
-//! the log cannot be cut: so a query ends when nobody waits for it any more, also in the middle of a scan, and
-//! with an error when it finds nothing new for [`SCAN_WITHIN`] or whoever waits takes longer than
-//! [`READER_WITHIN`] for a chunk. A writer has at most [`READERS_MAX`] at a time.
+//! the log cannot be cut: so a query ends when nobody waits for it any more, also in the middle of
+//! a scan, and with an error when it finds nothing new for [`SCAN_WITHIN`] or whoever waits takes
+//! longer than [`READER_WITHIN`] for a chunk. A writer has at most [`READERS_MAX`] at a time.
 
 use std::ffi::c_int;
 use std::num::NonZeroU32;
