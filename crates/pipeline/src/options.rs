@@ -133,6 +133,10 @@ impl ShortBuilder {
     ///
     /// # Panics
     /// Outside a tokio runtime.
+    #[allow(
+        clippy::needless_update,
+        reason = "with the feature for alerts there is a field more"
+    )]
     pub fn start(self) -> Result<Pipeline, PipelineError> {
         Pipeline::start(PipelineBuilder {
             plan: Plan::new().sink(self.sink.lanes([self.lane])),
