@@ -109,6 +109,7 @@ impl Gateway {
             parsing: Semaphore::new(PARSING_MAX),
             buffer_status: Cached::default(),
             health: Cached::default(),
+            health_status: Cached::default(),
             keys_of_posts: Arc::default(),
             past_readers: Arc::new(Semaphore::new(past::READERS_MAX)),
             fanout: fanout::Fanout::default(),

@@ -43,6 +43,7 @@ pub(crate) struct Shared {
     /// The last answers to what is asked for most often.
     pub(crate) buffer_status: Cached,
     pub(crate) health: Cached,
+    pub(crate) health_status: Cached,
     /// What posts with an `Idempotency-Key` were answered.
     pub(crate) keys_of_posts: Arc<idempotency::Keys>,
     /// Places for those who read further back than memory.

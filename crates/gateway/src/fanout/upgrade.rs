@@ -16,7 +16,7 @@ use tungstenite::handshake::derive_accept_key;
 use super::socket::Passing;
 use crate::access::Principal;
 use crate::error::Refused;
-use crate::listen::{Seat, Stream};
+use crate::listen::{Patient, Seat, Stream};
 use crate::state::App;
 
 /// The version of RFC 6455.
@@ -179,6 +179,6 @@ pub(crate) fn switch(key: &HeaderValue, protocol: Option<Encoding>) -> Response 
 
 /// The socket, and what was read of it beyond the request.
 fn parts(upgraded: Upgraded) -> Option<(Stream, Bytes)> {
-    let parts = upgraded.downcast::<TokioIo<Stream>>().ok()?;
-    Some((parts.io.into_inner(), parts.read_buf))
+    let parts = upgraded.downcast::<TokioIo<Patient<Stream>>>().ok()?;
+    Some((parts.io.into_inner().into_inner(), parts.read_buf))
 }

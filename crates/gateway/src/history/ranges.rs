@@ -11,7 +11,7 @@ use record::{Key, Timestamp};
 use serde::Serialize;
 use sinks::ReadError;
 
-use super::{COUNT_DEFAULT, HistoryQuery, Point, no_key, points_of};
+use super::{COUNT_DEFAULT, HistoryQuery, Point, TEXT_BYTES_MAX, no_key, points_of};
 use crate::error::Refused;
 use crate::past::{Between, Joined, Memory, Part, Past, Shown, query as stored_query, stored};
 use crate::query::between;
@@ -24,8 +24,6 @@ const SINK_WITHIN: Duration = Duration::from_secs(10);
 const VALUES_MAX: usize = 200_000;
 /// Equal parts of the time that a sink reduces its values to, for each point of a plot.
 const PARTS_PER_POINT: usize = 2;
-/// Bytes of text and JSON that an answer has at most.
-const TEXT_BYTES_MAX: usize = 32 << 20;
 
 /// A history between two moments.
 #[derive(Serialize)]
