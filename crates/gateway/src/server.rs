@@ -95,6 +95,7 @@ impl Gateway {
         let scheme = Scheme::of(options.tls.as_ref());
         let app = App::new(Shared {
             scrapes: Scrapes::new(pipeline.telemetry()),
+            strangers: fanout::upgrade::strangers(options.websockets_max),
             seats: Seats::new(
                 listen::within_files(options.connections_max),
                 options.connections_per_address_max,

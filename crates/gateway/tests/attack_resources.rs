@@ -5,9 +5,11 @@
 mod common;
 
 use common::Server;
-use gateway::{Access, GatewayOptions};
+use common::socket::{Client, connect};
+use gateway::{Access, GatewayOptions, Rights, Token};
 use pipeline::BufferOptions;
-use tokio::io::AsyncWriteExt;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 async fn with(options: GatewayOptions) -> Server {
@@ -21,6 +23,30 @@ async fn begin(server: &Server, method_and_path: &str, headers: &str) -> TcpStre
     let head = format!("{method_and_path} HTTP/1.1\r\nhost: {address}\r\n{headers}\r\n");
     stream.write_all(head.as_bytes()).await.unwrap();
     stream
+}
+
+const UPGRADE: &str = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+    sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
+
+/// The head of an answer.
+async fn head(stream: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    String::from_utf8(head).unwrap()
+}
+
+/// Opens so many sockets that never say who they are.
+async fn strangers(server: &Server, path: &str, count: usize) -> Vec<TcpStream> {
+    let mut held = Vec::new();
+    for _ in 0..count {
+        let mut stream = begin(server, path, UPGRADE).await;
+        let head = head(&mut stream).await;
+        assert!(head.contains(" 101 "), "{head}");
+        held.push(stream);
+    }
+    held
 }
 
 #[cfg(target_os = "linux")]
@@ -53,6 +79,53 @@ async fn the_chart_library_is_in_memory_once_however_many_do_not_take_it() {
     // A copy for each of them would be over 200 MiB.
     let more = resident_kibibytes().saturating_sub(before);
     assert!(more < 100 << 10, "{more} KiB for answers that nobody takes");
+    drop(held);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_take_no_places_of_clients_and_go_when_others_come() {
+    let token = Token::generate().unwrap();
+    let reads = Rights::none().read_all();
+    let options = GatewayOptions {
+        access: Access::new().token("reader", token.hash(), reads).unwrap(),
+        websockets_max: 2,
+        ..GatewayOptions::default()
+    };
+    let server = with(options).await;
+    let mut held = strangers(&server, "GET /ws", 40).await;
+    let hello = json!({"type": "hello", "token": token.as_str()});
+    let mut clients = Vec::new();
+    for _ in 0..2 {
+        let mut client = connect(&server, None).await.unwrap();
+        client.say(hello.clone()).await;
+        client.hear(&["welcome"]).await;
+        clients.push(client);
+    }
+    // The places of clients are for so many and no more.
+    let mut one_more = connect(&server, None).await.unwrap();
+    one_more.say(hello.clone()).await;
+    assert_eq!(one_more.closed().await.0, 1013);
+    drop(clients.pop());
+    // Of the strangers of one address all but the newest are closed, long before their time.
+    let mut rest = [0; 4];
+    held[0].read_exact(&mut rest).await.unwrap();
+    assert_eq!(u16::from_be_bytes([rest[2], rest[3]]), 1013);
+    drop(held);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_keep_no_administrator_out() {
+    let server = Server::start().await;
+    let held = strangers(&server, "GET /ws/admin", 40).await;
+    let url = format!("ws://{}/ws/admin", server.address);
+    let (socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
+    let mut page = Client(socket);
+    let token = server.admin.as_str();
+    page.say(json!({"type": "hello", "id": "1", "token": token}))
+        .await;
+    page.hear(&["welcome"]).await;
     drop(held);
     server.stop().await;
 }

@@ -8,6 +8,7 @@
 
 mod patient;
 mod seats;
+mod strangers;
 mod stream;
 mod tls;
 
@@ -30,6 +31,7 @@ use tokio::task::JoinSet;
 
 pub(crate) use patient::Patient;
 pub(crate) use seats::{Seat, Seats, within_files};
+pub(crate) use strangers::{Stranger, Strangers};
 pub(crate) use stream::Stream;
 pub use tls::{Tls, TlsError};
 
