@@ -16,6 +16,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::access::{Caller, RequireRead};
 use crate::cached::Made;
 use crate::error::Refused;
+use crate::globs::{GlobError, Globs, LOOK_STEPS_MAX};
 use crate::guard::Refusals;
 use crate::history::TEXT_BYTES_MAX;
 use crate::openapi::{self, Problem};
@@ -242,21 +243,32 @@ pub(crate) async fn keys(
     let _looking = LOOKING.acquire().await;
     // To look at many keys would hold up the other connections.
     let found = tokio::task::spawn_blocking(move || {
-        let wanted = |key: &Key| {
-            principal.may_read(key) && globs.as_ref().is_none_or(|globs| globs.matches(key))
+        let mut steps = 0;
+        let mut wanted = |key: &Key| {
+            let mut matches = |globs: &Globs| globs.matches_counted(key, &mut steps);
+            let is_wanted = principal.may_read(key) && globs.as_ref().is_none_or(&mut matches);
+            (steps <= LOOK_STEPS_MAX).then_some(is_wanted)
         };
-        Made::new(StatusCode::OK, &Keys::of(&app, wanted))
+        match Keys::of(&app, &mut wanted) {
+            Some(keys) => Ok(Made::new(StatusCode::OK, &keys)),
+            None => {
+                let keys = app.live.keys_len();
+                let slow = GlobError::Slow { keys };
+                Err(Refused::bad_request(format!("`match`: {slow}")))
+            }
+        }
     });
     found
         .await
-        .map_err(|error| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
+        .map_err(|error| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?
 }
 
 impl Keys {
-    fn of(app: &App, wanted: impl Fn(&Key) -> bool) -> Self {
+    /// The keys that are wanted; none when it is not known of one.
+    fn of(app: &App, mut wanted: impl FnMut(&Key) -> Option<bool>) -> Option<Self> {
         let (mut keys, mut bytes, mut cut_off) = (Vec::new(), 0, false);
         for (id, key) in app.live.keys_from(dataservice::KeyId::FIRST) {
-            if !wanted(&key) {
+            if !wanted(&key)? {
                 continue;
             }
             let newest = app.live.read(id, dataservice::Requirement::Latest);
@@ -273,11 +285,11 @@ impl Keys {
                 reading,
             });
         }
-        Self {
+        Some(Self {
             count: keys.len(),
             cut_off,
             keys,
-        }
+        })
     }
 }
 

@@ -4,10 +4,13 @@
 
 mod common;
 
+use std::time::Instant;
+
 use common::Server;
 use common::socket::{Client, connect};
 use gateway::{Access, GatewayOptions, Rights, Token};
 use pipeline::BufferOptions;
+use record::{Record, Timestamp, Value};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -127,5 +130,90 @@ async fn strangers_keep_no_administrator_out() {
         .await;
     page.hear(&["welcome"]).await;
     drop(held);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn patterns_that_take_long_over_many_keys_are_refused() {
+    let server =
+        Server::with_keys(5_000, BufferOptions::default(), GatewayOptions::default()).await;
+    let time = Timestamp::from_micros(1).unwrap();
+    let records = (0..3_000).map(|number| {
+        let tag = format!("{}{number}", "a".repeat(200));
+        Ok(Record::new("PLC01", &tag, Value::F64(1.0), time).unwrap())
+    });
+    let pushed = server.intake.push(Instant::now(), records.collect());
+    assert_eq!(pushed.unwrap().accepted, 3_000);
+    let pattern = format!("*{}#", "?".repeat(100));
+    for path in ["/api/keys", "/api/export"] {
+        let wanted = pattern.replace('?', "%3F").replace('#', "%23");
+        let answer = server.get(&format!("{path}?match={wanted}")).await;
+        assert_eq!(answer.status, 400, "{}", answer.text);
+    }
+    let mut client = connect(&server, None).await.unwrap();
+    let patterns = [pattern];
+    client
+        .say(json!({"type": "subscribe", "id": "slow", "keys": patterns}))
+        .await;
+    let refused = client.hear(&["error"]).await;
+    assert_eq!(refused["code"], "bad_keys", "{refused}");
+    assert!(
+        refused["message"].as_str().unwrap().contains("keys"),
+        "{refused}"
+    );
+    // The same connection, and others, go on.
+    client
+        .say(json!({"type": "subscribe", "id": "all", "keys": ["*"]}))
+        .await;
+    let snapshot = client.hear(&["snapshot"]).await;
+    assert_eq!(snapshot["changes"].as_array().unwrap().len(), 3_000);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_foreign_page_makes_nobody_read_the_past_for_it() {
+    let server = Server::start().await;
+    server.put("D1", 1.0, 1);
+    let foreign = ("sec-fetch-site", "cross-site");
+    for path in [
+        "/api/keys",
+        "/api/history/PLC01/D1?from=0",
+        "/api/export?match=*",
+    ] {
+        assert_eq!(
+            server.send("GET", path, "", &[foreign]).await.status,
+            403,
+            "{path}"
+        );
+        let own = ("sec-fetch-site", "same-origin");
+        assert_eq!(
+            server.send("GET", path, "", &[own]).await.status,
+            200,
+            "{path}"
+        );
+    }
+    // A link to the page itself may stand anywhere.
+    assert_eq!(server.send("GET", "/", "", &[foreign]).await.status, 200);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_told_that_there_is_no_room_keeps_the_connection() {
+    let buffer = BufferOptions {
+        max_size: 10,
+        ..BufferOptions::default()
+    };
+    let server = Server::with(buffer, GatewayOptions::default()).await;
+    server.sink.go_down();
+    let line = "{\"source\":\"s\",\"tag\":\"t\",\"value\":1}\n";
+    loop {
+        let answer = server
+            .send("POST", "/api/ingest", line.repeat(9), &[])
+            .await;
+        if answer.status == 429 {
+            assert_eq!(answer.header("connection"), "");
+            break;
+        }
+    }
     server.stop().await;
 }
