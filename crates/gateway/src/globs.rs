@@ -5,8 +5,8 @@
 //! patterns of 1,024 bytes, and 8,192 steps in all once the braces are written out. That is some
 //! 200 KiB at the most, made in about a millisecond, where an automaton for the same patterns would
 //! take tens of megabytes. Matching a key takes time in proportion to the square of its own length
-//! at worst, whatever the pattern: one that is longer than the key is passed over. How many steps all keys
-//! together may take is bounded where they are looked through.
+//! at worst, whatever the pattern: one that is longer than the key is passed over. How many
+//! steps all keys together may take is bounded where they are looked through.
 
 use std::collections::HashSet;
 

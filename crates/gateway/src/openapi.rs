@@ -126,6 +126,8 @@ pub(crate) struct History {
     /// Of a range without `points`: whether there are more values. Without a range only there when
     /// older values were left out, since the answer would have had over 32 MiB of text.
     cut_off: Option<bool>,
+    /// Of a range that was cut off: the `from` of the rest, in microseconds since 1970.
+    next: Option<i64>,
     /// With `points`: whether values were left out.
     downsampled: Option<bool>,
     /// With `points`: the values that there are.

@@ -137,7 +137,7 @@ async fn acts_do_the_same_by_socket_and_by_rest() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_the_right_there_is_neither_socket_nor_answer() {
+async fn lesson_without_the_right_there_is_neither_socket_nor_answer() {
     let [reader, stranger] = [(); 2].map(|()| Token::generate().unwrap());
     let access = Access::open()
         .token("reader", reader.hash(), Rights::none().read_all())
@@ -202,8 +202,7 @@ async fn strangers_cannot_take_the_places_of_administrators() {
         waiting.push(open(&server, None).await.unwrap());
     }
     // The oldest had to go for the newest.
-    let code = closed(&mut waiting[0]).await;
-    assert!(code == 1013 || is_over(), "{code}");
+    assert!(closed(&mut waiting[0]).await == 1013 || is_over());
     let mut administrators = Vec::new();
     for _ in 0..16 {
         administrators.push(administrator(&server).await);

@@ -155,8 +155,8 @@ impl Origins {
         {
             return Err(forbid(Strange::Origin, "origin", origin));
         }
-        // A browser says so by itself, and a page cannot take it away: what is asked for in the name
-        // of another site would cost as much as if somebody read the answer.
+        // A browser says so by itself, and a page cannot take it away: what is asked for in the
+        // name of another site would cost as much as if somebody read the answer.
         let site = HeaderName::from_static("sec-fetch-site");
         if let Some(site) = headers.get(site).filter(|site| *site == "cross-site")
             && is_api

@@ -1,10 +1,10 @@
 //! `/ws/admin`: JSON text frames, one answer for each request, in their order.
 //!
 //! Whoever shows a token with the right to administer, in the header or in a `hello` within 5 s, is
-//! welcome; 16 of them at a time. Who has not said it yet goes when [others](crate::listen::Strangers) come, of
-//! whom there are 16 at most. The next request is read when the last is answered, and [paced](super::pace); a request has at most 16 KiB. A socket that
-//! does not take an answer within 10 s, or from which nothing came for 60 s though it was pinged,
-//! is cut off.
+//! welcome; 16 of them at a time. Who has not said it yet goes when others come, of whom there are
+//! 16 at most. The next request is read when the last is answered, and [paced](super::pace); a
+//! request has at most 16 KiB. A socket that does not take an answer within 10 s, or from which
+//! nothing came for 60 s though it was pinged, is cut off.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -2,9 +2,8 @@
 //!
 //! A connection costs nothing before it has a seat, and then has to be quick: 10 s for TLS to be
 //! agreed on, and 10 s for the head of each request, counted from the end of the one before, so
-//! that one on which nothing is asked ends too. An answer has to be taken, 16 KiB of it within 30 s.
-//! What is too slow, too large or no HTTP ends its own
-//! connection and no other.
+//! that one on which nothing is asked ends too. An answer has to be taken, 16 KiB within 30 s.
+//! What is too slow, too large or no HTTP ends its own connection and no other.
 
 mod patient;
 mod seats;

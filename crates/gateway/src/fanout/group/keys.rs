@@ -51,8 +51,8 @@ impl Group {
         connection.refuse("too_many_keys", message, Some(&self.asked.id), worker);
     }
 
-    /// The keys that match and were not yet looked at, as far as so many steps go, and whether these
-    /// are all.
+    /// The keys that match and were not yet looked at, as far as so many steps go, and whether
+    /// these are all.
     pub(super) fn new_keys(
         &mut self,
         live: &LiveData,
