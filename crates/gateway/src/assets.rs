@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::io::Read;
+use std::sync::LazyLock;
 
 use axum::body::Bytes;
 use axum::extract::{Path, State};
@@ -154,11 +155,18 @@ fn plotly(headers: &HeaderMap) -> Response {
         let packed = Bytes::from_static(PLOTLY);
         return (kind, [(header::CONTENT_ENCODING, "gzip")], packed).into_response();
     }
-    let mut plain = Vec::new();
-    match GzDecoder::new(PLOTLY).read_to_end(&mut plain) {
-        Ok(_) => (kind, plain).into_response(),
+    // Asked for by anybody, so all share one copy, whether they take it or not.
+    static PLAIN: LazyLock<Result<Bytes, String>> = LazyLock::new(|| {
+        let mut plain = Vec::new();
+        match GzDecoder::new(PLOTLY).read_to_end(&mut plain) {
+            Ok(_) => Ok(plain.into()),
+            Err(error) => Err(error.to_string()),
+        }
+    });
+    match &*PLAIN {
+        Ok(plain) => (kind, plain.clone()).into_response(),
         Err(error) => {
-            Refused::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response()
+            Refused::new(StatusCode::INTERNAL_SERVER_ERROR, error.clone()).into_response()
         }
     }
 }

@@ -30,6 +30,7 @@ use utoipa::IntoParams;
 use self::rows::{Format, Rows};
 use crate::access::RequireRead;
 use crate::error::Refused;
+use crate::globs::{GlobError, LOOK_STEPS_MAX};
 use crate::history::no_key;
 use crate::openapi::Problem;
 use crate::past::{Between, Joined, Memory, stored};
@@ -134,16 +135,25 @@ pub(crate) async fn export_many(
     Query(query): Query<ExportManyQuery>,
 ) -> Result<Response, Refused> {
     let globs = glob(&query.r#match)?;
-    let keys = app.live.keys_from(dataservice::KeyId::FIRST).into_iter();
-    let keys = keys.map(|(_, key)| key);
-    let keys = keys.filter(|key| globs.matches(key) && principal.may_read(key));
+    let mut keys = Vec::new();
+    let mut steps = 0;
+    for (_, key) in app.live.keys_from(dataservice::KeyId::FIRST) {
+        if globs.matches_counted(&key, &mut steps) && principal.may_read(&key) {
+            keys.push(key);
+        }
+        if steps > LOOK_STEPS_MAX {
+            let keys = app.live.keys_len();
+            let slow = GlobError::Slow { keys };
+            return Err(Refused::bad_request(format!("`match`: {slow}")));
+        }
+    }
     let query = ExportQuery {
         from: query.from,
         until: query.until,
         format: query.format,
         limit: query.limit,
     };
-    let order = Order::new(keys.collect(), &query)?;
+    let order = Order::new(keys, &query)?;
     order.start(&app).await
 }
 

@@ -5,7 +5,8 @@
 //! patterns of 1,024 bytes, and 8,192 steps in all once the braces are written out. That is some
 //! 200 KiB at the most, made in about a millisecond, where an automaton for the same patterns would
 //! take tens of megabytes. Matching a key takes time in proportion to the square of its own length
-//! at worst, whatever the pattern: one that is longer than the key is passed over.
+//! at worst, whatever the pattern: one that is longer than the key is passed over. How many
+//! steps all keys together may take is bounded where they are looked through.
 
 use std::collections::HashSet;
 
@@ -16,6 +17,8 @@ pub(crate) const PATTERNS_MAX: usize = 512;
 pub(crate) const PATTERN_BYTES_MAX: usize = 1024;
 /// Steps of all patterns of a subscription, with their braces written out.
 const STEPS_MAX: usize = 8_192;
+/// Steps that looking through all keys for one subscription or request may take: some 100 ms.
+pub(crate) const LOOK_STEPS_MAX: usize = 20_000_000;
 /// Braces within braces.
 const DEPTH_MAX: usize = 8;
 
@@ -30,6 +33,8 @@ pub(crate) enum GlobError {
         "with their braces written out the patterns have more than {STEPS_MAX} characters in all"
     )]
     TooMuch,
+    #[error("to look through {keys} keys for them would take too long; ask for less")]
+    Slow { keys: usize },
     #[error("the pattern {pattern:?} has {what}")]
     Invalid { pattern: String, what: &'static str },
 }
@@ -102,11 +107,24 @@ impl Globs {
     }
 
     pub(crate) fn matches(&self, key: &Key) -> bool {
-        self.matches_text(&key.to_string())
+        self.matches_counted(key, &mut 0)
     }
 
+    /// The same, and counts the steps that it takes. Whoever looks through many keys for a stranger
+    /// stops when they become too many.
+    pub(crate) fn matches_counted(&self, key: &Key, steps: &mut usize) -> bool {
+        self.matches_steps(&key.to_string(), steps)
+    }
+
+    #[cfg(test)]
     fn matches_text(&self, text: &str) -> bool {
-        self.literal.contains(text) || self.wild.iter().any(|wild| wild.matches(text))
+        self.matches_steps(text, &mut 0)
+    }
+
+    fn matches_steps(&self, text: &str, steps: &mut usize) -> bool {
+        *steps += 1;
+        let mut wild = self.wild.iter();
+        self.literal.contains(text) || wild.any(|wild| wild.matches(text, steps))
     }
 }
 
@@ -121,16 +139,21 @@ impl Wild {
 
     /// Goes on greedily, and back to the last star alone when that does not lead to the end: an
     /// earlier one would only find what the last one has found.
-    fn matches(&self, text: &str) -> bool {
+    fn matches(&self, text: &str, steps: &mut usize) -> bool {
+        *steps += 1;
         if self.bytes_min > text.len() {
             return false;
         }
         let (mut at, mut step) = (0, 0);
         let mut star = None;
         while at < text.len() {
+            *steps += 1;
             match self.steps.get(step) {
                 Some(Step::Star) => {
                     step += 1;
+                    if step == self.steps.len() {
+                        return true;
+                    }
                     star = Some((step, at));
                     continue;
                 }

@@ -80,7 +80,9 @@ impl Guard {
     }
 
     fn check_origin(&self, request: &Request) -> Result<(), Refused> {
-        let checked = self.origins.check(request.method(), request.headers());
+        let checked = self
+            .origins
+            .check(request.method(), request.uri().path(), request.headers());
         checked.map_err(|(strange, refused)| {
             let counter = match strange {
                 Strange::Host => &self.hosts,
@@ -187,7 +189,16 @@ const HEADERS: [(HeaderName, &str); 6] = [
 pub(crate) async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let mut response = match app.let_in(&mut request) {
         Ok(()) => one_shape(next.run(request).await).await,
-        Err(refused) => refused.into_response(),
+        Err(refused) => {
+            let mut response = refused.into_response();
+            // Who guesses begins anew each time. Who hands in more than there is room for keeps its
+            // connection.
+            if response.status() == StatusCode::TOO_MANY_REQUESTS {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(header::CONNECTION, close);
+            }
+            response
+        }
     };
     let status = response.status();
     let headers = response.headers_mut();
@@ -202,9 +213,6 @@ pub(crate) async fn guard(State(app): State<App>, mut request: Request, next: Ne
     if status == StatusCode::UNAUTHORIZED {
         let scheme = HeaderValue::from_static("Bearer");
         headers.insert(header::WWW_AUTHENTICATE, scheme);
-    }
-    if status == StatusCode::TOO_MANY_REQUESTS {
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }

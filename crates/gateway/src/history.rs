@@ -1,9 +1,9 @@
 //! `GET /api/history/{source}/{tag}`: the history of one key, the last values from memory, or a
 //! range from memory and from the sink.
 //!
-//! An answer takes bounded memory: at most 100,000 values, of a range at most 32 MiB of text, and a
-//! plot of more stored values than that is made from what the database reduces them to. A sink that
-//! fails takes away its part of an answer, which says so in `warning`.
+//! An answer takes bounded memory: at most 100,000 values and 32 MiB of text, and a plot of more
+//! stored values than that is made from what the database reduces them to. A sink that fails takes
+//! away its part of an answer, which says so in `warning`.
 
 mod ranges;
 
@@ -45,6 +45,9 @@ pub(crate) struct HistoryQuery {
     until: Option<String>,
 }
 
+/// Bytes of text and JSON that an answer has at most.
+pub(crate) const TEXT_BYTES_MAX: usize = 32 << 20;
+
 /// A history without a range.
 #[derive(Serialize)]
 struct History<'a, P> {
@@ -52,6 +55,9 @@ struct History<'a, P> {
     key: &'a Key,
     #[serde(flatten)]
     thinned: Option<Thinned>,
+    /// Whether there are older values, of which the answer would have become too large.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    cut_off: bool,
     points: Vec<P>,
 }
 
@@ -132,10 +138,20 @@ fn plain(key: &Key, thinned: Option<Thinned>, values: &Series<Reading>) -> Respo
         timestamp: sample.time_us,
         reading: sample.value,
     });
-    let points = points.collect();
+    let mut points: Vec<_> = points.collect();
+    let mut bytes = 0;
+    // The newest ones, as far as they go.
+    let fits = |value: &&Value<'_>| {
+        bytes += value.reading.heap_bytes();
+        bytes <= TEXT_BYTES_MAX
+    };
+    let fitting = points.iter().rev().take_while(fits).count();
+    let cut_off = fitting < points.len();
+    points.drain(..points.len() - fitting);
     Json(History {
         key,
         thinned,
+        cut_off,
         points,
     })
     .into_response()
@@ -160,6 +176,7 @@ fn thin_out(key: &Key, range: Range, view: View<Reading>, points_max: usize) -> 
     Json(History {
         key,
         thinned,
+        cut_off: false,
         points,
     })
     .into_response()

@@ -4,9 +4,9 @@
 //! after it, the same body is answered as before, and another body is a mistake. Only what took
 //! records is remembered: a post that took nothing may simply be made again under its key.
 //!
-//! Everything is in memory and bounded. When there is no more room, posts with new keys are
-//! refused: forgetting a key early would break the promise that nothing is taken twice. A restart
-//! forgets all.
+//! Everything is in memory and bounded, and one owner has a quarter of it at most. When there is no
+//! more room, posts with new keys are refused: forgetting a key early would break the promise that
+//! nothing is taken twice. A restart forgets all.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -26,6 +26,9 @@ const KEYS_MAX: usize = 65_536;
 /// Bytes of the answers that are remembered; beyond it no post with a key is begun.
 const BYTES_MAX: usize = 32 << 20;
 
+/// The part of both that one owner may have.
+const OWNER_SHARE: usize = 4;
+
 /// The keys of a gateway.
 #[derive(Debug)]
 pub(crate) struct Keys {
@@ -42,6 +45,14 @@ struct Table {
     entries: HashMap<Owned, Entry>,
     /// Those that are answered, the oldest first.
     answered: VecDeque<(Instant, Owned)>,
+    total: Used,
+    by_owner: HashMap<Arc<str>, Used>,
+}
+
+/// Room that is taken.
+#[derive(Clone, Copy, Debug, Default)]
+struct Used {
+    keys: usize,
     bytes: usize,
 }
 
@@ -96,10 +107,15 @@ impl Keys {
             Some(Entry::Answered(answered)) => return Begun::Again(answered.clone()),
             None => {}
         }
-        if table.entries.len() >= self.keys_max || table.bytes >= BYTES_MAX {
-            return Begun::Full(table.room_in_s(now));
+        let own = table.by_owner.get(owner).copied().unwrap_or_default();
+        let share = self.keys_max.div_ceil(OWNER_SHARE);
+        if own.is_full(share, BYTES_MAX / OWNER_SHARE) {
+            return Begun::Full(table.room_in_s(now, Some(owner)));
         }
-        table.entries.insert(owned.clone(), Entry::UnderWay);
+        if table.total.is_full(self.keys_max, BYTES_MAX) {
+            return Begun::Full(table.room_in_s(now, None));
+        }
+        table.begin(owned.clone());
         Begun::First(Attempt {
             keys: Arc::clone(self),
             owned: Some(owned),
@@ -120,17 +136,59 @@ impl Table {
             let Some((_, owned)) = self.answered.pop_front() else {
                 return;
             };
-            if let Some(Entry::Answered(answered)) = self.entries.remove(&owned) {
-                self.bytes -= weight(&owned, &answered.told);
+            self.forget(&owned);
+        }
+    }
+
+    fn begin(&mut self, owned: Owned) {
+        self.total.keys += 1;
+        self.by_owner.entry(Arc::clone(&owned.0)).or_default().keys += 1;
+        self.entries.insert(owned, Entry::UnderWay);
+    }
+
+    fn answered(&mut self, now: Instant, owned: Owned, answered: Answered) {
+        let bytes = weight(&owned, &answered.told);
+        self.total.bytes += bytes;
+        let own = self.by_owner.entry(Arc::clone(&owned.0)).or_default();
+        own.bytes += bytes;
+        self.answered.push_back((now, owned.clone()));
+        self.entries.insert(owned, Entry::Answered(answered));
+    }
+
+    fn forget(&mut self, owned: &Owned) {
+        let bytes = match self.entries.remove(owned) {
+            None => return,
+            Some(Entry::UnderWay) => 0,
+            Some(Entry::Answered(answered)) => weight(owned, &answered.told),
+        };
+        self.total.give_back(bytes);
+        if let Some(own) = self.by_owner.get_mut(&owned.0) {
+            own.give_back(bytes);
+            // Nobody is remembered who has no key.
+            if own.keys == 0 {
+                self.by_owner.remove(&owned.0);
             }
         }
     }
 
-    /// In how many seconds the oldest answer is forgotten.
-    fn room_in_s(&self, now: Instant) -> u32 {
-        let oldest = self.answered.front();
+    /// In how many seconds the oldest answer is forgotten, of an owner or of all.
+    fn room_in_s(&self, now: Instant, owner: Option<&Arc<str>>) -> u32 {
+        let is_of = |(_, owned): &&(Instant, Owned)| owner.is_none_or(|owner| *owner == owned.0);
+        let oldest = self.answered.iter().find(is_of);
         let age = oldest.map_or(REMEMBERED, |(at, _)| now.saturating_duration_since(*at));
         u32::try_from(REMEMBERED.saturating_sub(age).as_secs()).unwrap_or(u32::MAX) + 1
+    }
+}
+
+impl Used {
+    fn is_full(self, keys_max: usize, bytes_max: usize) -> bool {
+        self.keys >= keys_max || self.bytes >= bytes_max
+    }
+
+    /// One key with so many bytes.
+    fn give_back(&mut self, bytes: usize) {
+        self.keys -= 1;
+        self.bytes -= bytes;
     }
 }
 
@@ -153,18 +211,15 @@ impl Attempt {
             return;
         };
         let print = self.keys.prints.hash_one(body);
-        let mut table = self.keys.table.lock();
-        table.bytes += weight(&owned, &told);
-        table.answered.push_back((now, owned.clone()));
-        let answered = Entry::Answered(Answered { print, told });
-        table.entries.insert(owned, answered);
+        let answered = Answered { print, told };
+        self.keys.table.lock().answered(now, owned, answered);
     }
 }
 
 impl Drop for Attempt {
     fn drop(&mut self) {
         if let Some(owned) = self.owned.take() {
-            self.keys.table.lock().entries.remove(&owned);
+            self.keys.table.lock().forget(&owned);
         }
     }
 }
@@ -199,7 +254,8 @@ mod tests {
         };
         assert!(keys.is_same(&answered, b"body") && !keys.is_same(&answered, b"other"));
         assert!(matches!(begin(start + REMEMBERED), Begun::First(_)));
-        assert_eq!(keys.table.lock().bytes, 0);
+        let table = keys.table.lock();
+        assert_eq!((table.total.bytes, table.total.keys), (0, 1));
     }
 
     #[test]
@@ -212,13 +268,23 @@ mod tests {
 
     #[test]
     fn law_2_without_room_new_keys_are_refused_and_known_ones_are_kept() {
-        let (keys, start) = (Arc::new(Keys::with_room(2)), Instant::now());
+        let (keys, start) = (Arc::new(Keys::with_room(8)), Instant::now());
         first(&keys, start, b"1").answered(start, b"body", told());
         let later = start + Duration::from_secs(100);
         let under_way = first(&keys, later, b"2");
         let begin = |now, key: &[u8]| keys.begin(now, &"somebody".into(), key);
         assert!(matches!(begin(later, b"3"), Begun::Full(501)));
         assert!(matches!(begin(later, b"1"), Begun::Again(_)));
+        // Others are not touched, while there is room for all.
+        let begin_other = |owner: usize, key| {
+            let owner: Arc<str> = owner.to_string().into();
+            keys.begin(later, &owner, key)
+        };
+        let held = [0, 1, 2].map(|owner| [b"1", b"2"].map(|key| begin_other(owner, key)));
+        let is_first = |begun: &Begun| matches!(begun, Begun::First(_));
+        assert!(held.iter().flatten().all(is_first));
+        assert!(matches!(begin_other(3, b"1"), Begun::Full(501)));
+        drop(held);
         drop(under_way);
         assert!(matches!(begin(later, b"3"), Begun::First(_)));
     }

@@ -123,7 +123,8 @@ pub(crate) struct History {
     from_memory: Option<u64>,
     /// Of a range: the values that came from the sink.
     from_sink: Option<u64>,
-    /// Of a range without `points`: whether there are more values.
+    /// Of a range without `points`: whether there are more values. Without a range only there when
+    /// older values were left out, since the answer would have had over 32 MiB of text.
     cut_off: Option<bool>,
     /// Of a range that was cut off: the `from` of the rest, in microseconds since 1970.
     next: Option<i64>,

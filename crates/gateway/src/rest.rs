@@ -6,20 +6,25 @@ use std::time::{Duration, Instant};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
 use pipeline::{HealthStatus, Reading, Stats};
 use record::Key;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as AnyJson;
+use tokio::sync::Semaphore;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::access::{Caller, RequireRead};
 use crate::cached::Made;
 use crate::error::Refused;
+use crate::globs::{GlobError, Globs, LOOK_STEPS_MAX};
 use crate::guard::Refusals;
+use crate::history::TEXT_BYTES_MAX;
 use crate::openapi::{self, Problem};
 use crate::query::{Query, glob};
 use crate::state::App;
+
+/// Those who look through the keys at the same time; others wait.
+static LOOKING: Semaphore = Semaphore::const_new(2);
 
 /// How full the buffer is, and what it lost.
 #[utoipa::path(get, path = "/api/buffer/status", tag = "state", responses(
@@ -48,8 +53,10 @@ pub(crate) async fn health(State(app): State<App>, Caller(principal): Caller) ->
     };
     // The reasons name sinks and their errors, which is for readers alone.
     if !principal.rights.reads_something() {
-        let status = app.pipeline.health().status;
-        return Made::new(code_of(status), &serde_json::json!({ "status": status }));
+        return app.health_status.answer(Instant::now(), || {
+            let status = app.pipeline.health().status;
+            Made::new(code_of(status), &serde_json::json!({ "status": status }))
+        });
     }
     app.health.answer(Instant::now(), || {
         let health = app.pipeline.health();
@@ -212,8 +219,12 @@ pub(crate) struct KeyState {
 /// Keys with their newest values.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Keys {
-    /// How many there are.
+    /// How many are told.
     count: usize,
+    /// Only there when more would be over 32 MiB of text: ask with `match` for fewer.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    cut_off: bool,
     keys: Vec<KeyState>,
 }
 
@@ -227,30 +238,59 @@ pub(crate) async fn keys(
     State(app): State<App>,
     RequireRead(principal): RequireRead,
     Query(query): Query<KeysQuery>,
-) -> Result<Response, Refused> {
+) -> Result<Made, Refused> {
     let globs = query.r#match.as_deref().map(glob).transpose()?;
-    let keys: Vec<KeyState> = app
-        .live
-        .keys_from(dataservice::KeyId::FIRST)
-        .into_iter()
-        .filter(|(_, key)| globs.as_ref().is_none_or(|globs| globs.matches(key)))
-        .filter(|(_, key)| principal.may_read(key))
-        .map(|(id, key)| {
+    let _looking = LOOKING.acquire().await;
+    // To look at many keys would hold up the other connections.
+    let found = tokio::task::spawn_blocking(move || {
+        let mut steps = 0;
+        let mut wanted = |key: &Key| {
+            let mut matches = |globs: &Globs| globs.matches_counted(key, &mut steps);
+            let is_wanted = principal.may_read(key) && globs.as_ref().is_none_or(&mut matches);
+            (steps <= LOOK_STEPS_MAX).then_some(is_wanted)
+        };
+        match Keys::of(&app, &mut wanted) {
+            Some(keys) => Ok(Made::new(StatusCode::OK, &keys)),
+            None => {
+                let keys = app.live.keys_len();
+                let slow = GlobError::Slow { keys };
+                Err(Refused::bad_request(format!("`match`: {slow}")))
+            }
+        }
+    });
+    found
+        .await
+        .map_err(|error| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?
+}
+
+impl Keys {
+    /// The keys that are wanted; none when it is not known of one.
+    fn of(app: &App, mut wanted: impl FnMut(&Key) -> Option<bool>) -> Option<Self> {
+        let (mut keys, mut bytes, mut cut_off) = (Vec::new(), 0, false);
+        for (id, key) in app.live.keys_from(dataservice::KeyId::FIRST) {
+            if !wanted(&key)? {
+                continue;
+            }
             let newest = app.live.read(id, dataservice::Requirement::Latest);
             let newest = newest.and_then(dataservice::View::into_latest);
             let (timestamp, reading) = newest.map(|sample| (sample.time_us, sample.value)).unzip();
-            KeyState {
+            bytes += reading.as_ref().map_or(0, Reading::heap_bytes);
+            if bytes > TEXT_BYTES_MAX {
+                cut_off = true;
+                break;
+            }
+            keys.push(KeyState {
                 key,
                 timestamp,
                 reading,
-            }
+            });
+        }
+        Some(Self {
+            count: keys.len(),
+            cut_off,
+            keys,
         })
-        .collect();
-    Ok(Json(Keys {
-        count: keys.len(),
-        keys,
-    })
-    .into_response())
+    }
 }
 
 #[cfg(test)]

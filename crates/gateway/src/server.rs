@@ -95,6 +95,7 @@ impl Gateway {
         let scheme = Scheme::of(options.tls.as_ref());
         let app = App::new(Shared {
             scrapes: Scrapes::new(pipeline.telemetry()),
+            strangers: fanout::upgrade::strangers(options.websockets_max),
             seats: Seats::new(
                 listen::within_files(options.connections_max),
                 options.connections_per_address_max,
@@ -109,6 +110,7 @@ impl Gateway {
             parsing: Semaphore::new(PARSING_MAX),
             buffer_status: Cached::default(),
             health: Cached::default(),
+            health_status: Cached::default(),
             keys_of_posts: Arc::default(),
             past_readers: Arc::new(Semaphore::new(past::READERS_MAX)),
             fanout: fanout::Fanout::default(),

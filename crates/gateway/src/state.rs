@@ -15,7 +15,7 @@ use crate::connections::Connections;
 use crate::fanout::Fanout;
 use crate::guard::Guard;
 use crate::idempotency;
-use crate::listen::Seats;
+use crate::listen::{Seats, Strangers};
 use crate::options::GatewayOptions;
 use crate::prometheus::Scrapes;
 
@@ -28,6 +28,8 @@ pub(crate) struct Shared {
     pub(crate) guard: Guard,
     /// Room for connections.
     pub(crate) seats: Seats,
+    /// Room for clients that have not said yet who they are.
+    pub(crate) strangers: Strangers,
     pub(crate) pipeline: Pipeline,
     /// What is shown, said and asked for goes through it.
     pub(crate) backplane: Arc<dyn Backplane>,
@@ -43,6 +45,7 @@ pub(crate) struct Shared {
     /// The last answers to what is asked for most often.
     pub(crate) buffer_status: Cached,
     pub(crate) health: Cached,
+    pub(crate) health_status: Cached,
     /// What posts with an `Idempotency-Key` were answered.
     pub(crate) keys_of_posts: Arc<idempotency::Keys>,
     /// Places for those who read further back than memory.

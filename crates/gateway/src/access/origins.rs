@@ -3,11 +3,12 @@
 //! A page of a foreign site can make a browser send requests here. The browser then names that
 //! site as the `Origin`, and a request that opens a WebSocket or changes state is refused unless
 //! the origin is the gateway's own or an allowed one. A site that points its own name at this
-//! address is refused by the `Host` header. Programs other than browsers send no `Origin` and may.
+//! address is refused by the `Host` header. What a browser itself calls a request of another site
+//! reads nothing of the interface either. Programs other than browsers send no `Origin` and may.
 
 use std::net::{IpAddr, SocketAddr};
 
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
 use crate::error::Refused;
 use crate::listen::Tls;
@@ -125,8 +126,10 @@ impl Origins {
     pub(crate) fn check(
         &self,
         method: &Method,
+        path: &str,
         headers: &HeaderMap,
     ) -> Result<(), (Strange, Refused)> {
+        let is_api = path.starts_with("/api/") || path == "/metrics";
         let forbid = |strange: Strange, what: &str, found: &HeaderValue| {
             let found = String::from_utf8_lossy(found.as_bytes()).into_owned();
             let refused = Refused::new(
@@ -151,6 +154,18 @@ impl Origins {
                 .is_ok_and(|origin| self.knows_origin(origin, host))
         {
             return Err(forbid(Strange::Origin, "origin", origin));
+        }
+        // A browser says so by itself, and a page cannot take it away: what is asked for in the
+        // name of another site would cost as much as if somebody read the answer.
+        let site = HeaderName::from_static("sec-fetch-site");
+        if let Some(site) = headers.get(site).filter(|site| *site == "cross-site")
+            && is_api
+            && !headers
+                .get(header::ORIGIN)
+                .and_then(|origin| origin.to_str().ok())
+                .is_some_and(|origin| self.knows_origin(origin, host))
+        {
+            return Err(forbid(Strange::Origin, "a request that is", site));
         }
         Ok(())
     }

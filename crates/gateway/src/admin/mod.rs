@@ -20,15 +20,17 @@ use std::time::Instant;
 use axum::extract::Request;
 use tokio::sync::Semaphore;
 
+use crate::listen::Strangers;
 use audit::Audit;
 pub(crate) use undone::Undone;
 pub(crate) use who::Who;
 
 /// Sockets of administrators at a time.
 const SOCKETS_MAX: usize = 16;
-/// Sockets at a time that have not said yet who they are. They have a number of their own, so that
-/// strangers cannot take the places of administrators.
+/// Sockets at a time that have not said yet who they are, and of one address. They have places of
+/// their own, so that strangers cannot take those of administrators.
 const WAITING_MAX: usize = 16;
+const WAITING_PER_ADDRESS_MAX: usize = 8;
 /// Acts at a time, of all administrators.
 const ACTS_MAX: usize = 16;
 
@@ -37,7 +39,7 @@ const ACTS_MAX: usize = 16;
 pub(crate) struct Administration {
     pub(crate) audit: Audit,
     sockets: Arc<Semaphore>,
-    waiting: Arc<Semaphore>,
+    waiting: Strangers,
     acts: Arc<Semaphore>,
 }
 
@@ -46,7 +48,7 @@ impl Default for Administration {
         Self {
             audit: Audit::default(),
             sockets: Arc::new(Semaphore::new(SOCKETS_MAX)),
-            waiting: Arc::new(Semaphore::new(WAITING_MAX)),
+            waiting: Strangers::new(WAITING_MAX, WAITING_PER_ADDRESS_MAX),
             acts: Arc::new(Semaphore::new(ACTS_MAX)),
         }
     }

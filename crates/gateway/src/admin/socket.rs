@@ -1,10 +1,10 @@
 //! `/ws/admin`: JSON text frames, one answer for each request, in their order.
 //!
 //! Whoever shows a token with the right to administer, in the header or in a `hello` within 5 s, is
-//! welcome; 16 of them at a time, and as many that have not said it yet. The next request is read
-//! when the last is answered, and [paced](super::pace); a request has at most 16 KiB. A socket that
-//! does not take an answer within 10 s, or from which nothing came for 60 s though it was pinged,
-//! is cut off.
+//! welcome; 16 of them at a time. Who has not said it yet goes when others come, of whom there are
+//! 16 at most. The next request is read when the last is answered, and [paced](super::pace); a
+//! request has at most 16 KiB. A socket that does not take an answer within 10 s, or from which
+//! nothing came for 60 s though it was pinged, is cut off.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,9 +23,10 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::pace::Pace;
 use super::upgrade::{Socket, Upgrade};
-use super::{SOCKETS_MAX, WAITING_MAX, Who, acts, who};
+use super::{SOCKETS_MAX, Who, acts, who};
 use crate::access::{Need, Principal};
 use crate::error::Refused;
+use crate::listen::{Seat, Stranger};
 use crate::state::{App, wall_time};
 
 /// How long a client has for saying who it is.
@@ -73,20 +74,24 @@ fn open(app: App, request: &mut Request) -> Result<Response, Response> {
         }
     };
     let upgrade = Upgrade::of(request)?;
-    let (places, limit, whose) = match &who {
-        Some(_) => (&app.admin.sockets, SOCKETS_MAX, CONNECTED),
-        None => (&app.admin.waiting, WAITING_MAX, UNKNOWN),
+    let comer = match who {
+        Some(who) => match take(&app.admin.sockets) {
+            Some(place) => Comer::Known(who, place),
+            None => {
+                let refused = Refused::unavailable(full());
+                return Err(refused.retry_after_s(10).into_response());
+            }
+        },
+        None => Comer::Stranger(app.admin.waiting.take(from.ip())),
     };
-    let Some(place) = take(places) else {
-        let message = full(limit, whose);
-        let refused = Refused::new(StatusCode::SERVICE_UNAVAILABLE, message);
-        return Err(refused.retry_after_s(10).into_response());
-    };
+    // The connection counts as one until the socket is gone.
+    let seat = request.extensions().get::<Arc<Seat>>().cloned();
     let (response, socket) = upgrade.accept();
     tokio::spawn(async move {
+        let _seat = seat;
         if let Some(socket) = socket.await {
             let mut socket = Open { socket, app, from };
-            if let Err(farewell) = socket.serve(who, place).await {
+            if let Err(farewell) = socket.serve(comer).await {
                 socket.close(farewell).await;
             }
         }
@@ -98,11 +103,14 @@ fn take(places: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
     Arc::clone(places).try_acquire_owned().ok()
 }
 
-const CONNECTED: &str = "administrators are connected";
-const UNKNOWN: &str = "clients have not said who they are";
+fn full() -> String {
+    format!("{SOCKETS_MAX} administrators are connected, and no more are let in")
+}
 
-fn full(limit: usize, whose: &str) -> String {
-    format!("{limit} {whose}, and no more are let in")
+/// Who opens a socket, and the place that it has.
+enum Comer {
+    Known(Who, OwnedSemaphorePermit),
+    Stranger(Stranger),
 }
 
 /// A socket that is open.
@@ -117,22 +125,24 @@ impl Open {
     ///
     /// # Errors
     /// When it shall be closed, with what it is told.
-    async fn serve(
-        &mut self,
-        who: Option<Who>,
-        place: OwnedSemaphorePermit,
-    ) -> Result<(), Farewell> {
-        let (who, _place) = match who {
-            Some(who) => (who, place),
-            None => {
-                let said = tokio::time::timeout(HELLO_WITHIN, self.hello()).await;
+    async fn serve(&mut self, comer: Comer) -> Result<(), Farewell> {
+        let (who, _place) = match comer {
+            Comer::Known(who, place) => (who, place),
+            Comer::Stranger(mut stranger) => {
+                let said = tokio::select! {
+                    biased;
+                    said = tokio::time::timeout(HELLO_WITHIN, self.hello()) => said,
+                    () = stranger.goes() => {
+                        let message = "others came that have not said who they are either";
+                        return Err((CloseCode::Again, message.to_owned()));
+                    }
+                };
                 let none = || (UNAUTHORIZED, "no token came within 5 s".to_owned());
                 let Some(who) = said.unwrap_or_else(|_| Err(none()))? else {
                     return Ok(());
                 };
                 let own = take(&self.app.admin.sockets);
-                let none = || (CloseCode::Again, full(SOCKETS_MAX, CONNECTED));
-                (who, own.ok_or_else(none)?)
+                (who, own.ok_or_else(|| (CloseCode::Again, full()))?)
             }
         };
         self.app.admin.audit.opened(&who);

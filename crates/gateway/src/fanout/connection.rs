@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use protocol::{Encoding, Failure, ServerMessage};
@@ -19,7 +19,7 @@ use super::frame::Frames;
 use super::group::Group;
 use super::outgoing::{Broken, Offered, Outgoing};
 use super::socket::Socket;
-use super::upgrade::Place;
+use super::upgrade::{Place, TOO_MANY};
 use super::worker::Worker;
 use crate::access::Principal;
 use crate::connections::Connected;
@@ -47,8 +47,11 @@ pub(super) struct Connection {
     /// When it was asked whether it is there.
     pub(super) asked: Cell<Instant>,
     ending: Cell<Option<Ending>>,
-    _place: Place,
+    place: RefCell<Place>,
 }
+
+/// What a client is closed with for whom there is no place.
+pub(super) const TRY_AGAIN: u16 = 1013;
 
 /// How a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,8 +86,24 @@ impl Connection {
             heard: Cell::new(now),
             asked: Cell::new(now),
             ending: Cell::default(),
-            _place: place,
+            place: RefCell::new(place),
         }
+    }
+
+    /// Takes a place for clients, now that it is known who it is; false when there is none.
+    pub(super) fn settle(&self) -> bool {
+        self.place.borrow_mut().settle()
+    }
+
+    /// For how long it has not said who it is; it ends here when others need its place.
+    pub(super) fn unknown_for(&self, now: Instant) -> Option<Duration> {
+        if self.principal.borrow().is_some() {
+            return None;
+        }
+        if self.place.borrow_mut().has_to_go() {
+            self.end(Ending::Close(TRY_AGAIN, TOO_MANY));
+        }
+        Some(now.saturating_duration_since(self.since))
     }
 
     /// Whether nothing is under way to it.
@@ -93,7 +112,7 @@ impl Connection {
     }
 
     /// Since when it has taken nothing though there is something, as a time that passed.
-    pub(super) fn blocked_for(&self, now: Instant) -> std::time::Duration {
+    pub(super) fn blocked_for(&self, now: Instant) -> Duration {
         self.out.borrow().blocked_for(now)
     }
 

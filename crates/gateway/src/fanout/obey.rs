@@ -9,9 +9,10 @@ use dataservice::{CommitSeq, Instance, ResumePoint};
 use protocol::{ClientMessage, Hello, Pong, ServerMessage, Since, Subscribe, VERSION, Welcome};
 
 use super::act::act;
-use super::connection::{Connection, Ending};
+use super::connection::{Connection, Ending, TRY_AGAIN};
 use super::extract::Extract;
 use super::group::{Asked, Group, GroupKey, Start};
+use super::upgrade::TOO_MANY;
 use super::worker::Worker;
 use crate::access::Principal;
 use crate::globs::Globs;
@@ -142,7 +143,12 @@ fn greet(connection: &Rc<Connection>, hello: Hello, known: Option<Principal>, wo
         (None, None) => Err("a token is needed".to_owned()),
     };
     match principal {
-        Ok(principal) if is_welcome(&principal) => welcome(connection, principal, worker),
+        Ok(principal) if is_welcome(&principal) => {
+            if !connection.settle() {
+                return connection.end(Ending::Close(TRY_AGAIN, TOO_MANY));
+            }
+            welcome(connection, principal, worker);
+        }
         Ok(_) => {
             let message = "this token may neither read nor act";
             connection.refuse("forbidden", message, None, worker);

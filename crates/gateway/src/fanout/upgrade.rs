@@ -1,6 +1,6 @@
 //! `GET /ws`: checks the handshake, answers it, and hands the socket to a loop.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -13,14 +13,20 @@ use hyper_util::rt::TokioIo;
 use protocol::Encoding;
 use tungstenite::handshake::derive_accept_key;
 
+use super::obey::is_welcome;
 use super::socket::Passing;
 use crate::access::Principal;
 use crate::error::Refused;
-use crate::listen::{Seat, Stream};
+use crate::listen::{Patient, Seat, Stranger, Strangers, Stream};
 use crate::state::App;
 
 /// The version of RFC 6455.
 const VERSION: &str = "13";
+/// The least and the most that there may be at a time of those who have not said who they are.
+const STRANGERS_MIN: usize = 16;
+const STRANGERS_MAX: usize = 256;
+/// What is said when there is no place for a client.
+pub(super) const TOO_MANY: &str = "there are too many clients";
 
 /// A client whose handshake is done, on its way to its loop.
 #[derive(Debug)]
@@ -35,30 +41,70 @@ pub(super) struct Newcomer {
     pub(super) place: Place,
 }
 
-/// One of the places for clients, and the seat of the connection; free again when it is dropped.
+/// One of the places for clients, or for strangers, and the seat of the connection; free again when
+/// it is dropped.
 pub(super) struct Place {
     app: App,
     _seat: Option<Arc<Seat>>,
+    /// There until it is known who it is.
+    stranger: Option<Stranger>,
 }
 
 impl Place {
     fn take(app: &App, seat: Option<Arc<Seat>>) -> Option<Self> {
-        let limit = app.options.websockets_max;
-        let more = |taken| (taken < limit).then_some(taken + 1);
-        app.websockets
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
-            .ok()?;
-        Some(Self {
+        count(app).then(|| Self {
             app: app.clone(),
             _seat: seat,
+            stranger: None,
         })
+    }
+
+    /// One for somebody who still has to say who it is.
+    fn wait(app: &App, seat: Option<Arc<Seat>>, address: IpAddr) -> Self {
+        Self {
+            app: app.clone(),
+            _seat: seat,
+            stranger: Some(app.strangers.take(address)),
+        }
+    }
+
+    /// Makes it a place for clients, since it is known who it is; false when there is none.
+    pub(super) fn settle(&mut self) -> bool {
+        let is_settled = self.stranger.is_none() || count(&self.app);
+        if is_settled {
+            self.stranger = None;
+        }
+        is_settled
+    }
+
+    /// Whether somebody else needs it.
+    pub(super) fn has_to_go(&mut self) -> bool {
+        self.stranger.as_mut().is_some_and(Stranger::has_to_go)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.app.websockets.fetch_sub(1, Ordering::Relaxed);
+        if self.stranger.is_none() {
+            self.app.websockets.fetch_sub(1, Ordering::Relaxed);
+        }
     }
+}
+
+/// Room for a quarter as many as there may be clients, half of them from one address.
+pub(crate) fn strangers(websockets_max: usize) -> Strangers {
+    let all_max = (websockets_max / 4).clamp(STRANGERS_MIN, STRANGERS_MAX);
+    Strangers::new(all_max, all_max / 2)
+}
+
+/// Counts one client more, unless there are as many as there may be.
+fn count(app: &App) -> bool {
+    let limit = app.options.websockets_max;
+    let more = |taken| (taken < limit).then_some(taken + 1);
+    let counted = app
+        .websockets
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+    counted.is_ok()
 }
 
 impl std::fmt::Debug for Place {
@@ -74,14 +120,6 @@ pub(crate) async fn connect(State(app): State<App>, mut request: Request) -> Res
         Err(refused) => return *refused,
     };
     let seat = request.extensions().get::<Arc<Seat>>().cloned();
-    let Some(place) = Place::take(&app, seat) else {
-        return Refused::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "there are too many clients",
-        )
-        .retry_after_s(10)
-        .into_response();
-    };
     let extensions = request.extensions();
     let Some(ConnectInfo(address)) = extensions.get::<ConnectInfo<SocketAddr>>().copied() else {
         let message = "the connection has no address";
@@ -89,6 +127,16 @@ pub(crate) async fn connect(State(app): State<App>, mut request: Request) -> Res
     };
     let principal = extensions.get::<Principal>().cloned();
     let principal = principal.unwrap_or_else(|| app.options.access.nobody());
+    let place = if is_welcome(&principal) {
+        Place::take(&app, seat)
+    } else {
+        Some(Place::wait(&app, seat, address.ip()))
+    };
+    let Some(place) = place else {
+        return Refused::unavailable(TOO_MANY)
+            .retry_after_s(10)
+            .into_response();
+    };
     let upgrade = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         // A client that goes away during the handshake is no matter of ours.
@@ -179,6 +227,6 @@ pub(crate) fn switch(key: &HeaderValue, protocol: Option<Encoding>) -> Response 
 
 /// The socket, and what was read of it beyond the request.
 fn parts(upgraded: Upgraded) -> Option<(Stream, Bytes)> {
-    let parts = upgraded.downcast::<TokioIo<Stream>>().ok()?;
-    Some((parts.io.into_inner(), parts.read_buf))
+    let parts = upgraded.downcast::<TokioIo<Patient<Stream>>>().ok()?;
+    Some((parts.io.into_inner().into_inner(), parts.read_buf))
 }

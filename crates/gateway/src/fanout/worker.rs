@@ -199,12 +199,11 @@ impl Worker {
     fn sweep(self: &Rc<Self>, now: Instant) {
         for connection in self.all() {
             let since = |moment: Instant| now.saturating_duration_since(moment);
-            let is_known = connection.principal.borrow().is_some();
             let state = State {
                 silent: since(connection.heard.get()),
                 unasked: since(connection.asked.get()),
                 blocked: connection.blocked_for(now),
-                unknown: (!is_known).then(|| since(connection.since)),
+                unknown: connection.unknown_for(now),
             };
             match state.care(self.app.options.stalled_max) {
                 Care::Nothing => {}

@@ -11,7 +11,7 @@ use record::{Key, Timestamp};
 use serde::Serialize;
 use sinks::{Bucket, HistoryReader, ReadError};
 
-use super::{COUNT_DEFAULT, HistoryQuery, Point, no_key, points_of};
+use super::{COUNT_DEFAULT, HistoryQuery, Point, TEXT_BYTES_MAX, no_key, points_of};
 use crate::error::Refused;
 use crate::past::{Between, Joined, Memory, Past, Shown, query as stored_query, stored};
 use crate::query::between;
@@ -27,8 +27,6 @@ const PARTS_PER_POINT: usize = 2;
 /// Such parts at least, and how often they are made finer because most of them are empty.
 const PARTS_MIN: usize = 64;
 const FINER_MAX: usize = 5;
-/// Bytes of text and JSON that an answer has at most.
-const TEXT_BYTES_MAX: usize = 32 << 20;
 
 /// A history between two moments.
 #[derive(Serialize)]

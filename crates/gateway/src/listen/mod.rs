@@ -2,10 +2,12 @@
 //!
 //! A connection costs nothing before it has a seat, and then has to be quick: 10 s for TLS to be
 //! agreed on, and 10 s for the head of each request, counted from the end of the one before, so
-//! that one on which nothing is asked ends too. What is too slow, too large or no HTTP ends its own
-//! connection and no other.
+//! that one on which nothing is asked ends too. An answer has to be taken, 16 KiB within 30 s.
+//! What is too slow, too large or no HTTP ends its own connection and no other.
 
+mod patient;
 mod seats;
+mod strangers;
 mod stream;
 mod tls;
 
@@ -26,7 +28,9 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+pub(crate) use patient::Patient;
 pub(crate) use seats::{Seat, Seats, within_files};
+pub(crate) use strangers::{Stranger, Strangers};
 pub(crate) use stream::Stream;
 pub use tls::{Tls, TlsError};
 
@@ -124,7 +128,7 @@ async fn connection(
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WITHIN)
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), answer)
+        .serve_connection(TokioIo::new(Patient::new(stream)), answer)
         .with_upgrades();
     let mut served = std::pin::pin!(served);
     // What a client does wrong ends its connection and is no matter of ours.

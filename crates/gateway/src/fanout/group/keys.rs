@@ -13,6 +13,9 @@ use crate::fanout::connection::Connection;
 use crate::fanout::extract::CHOSEN_FROM_MAX;
 use crate::fanout::worker::Worker;
 
+/// Steps of matching new keys that a group may take in a turn: some milliseconds.
+const TURN_STEPS_MAX: usize = 1_000_000;
+
 impl Group {
     /// Looks for keys that came since, and takes in those that match; whether there were any.
     pub(in crate::fanout) fn find_keys(&mut self, worker: &Rc<Worker>) -> bool {
@@ -20,7 +23,12 @@ impl Group {
             return false;
         }
         let (mut taken_in, mut left_out) = (false, false);
-        for (id, key) in self.new_keys(&worker.app.live) {
+        // Those that are left are looked at in the next turn, and others have theirs before.
+        let (new, is_all) = self.new_keys(&worker.app.live, TURN_STEPS_MAX);
+        if !is_all {
+            worker.wake.now();
+        }
+        for (id, key) in new {
             let is_taken_in = self.take_in(id, key);
             taken_in |= is_taken_in;
             left_out |= !is_taken_in;
@@ -43,16 +51,26 @@ impl Group {
         connection.refuse("too_many_keys", message, Some(&self.asked.id), worker);
     }
 
-    /// The keys that match and were not yet looked at.
-    pub(super) fn new_keys(&mut self, live: &LiveData) -> Vec<(KeyId, Key)> {
-        let new = live.keys_from(self.next_key);
-        if let Some((id, _)) = new.last() {
+    /// The keys that match and were not yet looked at, as far as so many steps go, and whether
+    /// these are all.
+    pub(super) fn new_keys(
+        &mut self,
+        live: &LiveData,
+        steps_max: usize,
+    ) -> (Vec<(KeyId, Key)>, bool) {
+        let mut found = Vec::new();
+        let mut steps = 0;
+        for (id, key) in live.keys_from(self.next_key) {
+            if steps >= steps_max {
+                return (found, false);
+            }
             self.next_key = id.next();
+            let asked = &self.asked;
+            if asked.globs.matches_counted(&key, &mut steps) && asked.rights.reads(&key) {
+                found.push((id, key));
+            }
         }
-        let asked = &self.asked;
-        new.into_iter()
-            .filter(|(_, key)| asked.globs.matches(key) && asked.rights.reads(key))
-            .collect()
+        (found, true)
     }
 
     /// Adds a new key to all cohorts, if the limits of a frame allow it.

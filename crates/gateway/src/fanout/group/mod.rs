@@ -29,7 +29,7 @@ use super::obey::Refusal;
 use super::outgoing::Offered;
 use super::worker::Worker;
 use crate::access::Rights;
-use crate::globs::Globs;
+use crate::globs::{GlobError, Globs, LOOK_STEPS_MAX};
 
 /// How often a cohort is polled for one frame, while keys keep coming.
 const POLLS_MAX: usize = 4;
@@ -128,7 +128,7 @@ impl Group {
     /// A group without members.
     ///
     /// # Errors
-    /// When more keys match than a frame may have.
+    /// When more keys match than a frame may have, or to find them would take too long.
     pub(in crate::fanout) fn new(
         key: GroupKey,
         asked: Asked,
@@ -147,7 +147,13 @@ impl Group {
             shown: HashMap::new(),
             frames: 0,
         };
-        let keys = group.new_keys(live);
+        let (keys, is_all) = group.new_keys(live, LOOK_STEPS_MAX);
+        if !is_all {
+            let slow = GlobError::Slow {
+                keys: live.keys_len(),
+            };
+            return Err(Refusal::new("bad_keys", format!("`keys`: {slow}")));
+        }
         if keys.len() > group.asked.keys_max {
             let message = format!(
                 "{} keys match, and with this `extract` a subscription may have {}",
