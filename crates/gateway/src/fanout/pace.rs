@@ -5,6 +5,10 @@ use std::time::{Duration, Instant};
 /// Messages a second in the long run, and at once.
 const PER_S: f64 = 100.0;
 const BURST: f64 = 200.0;
+/// Values, or keys, that cost as much as a message.
+const VALUES_PER_MESSAGE: f64 = 2000.0;
+/// How long a client is made to wait at most.
+const OWED_MAX: Duration = Duration::from_secs(10);
 /// A client that goes on being too fast for so long is cut off.
 const TOO_FAST_MAX: Duration = Duration::from_secs(10);
 /// So long without being too fast, and it begins anew.
@@ -44,6 +48,14 @@ impl Pace {
             at: now,
             too_fast: None,
         }
+    }
+
+    /// Charges for a message what obeying it took: so long nothing more is read of the client. It is
+    /// not refused anything, since it may not know how much it asked for.
+    pub(super) fn charge(&mut self, values: u64) -> Duration {
+        self.tokens -= values as f64 / VALUES_PER_MESSAGE;
+        self.tokens = self.tokens.max(-OWED_MAX.as_secs_f64() * PER_S);
+        Duration::from_secs_f64((-self.tokens / PER_S).max(0.0))
     }
 
     /// What is done with a message that came now.
@@ -102,6 +114,19 @@ mod tests {
             }
         }
         assert_eq!(ended_ms, Some(10_000));
+    }
+
+    #[test]
+    fn law_2_who_asks_for_much_waits_and_is_then_heard_again() {
+        let start = Instant::now();
+        let mut pace = Pace::new(start);
+        assert_eq!(pace.judge(start), Verdict::Heard);
+        assert_eq!(pace.charge(200_000), Duration::ZERO);
+        assert_eq!(pace.charge(200_000), Duration::from_millis(10));
+        assert_eq!(pace.charge(200_000), Duration::from_millis(1_010));
+        let later = start + Duration::from_millis(1_030);
+        assert_eq!(pace.judge(later), Verdict::Heard);
+        assert_eq!(pace.charge(u64::MAX), OWED_MAX);
     }
 
     #[test]
