@@ -112,7 +112,8 @@ impl Reader {
                 Ok(message) => {
                     self.link.unheard = 0;
                     self.heard(&message);
-                    let owed = self.pace.borrow_mut().charge(connection.cost());
+                    let cost = connection.cost();
+                    let owed = self.pace.borrow_mut().charge(cost, Instant::now());
                     if !owed.is_zero() {
                         at_once = 0;
                         tokio::select! {
