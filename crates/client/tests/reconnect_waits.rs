@@ -22,7 +22,7 @@ fn delay(decision: Decision) -> Duration {
 
 proptest! {
     #[test]
-    fn law_1_a_wait_lies_between_zero_and_the_cap(
+    fn a_wait_lies_between_zero_and_the_cap(
         failures in 0_u32..100, chance in 0.0..=1.0_f64
     ) {
         let wait = Wait::default();

@@ -28,6 +28,10 @@ fn the_defaults_are_printed_as_a_file_that_says_the_same() {
     allowed_origins = []
     max_body = "8 MiB"
     max_websockets = 1000
+    max_connections = 20000
+    max_connections_per_address = 256
+    allow_anonymous = false
+    tick = "10ms"
 
     [buffer]
     max_size = 10000
@@ -87,13 +91,13 @@ fn unknown_keys_and_sections_are_named_with_what_there_is() {
         "[bufer]\nmax_size = 5",
         "f.toml:1: [bufer] is no section (did you mean buffer?), expected one of [sink], [sinks], \
          [gateway], [buffer], [flush], [lanes], [retry], [history], [host], [input], [shutdown], \
-         [log], [source], [route], [alert]",
+         [log], [source], [route], [alert], [token]",
     );
     check(
         "dat = 'x'",
         "f.toml:1: dat is no setting (did you mean data?), expected data or a section: [sink], \
          [sinks], [gateway], [buffer], [flush], [lanes], [retry], [history], [host], [input], \
-         [shutdown], [log], [source], [route], [alert]",
+         [shutdown], [log], [source], [route], [alert], [token]",
     );
     check(
         "\nbuffer = 5",

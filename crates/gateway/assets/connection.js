@@ -244,7 +244,8 @@ export class Connection extends EventTarget {
     this.#enter("reconnecting");
     if (this.#denied) return;
     const cap = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** this.#attempts);
-    const delay = FIRST_DELAY_MS + Math.random() * (cap - FIRST_DELAY_MS);
+    // From 0, so that the pages of a server that starts again do not all come in one moment.
+    const delay = Math.random() * cap;
     this.#attempts += 1;
     this.retryAt = performance.now() + delay;
     this.#timers.retry = setTimeout(() => this.connect(), delay);

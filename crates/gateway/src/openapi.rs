@@ -125,6 +125,8 @@ pub(crate) struct History {
     from_sink: Option<u64>,
     /// Of a range without `points`: whether there are more values.
     cut_off: Option<bool>,
+    /// Of a range that was cut off: the `from` of the rest, in microseconds since 1970.
+    next: Option<i64>,
     /// With `points`: whether values were left out.
     downsampled: Option<bool>,
     /// With `points`: the values that there are.

@@ -3,9 +3,9 @@
 //! Memory is read first, then the sink. Each sends its values by time, and what is in both is shown
 //! once: of the values that a sink has at a moment, as many are left out as memory has at that
 //! moment, the last ones, and memory's are shown in their place. So there is no gap and nothing
-//! twice, be records late, or not delivered yet: those are shown from memory. Where memory is in
-//! order, the sink is read up to its first value only, and not at all when memory reaches further
-//! back than the range.
+//! twice, be records late, or not delivered yet: those are shown from memory. The sink is always
+//! asked for the whole range: where memory begins says nothing about what was displaced from it or
+//! stored before the program started, for clocks step back and older values come later.
 //!
 //! What memory no longer has and the sink does not have yet is shown by nobody until it is
 //! delivered. A sink that keeps coarser times than microseconds shows values near the seam twice.
@@ -67,17 +67,14 @@ pub(crate) struct Memory {
     values: VecDeque<Past>,
     /// Whether the key is one that is known.
     pub(crate) is_known: bool,
-    part: Part,
+    asked: Asked,
 }
 
-/// Which part of a range memory is not enough for.
+/// Which range is asked for, and whether the sink has to be read too.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Part {
+pub(crate) struct Asked {
     pub(crate) range: Between,
-    /// For which the sink has to be read.
-    pub(crate) before: Option<Between>,
-    /// Whether `before` ends where memory begins.
-    pub(crate) is_seamless: bool,
+    asks_sink: bool,
 }
 
 impl Memory {
@@ -95,20 +92,7 @@ impl Memory {
 
     /// Of values in the order in which they were committed.
     fn of(times_us: &[i64], values: Vec<Reading>, range: Between) -> Self {
-        let Between { from, until } = range;
-        let is_sorted = times_us.is_sorted();
-        let first = times_us.first().copied().filter(|_| is_sorted);
-        let before = match first {
-            Some(first) if first < from.micros() => None,
-            // Of those at the very moment, some may have gone from memory.
-            Some(first) => {
-                let behind = Timestamp::from_micros(first.saturating_add(1)).unwrap_or(until);
-                let until = until.min(behind);
-                Some(Between { from, until })
-            }
-            None => Some(range),
-        };
-        let within = from.micros()..until.micros();
+        let within = range.from.micros()..range.until.micros();
         let mut values: Vec<Past> = times_us
             .iter()
             .zip(values)
@@ -123,34 +107,33 @@ impl Memory {
         Self {
             values: values.into(),
             is_known: false,
-            part: Part {
+            asked: Asked {
                 range,
-                before,
-                is_seamless: is_sorted && first.is_some(),
+                asks_sink: true,
             },
         }
     }
 
     /// The same, without asking the sink for more.
     pub(crate) fn alone(mut self) -> Self {
-        self.part.before = None;
+        self.asked.asks_sink = false;
         self
     }
 
-    pub(crate) fn part(&self) -> Part {
-        self.part
+    /// What there is now of a range that was asked for before.
+    pub(crate) fn again(app: &App, key: &Key, asked: Asked) -> Self {
+        Self {
+            asked,
+            ..Self::read(app, key, asked.range)
+        }
     }
 
-    pub(crate) fn asks_sink(&self) -> bool {
-        self.part.before.is_some()
+    pub(crate) fn asked(&self) -> Asked {
+        self.asked
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.values.is_empty()
-    }
-
-    pub(crate) fn first_time_us(&self) -> Option<i64> {
-        self.values.front().map(|value| value.time_us)
     }
 
     pub(crate) fn last_time_us(&self) -> Option<i64> {
@@ -162,8 +145,8 @@ impl Memory {
     }
 }
 
-/// Starts to read at most so many values of a sink; `None` where memory is enough, or no sink can
-/// be read.
+/// Starts to read what a sink has, so that so many values can be shown; `None` where memory is to
+/// be alone, or no sink can be read.
 pub(crate) fn stored(
     app: &App,
     key: &Key,
@@ -171,8 +154,11 @@ pub(crate) fn stored(
     values_max: usize,
 ) -> Option<HistoryStream<sinks::Reading>> {
     let reader = app.options.history.as_ref()?;
+    if !memory.asked.asks_sink {
+        return None;
+    }
     let values_max = values_max.saturating_add(memory.values.len());
-    let query = query(key, memory.part.before?, values_max);
+    let query = query(key, memory.asked.range, values_max);
     Some(reader.range(query))
 }
 

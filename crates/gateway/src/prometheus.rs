@@ -10,11 +10,12 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use metrics::{Counter, Gauge, Key, Level, Metadata, Recorder, Unit};
+use metrics::{Counter, Gauge, Key, Label, Level, Metadata, Recorder, Unit};
 use parking_lot::Mutex;
 use pipeline::{Attachment, Health, MetricDescription, MetricKind, Publisher, Telemetry};
 
 use crate::exporter::Exporter;
+use crate::guard::Refusals;
 use crate::rest::Metrics;
 use crate::state::App;
 
@@ -24,7 +25,8 @@ use crate::state::App;
 /// assert!(gateway::described().any(|metric| metric.name == "forebay_keys"));
 /// ```
 pub fn described() -> impl Iterator<Item = MetricDescription> {
-    pipeline::described().chain(OWN.iter().map(|(metric, _)| *metric))
+    let own = OWN.iter().map(|(metric, _)| *metric);
+    pipeline::described().chain(own).chain([TURNED_AWAY])
 }
 
 /// What a gateway shows to Prometheus.
@@ -38,6 +40,7 @@ pub(crate) struct Scrapes {
 struct Writing {
     publisher: Publisher,
     own: Vec<Handle>,
+    turned_away: Vec<Counter>,
 }
 
 enum Handle {
@@ -58,10 +61,18 @@ impl Scrapes {
             }
         });
         let own = own.collect();
+        TURNED_AWAY.describe_to(&exporter);
+        let turned_away = REASONS.iter().map(|(reason, _)| {
+            let labels = vec![Label::from_static_parts("reason", reason)];
+            let key = Key::from_parts(TURNED_AWAY.name, labels);
+            exporter.register_counter(&key, &metadata)
+        });
+        let turned_away = turned_away.collect();
         Self {
             writing: Mutex::new(Writing {
                 publisher: Publisher::to(Arc::new(exporter.clone())),
                 own,
+                turned_away,
             }),
             _attachment: telemetry.attach(Arc::new(exporter.clone())),
             exporter,
@@ -81,6 +92,9 @@ impl Scrapes {
                 (Handle::Gauge(gauge), Is::Level(value)) => gauge.set(value),
                 _ => {}
             }
+        }
+        for (counter, (_, count)) in writing.turned_away.iter().zip(REASONS) {
+            counter.absolute(count(&metrics.turned_away));
         }
         self.exporter.render()
     }
@@ -137,13 +151,16 @@ const fn own(
 }
 
 #[rustfmt::skip]
-static OWN: [(MetricDescription, Read); 20] = [
+static OWN: [(MetricDescription, Read); 21] = [
     gauge("forebay_keys", Unit::Count,
         "Keys with a history.",
         |all, _| Is::Level(all.keys as f64)),
     gauge("forebay_websocket_connections", Unit::Count,
         "Clients.",
         |all, _| Is::Level(all.websocket_connections as f64)),
+    gauge("forebay_connections", Unit::Count,
+        "Connections of all kinds.",
+        |all, _| Is::Level(all.connections as f64)),
     counter("forebay_websocket_updates_total",
         "Update frames for clients.",
         |all, _| Is::Count(all.websocket_updates)),
@@ -198,4 +215,26 @@ static OWN: [(MetricDescription, Read); 20] = [
     counter("forebay_series_refused_total",
         "Metrics that were not exported: too many, or an invalid name.",
         |_, refused| Is::Count(refused)),
+];
+
+const TURNED_AWAY: MetricDescription = MetricDescription {
+    labels: &["reason"],
+    ..own(
+        "forebay_turned_away_total",
+        MetricKind::Counter,
+        Unit::Count,
+        "Connections and requests that were not let in.",
+    )
+};
+
+type Count = fn(&Refusals) -> u64;
+
+/// The values of the label, with what is counted under each.
+const REASONS: [(&str, Count); 6] = [
+    ("connection", |refused| refused.connection),
+    ("host", |refused| refused.host),
+    ("origin", |refused| refused.origin),
+    ("token", |refused| refused.token),
+    ("token_in_address", |refused| refused.token_in_address),
+    ("right", |refused| refused.right),
 ];

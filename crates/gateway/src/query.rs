@@ -88,6 +88,14 @@ pub(crate) fn between(from: Option<&str>, until: Option<&str>) -> Result<Between
         from: from.unwrap_or_else(|| far(EARLIEST_US)),
         until: until.unwrap_or_else(|| far(LATEST_US)),
     };
+    for (name, moment) in [("from", range.from), ("until", range.until)] {
+        if !(EARLIEST_US..=LATEST_US).contains(&moment.micros()) {
+            let (earliest, latest) = (far(EARLIEST_US), far(LATEST_US));
+            return Err(Refused::bad_request(format!(
+                "`{name}` is {moment}, expected {earliest} to {latest}, which every database knows"
+            )));
+        }
+    }
     if range.from < range.until {
         return Ok(range);
     }

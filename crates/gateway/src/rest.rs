@@ -68,8 +68,8 @@ pub(crate) struct Metrics {
     pub(crate) websocket_connections: usize,
     pub(crate) websocket_updates: u64,
     /// Connections of all kinds.
-    connections: usize,
-    turned_away: Refusals,
+    pub(crate) connections: usize,
+    pub(crate) turned_away: Refusals,
     #[serde(flatten)]
     familiar: Familiar,
 }

@@ -137,7 +137,7 @@ async fn acts_do_the_same_by_socket_and_by_rest() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_the_right_there_is_neither_socket_nor_answer() {
+async fn lesson_without_the_right_there_is_neither_socket_nor_answer() {
     let [reader, stranger] = [(); 2].map(|()| Token::generate().unwrap());
     let access = Access::open()
         .token("reader", reader.hash(), Rights::none().read_all())

@@ -179,6 +179,7 @@ async fn a_huge_head_is_refused_and_a_huge_body_too() {
     );
     let stream = TcpStream::connect(server.address).await.unwrap();
     let answer = exchange(stream, huge.as_bytes()).await;
+    // The answer may be lost where the client was still sending.
     assert!(
         answer.is_empty() || answer.starts_with("HTTP/1.1 431"),
         "{answer}"
@@ -189,10 +190,7 @@ async fn a_huge_head_is_refused_and_a_huge_body_too() {
     );
     let stream = TcpStream::connect(server.address).await.unwrap();
     let answer = exchange(stream, many.as_bytes()).await;
-    assert!(
-        answer.is_empty() || answer.starts_with("HTTP/1.1 431"),
-        "{answer}"
-    );
+    assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
     // It is refused by what it says of itself, before any of it is read.
     let body = format!(
         "POST /api/ingest HTTP/1.1\r\nhost: localhost:{port}\r\ncontent-length: 9999999\r\n\r\nx"

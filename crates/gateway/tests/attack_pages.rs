@@ -19,7 +19,7 @@ const FOREIGN: [&str; 5] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_foreign_page_cannot_open_a_socket() {
+async fn lesson_a_foreign_page_cannot_open_a_socket() {
     let server = Server::start().await;
     for origin in FOREIGN {
         assert_eq!(

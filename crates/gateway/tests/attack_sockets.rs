@@ -5,14 +5,15 @@
 
 mod common;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::Server;
 use common::socket::{Client, connect, values};
-use futures_util::SinkExt;
+use futures_util::{SinkExt, StreamExt};
 use gateway::{Access, GatewayOptions, Rights, Token};
 use pipeline::BufferOptions;
 use serde_json::{Value as Json, json};
+use tokio::time::timeout;
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -75,6 +76,14 @@ async fn whoever_does_not_say_who_they_are_is_told_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_says_nothing_at_all_is_sent_away() {
+    let server = with(Access::new()).await;
+    let mut client = connect(&server, None).await.unwrap();
+    assert_eq!(client.closed().await.0, 4401);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_token_in_the_header_opens_nothing() {
     let server = with(Access::open()).await;
     let wrong = Token::generate().unwrap();
@@ -84,7 +93,7 @@ async fn a_wrong_token_in_the_header_opens_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn keys_beyond_the_right_are_not_shown_whatever_is_asked_for() {
+async fn lesson_keys_beyond_the_right_are_not_shown_whatever_is_asked_for() {
     let token = Token::generate().unwrap();
     let rights = Rights::none().read(["PLC01/D*"]).unwrap();
     let access = Access::new().token("d", token.hash(), rights).unwrap();
@@ -115,14 +124,20 @@ async fn keys_beyond_the_right_are_not_shown_whatever_is_asked_for() {
     let keys = server.send("GET", "/api/keys", "", &headers).await;
     assert!(keys.status == 200 && keys.text.contains("D1"), "{keys:?}");
     assert!(!keys.text.contains("secret"), "{keys:?}");
+    // Refused alike whether there is that key or not.
     for path in [
-        "/api/history/PLC01/secret?last=5",
+        "/api/history/PLC01/secret?count=5",
+        "/api/history/PLC01/secret?from=0",
+        "/api/history/PLC01/none?count=5",
         "/api/export/PLC01/secret",
-        "/api/export?match=*",
+        "/api/export/PLC01/none",
     ] {
         let answer = server.send("GET", path, "", &headers).await;
-        assert!(!answer.text.contains("44"), "{path}: {answer:?}");
+        assert_eq!(answer.status, 403, "{path}: {answer:?}");
     }
+    let all = server.send("GET", "/api/export?match=*", "", &headers);
+    let all = all.await.text;
+    assert!(all.contains("D1") && !all.contains("secret"), "{all}");
     server.stop().await;
 }
 
@@ -158,7 +173,16 @@ async fn a_huge_message_ends_its_connection_and_no_other() {
     let server = Server::start().await;
     let mut other = connect(&server, None).await.unwrap();
     let mut client = connect(&server, None).await.unwrap();
-    let huge = json!({"type": "ping", "echo": "x".repeat(1 << 20)});
+    let ping = |bytes: usize| {
+        let around = json!({"type": "ping", "echo": ""}).to_string().len();
+        json!({"type": "ping", "echo": "x".repeat(bytes - around)})
+    };
+    client.say(ping(64 << 10)).await;
+    client.hear(&["pong"]).await;
+    client.say(ping((64 << 10) + 1)).await;
+    assert_eq!(client.closed().await.0, 1009);
+    let mut client = connect(&server, None).await.unwrap();
+    let huge = ping(1 << 20);
     // It may be cut off while it still sends.
     let _ = client.0.send(Message::text(huge.to_string())).await;
     let ended = tokio::time::timeout(Duration::from_secs(20), client.is_cut_off()).await;
@@ -182,6 +206,32 @@ async fn more_messages_than_allowed_are_refused() {
     client.0.flush().await.unwrap();
     let error = client.hear(&["error"]).await;
     assert_eq!(error["code"], "too_fast", "{error}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_goes_on_with_too_many_messages_is_cut_off() {
+    let server = Server::start().await;
+    let mut client = connect(&server, None).await.unwrap();
+    let began = Instant::now();
+    let flood = async {
+        loop {
+            for _ in 0..300 {
+                client.0.feed(Message::text(r#"{"type":"ping"}"#)).await?;
+            }
+            client.0.flush().await?;
+            while let Ok(heard) = timeout(Duration::from_millis(100), client.0.next()).await {
+                if let Some(Ok(Message::Close(Some(frame)))) = heard {
+                    return Ok::<u16, Error>(frame.code.into());
+                }
+                heard.transpose()?;
+            }
+        }
+    };
+    let code = timeout(Duration::from_secs(60), flood).await.unwrap();
+    // The close may be lost where the client was still sending.
+    assert!(matches!(code, Ok(1008) | Err(_)), "{code:?}");
+    assert!(began.elapsed() >= Duration::from_secs(10));
     server.stop().await;
 }
 

@@ -19,7 +19,7 @@ const READING: [&str; 5] = [
     "/api/metrics",
     "/metrics",
     "/api/keys",
-    "/api/history/PLC01/D1?last=1",
+    "/api/history/PLC01/D1?count=1",
 ];
 
 async fn with(access: Access) -> Server {
@@ -71,11 +71,19 @@ async fn without_a_token_nothing_is_told_and_nothing_is_taken() {
     assert!(health["reasons"].is_array(), "{health}");
     let metrics = ask(&server, "GET", "/api/metrics", &token).await.json();
     assert_eq!(metrics["turned_away"]["right"], 11, "{metrics}");
+    let text = ask(&server, "GET", "/metrics", &token).await.text;
+    for line in [
+        "forebay_turned_away_total{reason=\"right\"} 11",
+        "forebay_turned_away_total{reason=\"host\"} 0",
+        "forebay_connections ",
+    ] {
+        assert!(text.lines().any(|one| one.starts_with(line)), "{text}");
+    }
     server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn administering_takes_a_token_also_where_everything_else_is_open() {
+async fn lesson_administering_takes_a_token_also_where_everything_else_is_open() {
     let server = with(Access::open()).await;
     for path in ADMINISTERING {
         let answer = server.send("POST", path, "{}", &[]).await;
@@ -172,7 +180,7 @@ async fn guessing_without_end_is_told_to_wait_and_locks_nobody_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_in_an_address_is_refused_and_not_repeated() {
+async fn lesson_a_token_in_an_address_is_refused_and_not_repeated() {
     let server = with(Access::open()).await;
     let token = server.admin.as_str();
     for path in [

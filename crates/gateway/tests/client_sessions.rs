@@ -58,7 +58,7 @@ async fn objects_come_whole_though_only_differences_are_sent() {
         };
         let mut subscription = client.subscribe(asked).await.unwrap();
         frame(&mut subscription).await;
-        let text = "a long description that nobody wants to be sent again";
+        let text = "a long description that nobody wants to be sent again".repeat(40);
         for number in 1..=20 {
             let state =
                 json!({"description": text, "at": {"x": number, "y": 1}, "odd": number % 2});
@@ -71,9 +71,28 @@ async fn objects_come_whole_though_only_differences_are_sent() {
                 }
             }
         }
+        let bearer = format!("Bearer {}", server.admin.as_str());
+        let headers = [("authorization", bearer.as_str())];
+        let listed = server.send("GET", "/api/connections", "", &headers);
+        let listed = listed.await.json();
+        let bytes = listed["connections"].as_array().unwrap().iter();
+        let bytes = bytes.map(|one| one["bytes"].as_u64().unwrap()).max();
+        assert!(bytes.unwrap() < 10 * text.len() as u64, "{listed}");
         client.close().await;
+        until_nobody_is_connected(&server, &headers).await;
     }
     server.stop().await;
+}
+
+async fn until_nobody_is_connected(server: &Server, headers: &[(&str, &str)]) {
+    for _ in 0..500 {
+        let listed = server.send("GET", "/api/connections", "", headers);
+        if listed.await.json()["count"] == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("a closed client is still connected");
 }
 
 #[tokio::test(flavor = "multi_thread")]

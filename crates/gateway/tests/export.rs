@@ -128,7 +128,7 @@ async fn a_row_limit_that_is_reached_is_told_behind_the_last_row() {
     assert_eq!(rows.len(), 152);
     assert_eq!(
         rows[151],
-        "# the row limit is reached; \"PLC01/D1\" goes on at 151"
+        "\"# the row limit is reached; \"\"PLC01/D1\"\" goes on at 151\""
     );
     let ndjson = export(&stored, "/PLC01/D1?limit=250&format=ndjson").await;
     assert_eq!(
@@ -194,11 +194,8 @@ async fn a_sink_that_cannot_be_read_is_no_short_export() {
     stored.lose_the_file();
     let answer = export(&stored, "/PLC01/D1").await;
     assert_eq!((answer.status, answer.header("retry-after")), (503, "1"));
-    assert_eq!(
-        export(&stored, "/PLC01/D1?from=950").await.status,
-        200,
-        "memory is enough"
-    );
+    let newest = export(&stored, "/PLC01/D1?from=950").await;
+    assert_eq!(newest.status, 503, "nobody knows whether memory is enough");
     stored.server.stop().await;
 }
 

@@ -257,7 +257,7 @@ async fn a_client_with_many_subscriptions_gets_each_once_it_has_taken_the_one_be
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn law_3_a_client_that_was_behind_for_longer_than_is_remembered_is_told_how_much_it_missed() {
+async fn law_1_a_client_that_was_behind_for_longer_than_is_remembered_is_told_how_much_it_missed() {
     let server = Server::start().await;
     server.put("D1", long_text(0), 0);
     let mut client = connect_small(&server).await;

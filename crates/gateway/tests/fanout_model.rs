@@ -167,7 +167,7 @@ async fn run(seed: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn law_3_every_update_is_told_once_in_order_or_counted_and_the_newest_always_comes() {
+async fn law_1_every_update_is_told_once_in_order_or_counted_and_the_newest_always_comes() {
     for seed in 0..3 {
         run(seed).await;
     }

@@ -275,7 +275,7 @@ async fn clients_hear_notifications_and_are_told_when_the_server_stops() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_never_reads_costs_the_others_nothing() {
+async fn lesson_a_client_that_never_reads_costs_the_others_nothing() {
     let server = Server::start().await;
     let mut stalled = connect(&server, None).await.unwrap();
     let window = json!({"type": "subscribe", "id": "w", "keys": ["*"],

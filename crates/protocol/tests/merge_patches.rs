@@ -32,7 +32,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn law_1_the_difference_applied_gives_the_new_value(
+    fn the_difference_applied_gives_the_new_value(
         (before, after) in (common::json(), common::json(), common::json()).prop_map(
             |(before, change, unrelated)| {
                 // Mostly values that are alike, because others have no patch.
@@ -51,7 +51,7 @@ proptest! {
     }
 
     #[test]
-    fn law_2_a_patch_does_what_the_rfc_says(target in common::json(), patch in common::json()) {
+    fn a_patch_does_what_the_rfc_says(target in common::json(), patch in common::json()) {
         let expected = as_the_rfc_says(target.clone(), &patch);
         let mut applied = target;
         apply(&mut applied, &patch);
@@ -59,7 +59,7 @@ proptest! {
     }
 
     #[test]
-    fn law_3_any_two_values_have_a_patch_that_is_right_or_none(
+    fn any_two_values_have_a_patch_that_is_right_or_none(
         before in common::json(), after in common::json()
     ) {
         if let Some(patch) = diff(&before, &after) {

@@ -1,6 +1,6 @@
 (async () => {
   const { Connection } = await import("/assets/connection.js");
-  const real = { WebSocket: window.WebSocket, now: performance.now };
+  const real = { WebSocket: window.WebSocket, now: performance.now, random: Math.random };
   let clock = performance.now();
   performance.now = () => clock;
   /** A socket whose server is this script. */
@@ -76,8 +76,9 @@
     socket.say({ type: "removed", id: "c", seq: 13, keys: [{ source: "a", tag: "b" }] });
     socket.say({ type: "reset", id: "c", reason: "the server is another one" });
     socket.say({ type: "no such type" });
+    Math.random = () => 0.25;
     socket.onclose({ code: 1006 });
-    said.waits = connection.retryAt - clock;
+    said.firstWait = connection.retryAt - clock;
     connection.connect();
     socket = Socket.last;
     socket.onopen();
@@ -85,6 +86,7 @@
     said.anew = socket.heard();
     socket.say({ type: "snapshot", id: "c", seq: 2, changes: [] });
     socket.onclose({ code: 1001 });
+    said.secondWait = connection.retryAt - clock;
     connection.connect();
     socket = Socket.last;
     token = null;
@@ -99,5 +101,6 @@
     connection.rest();
     window.WebSocket = real.WebSocket;
     performance.now = real.now;
+    Math.random = real.random;
   }
 })()

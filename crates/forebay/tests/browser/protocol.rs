@@ -51,8 +51,9 @@ async fn the_connection_says_who_it_is_finds_gaps_resumes_and_obeys_a_denial() {
     assert_eq!(said["unseen"], nothing);
     assert_eq!(said["unpaused"], json!([{"type": "unpause", "id": "c"}]));
 
-    let waits = said["waits"].as_f64().unwrap();
-    assert!((500.0..=10_000.0).contains(&waits), "{waits}");
+    // With a quarter of each bound: 500 ms at first, then 1 s.
+    assert_eq!(said["firstWait"].as_f64(), Some(125.0), "no jitter");
+    assert_eq!(said["secondWait"].as_f64(), Some(250.0));
     let hello_again = hello[0].clone();
     assert_eq!(said["anew"], json!([hello_again, subscribe(Json::Null)[0]]));
     let from_2 = subscribe(json!({"instance": "i2", "seq": 2}));

@@ -109,12 +109,9 @@ impl Rows {
                 from,
             }),
             Format::Csv => {
-                let told = format!(
-                    "# the row limit is reached; {:?} goes on at {}\r\n",
-                    next.to_string(),
-                    from.micros()
-                );
-                self.written.extend_from_slice(told.as_bytes());
+                let (next, from) = (next.to_string(), from.micros());
+                let told = format!("# the row limit is reached; {next:?} goes on at {from}");
+                self.csv([told.as_str()]);
             }
         }
     }
@@ -125,7 +122,7 @@ impl Rows {
         self.written.push(b'\n');
     }
 
-    fn csv(&mut self, cells: [&str; 5]) {
+    fn csv<const CELLS: usize>(&mut self, cells: [&str; CELLS]) {
         for (at, cell) in cells.into_iter().enumerate() {
             if at > 0 {
                 self.written.push(b',');

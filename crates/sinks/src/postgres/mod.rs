@@ -66,7 +66,7 @@ pub struct PostgresWriter<R = Record> {
 }
 
 /// Ranges that may be read at a time; each has a connection.
-const READERS_MAX: usize = 4;
+const READERS_MAX: usize = 8;
 
 /// The tables and what is sent about them.
 #[derive(Debug)]

@@ -1,16 +1,19 @@
 //! Reading the file, each query on a thread and a read-only connection of its own.
 //!
 //! WAL lets readers see one consistent state without delaying the writer. But as long as one reads,
-//! the log cannot be cut: so a query ends when nobody waits for it any more, and with an error when
-//! whoever does takes longer than [`READER_WITHIN`] for a chunk. A writer has at most
-//! [`READERS_MAX`] at a time.
+//! the log cannot be cut: so a query ends when nobody waits for it any more, also in the middle of
+//! a scan, and with an error when it finds nothing new for [`SCAN_WITHIN`] or whoever waits takes
+//! longer than [`READER_WITHIN`] for a chunk. A writer has at most [`READERS_MAX`] at a time.
 
+use std::ffi::c_int;
 use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use record::{Quality, Record, Timestamp, Value};
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OpenFlags, Row as SqlRow, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Row as SqlRow, params};
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::schema::RowTable;
@@ -68,7 +71,7 @@ impl SqliteWriter<Record> {
     ) {
         let table = RowTable::of::<Record>(self.options.table_for::<Record>()).quoted();
         let (sql, options) = (sql(&table), self.options.clone());
-        let Ok(permit) = std::sync::Arc::clone(&self.readers).try_acquire_owned() else {
+        let Ok(permit) = Arc::clone(&self.readers).try_acquire_owned() else {
             let said = format!("{READERS_MAX} ranges are being read already; try again later");
             let _ = sender.try_send(Err(ReadError::new(said)));
             return;
@@ -96,6 +99,10 @@ impl SqliteWriter<Record> {
 
 /// How long a reader may leave a chunk where it is.
 const READER_WITHIN: Duration = Duration::from_secs(10);
+/// How long a scan may go on without a full chunk.
+const SCAN_WITHIN: Duration = Duration::from_secs(60);
+/// Steps of the database between two looks at who waits, far below a millisecond.
+const SCAN_STEPS: c_int = 10_000;
 /// How often it is looked whether it took one.
 const PULSE: Duration = Duration::from_millis(5);
 
@@ -104,6 +111,8 @@ const PULSE: Duration = Duration::from_millis(5);
 enum Stopped {
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
+    #[error("it went on for {SCAN_WITHIN:?} without finding enough")]
+    TooLong,
     #[error("whoever reads it took nothing for {READER_WITHIN:?}")]
     TooSlow,
     /// Whoever asked has stopped waiting.
@@ -126,7 +135,7 @@ fn hand_over<T>(sender: &HistorySender<T>, chunk: Vec<T>) -> Result<(), Stopped>
     }
 }
 
-fn stream<T>(
+fn stream<T: Send + 'static>(
     options: &SqliteOptions,
     sql: &str,
     query: &HistoryQuery,
@@ -135,16 +144,19 @@ fn stream<T>(
     item: fn(&SqlRow<'_>) -> rusqlite::Result<T>,
 ) -> Result<(), Stopped> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(&options.path, flags)?;
+    let mut connection = Connection::open_with_flags(&options.path, flags)?;
     connection.busy_timeout(options.busy_timeout)?;
+    let started = Instant::now();
+    let moved_ms = stop_in_time(&mut connection, sender, started)?;
     let mut statement = connection.prepare(sql)?;
     let (from, until) = (query.from.micros(), query.until.micros());
     let mut rows = statement.query(params![query.source, query.tag, from, until, fifth])?;
     let mut chunk = Vec::new();
-    while let Some(row) = rows.next()? {
+    while let Some(row) = rows.next().map_err(stopped)? {
         chunk.push(item(row)?);
         if chunk.len() == CHUNK_ITEMS {
             hand_over(sender, std::mem::take(&mut chunk))?;
+            moved_ms.store(since(started), Ordering::Relaxed);
         }
     }
     // What is left needs no transaction, and may wait for its reader.
@@ -153,6 +165,36 @@ fn stream<T>(
         return Err(Stopped::Nobody);
     }
     Ok(())
+}
+
+/// Lets scans of the connection stop once nobody waits, or they take too long since a moment: so
+/// many milliseconds after `started` as is then told.
+fn stop_in_time<T: Send + 'static>(
+    connection: &mut Connection,
+    sender: &HistorySender<T>,
+    started: Instant,
+) -> rusqlite::Result<Arc<AtomicU64>> {
+    let moved_ms = Arc::new(AtomicU64::new(0));
+    let within_ms = u64::try_from(SCAN_WITHIN.as_millis()).unwrap_or(u64::MAX);
+    let (sender, moved) = (sender.clone(), Arc::clone(&moved_ms));
+    let ends = move || {
+        let end_ms = moved.load(Ordering::Relaxed).saturating_add(within_ms);
+        sender.is_closed() || since(started) > end_ms
+    };
+    connection.progress_handler(SCAN_STEPS, Some(ends))?;
+    Ok(moved_ms)
+}
+
+/// Milliseconds since a moment.
+fn since(started: Instant) -> u64 {
+    u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+fn stopped(error: rusqlite::Error) -> Stopped {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::OperationInterrupted) => Stopped::TooLong,
+        _ => error.into(),
+    }
 }
 
 fn reading(row: &SqlRow<'_>) -> rusqlite::Result<Reading> {
