@@ -111,7 +111,7 @@ async fn lesson_keys_beyond_the_right_are_not_shown_whatever_is_asked_for() {
         assert_eq!(values(&snapshot), [("D1".to_owned(), 1.0)], "{keys:?}");
     }
     let nothing = subscribe(&mut client, &["*secret*"]).await;
-    assert!(!nothing.to_string().contains("42"), "{nothing}");
+    assert!(values(&nothing).is_empty(), "{nothing}");
     // Updates too, and keys that come later.
     subscribe(&mut client, &["*"]).await;
     server.put("secret2", 43.0, 2);
