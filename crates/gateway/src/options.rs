@@ -32,6 +32,10 @@ type Projection = dyn Fn(&Key, &Reading) -> Option<Value> + Send + Sync;
 
 impl Project {
     /// From a key and its reading to what clients are sent as its value; `None` leaves it out.
+    ///
+    /// It has to be pure: the same reading always gives the same value. It is asked once for each
+    /// frame and not for each client, so one that depends on anything else shows clients different
+    /// values of the same revision, and merge patches on them are wrong.
     pub fn new(project: impl Fn(&Key, &Reading) -> Option<Value> + Send + Sync + 'static) -> Self {
         Self(Arc::new(project))
     }

@@ -9,7 +9,10 @@ use std::net::{SocketAddr, TcpStream};
 
 use common::Server;
 use common::socket::connect;
-use serde_json::json;
+use gateway::{Actions, GatewayOptions};
+use pipeline::BufferOptions;
+use record::Value;
+use serde_json::{Value as Json, json};
 
 /// A WebSocket without a client behind it that would keep to the rules.
 fn raw(address: SocketAddr) -> TcpStream {
@@ -63,5 +66,52 @@ async fn law_2_endless_empty_parts_of_a_message_hold_up_nobody_and_end_with_1008
     assert!(attack.join().unwrap(), "it was not closed with 1008");
     good.say(json!({"type": "ping"})).await;
     good.hear(&["pong"]).await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn law_2_a_frame_that_would_be_too_large_is_refused_and_the_connection_goes_on() {
+    let server = Server::start().await;
+    for number in 0..36 {
+        let text = Value::text(&"x".repeat(1 << 20)).unwrap();
+        server.put(&format!("D{number:02}"), text, 1);
+    }
+    let mut client = connect(&server, None).await.unwrap();
+    client.hear(&["welcome"]).await;
+    let ask = |keys: &str| json!({"type": "subscribe", "id": "a", "keys": [keys]});
+    client.say(ask("*")).await;
+    let refused = client.hear(&["error", "snapshot"]).await;
+    assert_eq!(refused["code"], "frame_too_large");
+    assert_eq!(refused["id"], "a");
+    client.say(ask("*/D00")).await;
+    let snapshot = client.hear(&["error", "snapshot"]).await;
+    assert_eq!(snapshot["changes"].as_array().unwrap().len(), 1);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn law_2_the_result_of_an_action_is_bounded_and_the_connection_goes_on() {
+    let much = Actions::new().on("much", |request| async move {
+        let bytes = request.params["bytes"].as_u64().unwrap_or(0);
+        Ok(Json::from("x".repeat(bytes as usize)))
+    });
+    let options = GatewayOptions {
+        actions: much,
+        ..GatewayOptions::default()
+    };
+    let server = Server::with(BufferOptions::default(), options).await;
+    let mut client = connect(&server, None).await.unwrap();
+    client.hear(&["welcome"]).await;
+    for (bytes, ok) in [(60_000, true), (1 << 20, false), (10, true)] {
+        let params = json!({"bytes": bytes});
+        let act = json!({"type": "action", "id": "1", "name": "much", "params": params});
+        client.say(act).await;
+        let result = client.hear(&["action_result", "error"]).await;
+        assert_eq!(result["ok"], ok, "{bytes}: {result}");
+        if !ok {
+            let error = result["error"].as_str().unwrap();
+            assert!(error.contains("the limit is 65536"), "{error}");
+        }
+    }
     server.stop().await;
 }

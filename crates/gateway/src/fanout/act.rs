@@ -23,6 +23,9 @@ const ACT_WITHIN: Duration = Duration::from_secs(30);
 /// Bytes that the name of an action and its target may have.
 const NAME_BYTES_MAX: usize = 256;
 
+/// Bytes that the result of an action may have, so that it may wait for a client that is behind.
+const RESULT_BYTES_MAX: usize = 64 << 10;
+
 /// Begins an action.
 pub(super) fn act(
     connection: &Rc<Connection>,
@@ -62,8 +65,14 @@ pub(super) fn act(
     worker.server.spawn(async move {
         let done = run(app, request).await;
         let (ok, value, error) = match done {
-            Ok(value) => (true, value, None),
-            Err(error) => (false, Value::Null, Some(error)),
+            Ok(value) => match too_long(value.to_string().len()) {
+                None => (true, value, None),
+                error => (false, Value::Null, error),
+            },
+            Err(error) => {
+                let error = too_long(error.len()).unwrap_or(error);
+                (false, Value::Null, Some(error))
+            }
         };
         let result = ServerMessage::ActionResult(ActionResult {
             id: asked.id,
@@ -76,6 +85,12 @@ pub(super) fn act(
         let _ = answers.send(Command::Answer(connection_id, Box::new(result)));
     });
     Ok(())
+}
+
+/// Why a result of so many bytes is not sent.
+fn too_long(bytes: usize) -> Option<String> {
+    (bytes > RESULT_BYTES_MAX)
+        .then(|| format!("the result has {bytes} bytes, the limit is {RESULT_BYTES_MAX}"))
 }
 
 /// Has it done; its panics and its delays end here.

@@ -21,9 +21,17 @@ use super::bases::Bases;
 use super::connection::Connection;
 use super::frame::{Change, Changes, Content, Frames, Told, Whole, as_json, key_name};
 use super::group::Asked;
+use super::obey::Refusal;
 use super::worker::Worker;
 use crate::nesting;
 use crate::state::wall_time;
+
+/// Bytes that a frame may have: clients do not take more than twice as many.
+const FRAME_BYTES_MAX: usize = 32 << 20;
+/// Above so many, a frame of every value has the newest of each key, and says how many it lacks.
+const EVERY_VALUE_BYTES_MAX: usize = 16 << 20;
+/// Bytes that a value has beside itself, about: its key, its timestamp, and names.
+const BESIDE_VALUE_BYTES: usize = 96;
 
 pub(super) type Polled = Snapshot<dataservice::Extract<Reading>>;
 type Update = KeyUpdate<dataservice::Extract<Reading>>;
@@ -71,6 +79,21 @@ pub(super) struct Composed {
     /// None when there is nothing to say.
     pub(super) frame: Option<Bytes>,
     pub(super) missed: u64,
+    /// How many values it shows.
+    pub(super) values: u64,
+}
+
+/// A frame would have more bytes than anybody takes.
+#[derive(Debug)]
+pub(super) struct TooLarge;
+
+impl From<TooLarge> for Refusal {
+    fn from(_: TooLarge) -> Self {
+        let message = format!(
+            "a frame would have more than {FRAME_BYTES_MAX} bytes: ask for fewer keys or values"
+        );
+        Self::new("frame_too_large", message)
+    }
 }
 
 impl Cohort {
@@ -121,7 +144,7 @@ impl Cohort {
         keys: &HashMap<KeyId, Key>,
         asked: &Asked,
         worker: &Worker,
-    ) -> Composed {
+    ) -> Result<Composed, TooLarge> {
         let seq = self.subscription.commit_seq();
         let mut changes = Changes {
             id: &asked.id,
@@ -130,10 +153,22 @@ impl Cohort {
             resumed: matches!(purpose, Purpose::Resume),
             ..Changes::default()
         };
+        let (every_bytes, newest_bytes) = weigh(polled);
         let is_newest_only = asked.extract.is_since_last()
-            && matches!(purpose, Purpose::Begin { .. } | Purpose::CatchUp { .. });
+            && (matches!(purpose, Purpose::Begin { .. } | Purpose::CatchUp { .. })
+                || every_bytes > EVERY_VALUE_BYTES_MAX);
+        let bytes = if is_newest_only {
+            newest_bytes
+        } else {
+            every_bytes
+        };
+        // What the application or the client leaves out is not known before.
+        let is_whole = worker.app.options.project.is_none() && asked.fields.is_empty();
+        if is_whole && bytes > FRAME_BYTES_MAX {
+            return Err(TooLarge);
+        }
         let mut removed = Vec::new();
-        let mut values = 0;
+        let (mut values, mut left_out) = (0, 0);
         for update in polled.iter().flat_map(Snapshot::updates) {
             let Some(key) = keys.get(&update.id()) else {
                 continue;
@@ -143,6 +178,10 @@ impl Cohort {
                     bases.remove(update.id());
                 }
                 removed.push(key_name(key));
+            } else if !removed.is_empty() {
+                // It was removed before, and has a value again.
+                let name = key_name(key);
+                removed.retain(|removed| *removed != name);
             }
             if let Purpose::CatchUp { may_have_changed } = purpose
                 && !may_have_changed(update)
@@ -160,6 +199,7 @@ impl Cohort {
                 0
             };
             values += (all - first) as u64;
+            left_out += first as u64;
             for at in first..all {
                 let change = self.change(update, at, key, asked, worker);
                 changes.changes.extend(change);
@@ -168,20 +208,28 @@ impl Cohort {
         let seen_before = self.seen;
         self.seen.seq = seq;
         if asked.extract.is_since_last() {
-            changes.missed = self.count(polled, purpose, seen_before, values);
+            changes.missed = self.count(polled, purpose, seen_before, (values, left_out));
         }
         let missed = changes.missed;
         let frame = frames(changes, removed, purpose, asked);
-        Composed { frame, missed }
+        if frame.as_ref().is_some_and(|it| it.len() > FRAME_BYTES_MAX) {
+            return Err(TooLarge);
+        }
+        Ok(Composed {
+            frame,
+            missed,
+            values,
+        })
     }
 
-    /// Counts the updates of every key, and those that a frame with so many values lacks.
+    /// Counts the updates of every key, and those that a frame with so many values lacks, where so
+    /// many were polled and left out.
     fn count(
         &mut self,
         polled: &[Polled],
         purpose: &Purpose<'_>,
         before: Seen,
-        values: u64,
+        (values, left_out): (u64, u64),
     ) -> u64 {
         let updates = polled.iter().flat_map(Snapshot::updates);
         match purpose {
@@ -198,7 +246,7 @@ impl Cohort {
                 }
             }
             Purpose::Resume | Purpose::GoOn => {
-                let mut missed = 0;
+                let mut missed = left_out;
                 for update in updates {
                     missed += if self.unshown.remove(&update.id()) {
                         update.range().start.number() - 1
@@ -251,6 +299,24 @@ impl Cohort {
         };
         Some(Change::new(key, timestamp, reading, content, rev))
     }
+}
+
+/// Bytes of what was polled, about: of every value, and of the newest of each key.
+fn weigh(polled: &[Polled]) -> (usize, usize) {
+    let (mut every, mut newest) = (0, 0);
+    for update in polled.iter().flat_map(Snapshot::updates) {
+        let mut last = 0;
+        for reading in update.values() {
+            last = BESIDE_VALUE_BYTES
+                + match &reading.value {
+                    record::Value::Text(text) | record::Value::Json(text) => text.as_str().len(),
+                    _ => 0,
+                };
+            every += last;
+        }
+        newest += last;
+    }
+    (every, newest)
 }
 
 fn plot(key: &Key, update: &Update, points: &dataservice::Series<f64>) -> Plot {

@@ -17,7 +17,7 @@ use tokio::task::AbortHandle;
 use super::account::Account;
 use super::frame::Frames;
 use super::group::Group;
-use super::outgoing::{Broken, Offered, Outgoing};
+use super::outgoing::{Broken, Held, Offered, Outgoing};
 use super::socket::Socket;
 use super::upgrade::{Place, TOO_MANY};
 use super::worker::Worker;
@@ -42,6 +42,8 @@ pub(super) struct Connection {
     /// Actions under way.
     pub(super) acting: Cell<usize>,
     pub(super) since: Instant,
+    /// Values that were made ready for it alone, and are not yet charged.
+    cost: Cell<u64>,
     /// When something was received of it.
     pub(super) heard: Cell<Instant>,
     /// When it was asked whether it is there.
@@ -83,6 +85,7 @@ impl Connection {
             waiting: Cell::default(),
             acting: Cell::default(),
             since: now,
+            cost: Cell::default(),
             heard: Cell::new(now),
             asked: Cell::new(now),
             ending: Cell::default(),
@@ -181,6 +184,27 @@ impl Connection {
             id: id.map(str::to_owned),
         };
         self.say(&ServerMessage::Error(failure), worker);
+    }
+
+    /// What it asked for took so many values, or keys.
+    pub(super) fn costs(&self, values: u64) {
+        self.cost.set(self.cost.get().saturating_add(values));
+    }
+
+    /// What it cost since this was asked last.
+    pub(super) fn cost(&self) -> u64 {
+        self.cost.take()
+    }
+
+    /// The frame that is kept for it, if any.
+    pub(super) fn held(&self) -> Option<Held> {
+        self.out.borrow().held()
+    }
+
+    /// Cuts it off, and keeps nothing for it from now on.
+    pub(super) fn cut(&self) {
+        self.out.borrow_mut().forget();
+        self.end(Ending::Cut);
     }
 
     /// Has it ended; what was said first holds.

@@ -23,11 +23,13 @@ mod connection;
 mod extract;
 mod frame;
 mod group;
+mod held;
 mod obey;
 mod outgoing;
 mod pace;
 mod reader;
 mod socket;
+mod turns;
 pub(crate) mod upgrade;
 mod worker;
 

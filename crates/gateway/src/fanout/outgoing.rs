@@ -13,6 +13,10 @@ use bytes::Bytes;
 /// Bytes of answers, pongs and errors that may wait for a client.
 pub(super) const ANSWER_BYTES_MAX: usize = 128 << 10;
 
+/// Bytes that have to be taken of what is under way to count as progress, unless it is all: one
+/// that takes a byte now and then would hold a frame for ever.
+const PROGRESS_BYTES: usize = 16 << 10;
+
 /// Where the bytes go.
 pub(super) trait TryWrite {
     /// Takes some of the bytes; an error of the kind `WouldBlock` when there is no room.
@@ -29,11 +33,25 @@ pub(super) trait TryWrite {
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
     rest: Bytes,
+    /// The frame that the rest is of.
+    held: Option<Held>,
     answers: Vec<u8>,
+    /// Bytes that were taken since the last progress.
+    progress: usize,
+    is_over: bool,
     /// Since when nothing was taken though there is something.
     blocked_since: Option<Instant>,
     /// Bytes that were taken.
     written: u64,
+}
+
+/// A frame that is kept for a client which has not taken all of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Held {
+    /// Where it is: others that hold the same have it there too.
+    pub(super) address: usize,
+    pub(super) bytes: usize,
+    pub(super) since: Instant,
 }
 
 /// What became of a frame.
@@ -71,6 +89,20 @@ impl Outgoing {
         self.written
     }
 
+    /// The frame that is kept for it, if any.
+    pub(super) fn held(&self) -> Option<Held> {
+        self.held
+    }
+
+    /// Drops what is under way: nothing can be sent after that.
+    pub(super) fn forget(&mut self) {
+        *self = Self {
+            is_over: true,
+            written: self.written,
+            ..Self::default()
+        };
+    }
+
     /// Begins to send a frame, unless something is under way.
     pub(super) fn offer(
         &mut self,
@@ -78,12 +110,20 @@ impl Outgoing {
         now: Instant,
         socket: &impl TryWrite,
     ) -> Result<Offered, Broken> {
+        if self.is_over {
+            return Err(Broken);
+        }
         if !self.is_clear() {
             return Ok(Offered::Behind);
         }
         let taken = self.write(frame, now, socket)?;
         if taken < frame.len() {
             self.rest = frame.slice(taken..);
+            self.held = Some(Held {
+                address: frame.as_ptr().addr(),
+                bytes: frame.len(),
+                since: now,
+            });
         }
         Ok(Offered::Taken)
     }
@@ -112,15 +152,18 @@ impl Outgoing {
 
     /// Sends more of what is under way; whether all is gone.
     pub(super) fn flush(&mut self, now: Instant, socket: &impl TryWrite) -> Result<bool, Broken> {
-        if socket.holds_back() && socket.push().map_err(|_| Broken)? > 0 {
-            self.blocked_since = Some(now);
+        if socket.holds_back() {
+            let pushed = socket.push().map_err(|_| Broken)?;
+            self.moved(pushed, now);
         }
         loop {
             if self.rest.is_empty() {
+                self.held = None;
                 self.rest = std::mem::take(&mut self.answers).into();
             }
             if self.rest.is_empty() && !socket.holds_back() {
                 self.blocked_since = None;
+                self.progress = 0;
                 return Ok(true);
             }
             if self.rest.is_empty() {
@@ -153,11 +196,21 @@ impl Outgoing {
             }
         }
         self.written += taken as u64;
-        let is_held_up = taken < bytes.len() || socket.holds_back();
-        if is_held_up && (taken > 0 || self.blocked_since.is_none()) {
+        if self.blocked_since.is_some() {
+            self.moved(taken, now);
+        } else if taken < bytes.len() || socket.holds_back() {
             self.blocked_since = Some(now);
         }
         Ok(taken)
+    }
+
+    /// So many bytes more are gone.
+    fn moved(&mut self, bytes: usize, now: Instant) {
+        self.progress += bytes;
+        if self.progress >= PROGRESS_BYTES {
+            self.progress = 0;
+            self.blocked_since = Some(now);
+        }
     }
 }
 
@@ -234,19 +287,37 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_takes_a_little_is_not_blocked() {
+    fn law_2_who_takes_enough_is_not_blocked_and_who_takes_a_byte_now_and_then_is() {
         let (start, room) = (Instant::now(), Room::default());
         let after = |seconds| start + Duration::from_secs(seconds);
         let mut outgoing = Outgoing::default();
-        outgoing
-            .offer(&Bytes::from(vec![0; 100]), start, &room)
-            .unwrap();
+        let frame = Bytes::from(vec![0; 3 * PROGRESS_BYTES]);
+        outgoing.offer(&frame, start, &room).unwrap();
         assert_eq!(outgoing.blocked_for(after(9)), Duration::from_secs(9));
-        room.bytes.set(1);
+        room.bytes.set(PROGRESS_BYTES);
         assert_eq!(outgoing.flush(after(9), &room), Ok(false));
         assert_eq!(outgoing.blocked_for(after(12)), Duration::from_secs(3));
-        // Asking again without room is no progress.
+        // Asking again without room is no progress, and a byte is none either.
         assert_eq!(outgoing.flush(after(13), &room), Ok(false));
-        assert_eq!(outgoing.blocked_for(after(14)), Duration::from_secs(5));
+        room.bytes.set(1);
+        assert_eq!(outgoing.flush(after(14), &room), Ok(false));
+        assert_eq!(outgoing.blocked_for(after(15)), Duration::from_secs(6));
+        assert_eq!(outgoing.held().map(|held| held.bytes), Some(frame.len()));
+        room.bytes.set(2 * PROGRESS_BYTES);
+        assert_eq!(outgoing.flush(after(15), &room), Ok(true));
+        assert!(outgoing.is_clear() && outgoing.held().is_none());
+    }
+
+    #[test]
+    fn what_is_forgotten_is_not_held_and_nothing_follows_it() {
+        let (now, room) = (Instant::now(), Room::default());
+        let mut outgoing = Outgoing::default();
+        let frame = Bytes::from_static(b"frame");
+        outgoing.offer(&frame, now, &room).unwrap();
+        outgoing.forget();
+        assert!(outgoing.held().is_none());
+        room.bytes.set(100);
+        assert_eq!(outgoing.say(&frame, now, &room), Err(Broken));
+        assert!(room.taken.borrow().is_empty());
     }
 }

@@ -1,10 +1,16 @@
-//! How many messages a client may send: a bucket of tokens. Knows no clock.
+//! How many messages a client may send, and how much it may ask for: two buckets of tokens. Knows
+//! no clock.
 
 use std::time::{Duration, Instant};
 
 /// Messages a second in the long run, and at once.
 const PER_S: f64 = 100.0;
 const BURST: f64 = 200.0;
+/// Values, or keys, that are made ready for it alone: in a second in the long run, and at once.
+const VALUES_PER_S: f64 = 200_000.0;
+const VALUES_BURST: f64 = 400_000.0;
+/// How long a client is made to wait at most.
+const OWED_MAX: Duration = Duration::from_secs(10);
 /// A client that goes on being too fast for so long is cut off.
 const TOO_FAST_MAX: Duration = Duration::from_secs(10);
 /// So long without being too fast, and it begins anew.
@@ -15,6 +21,9 @@ const FORGIVEN_AFTER: Duration = Duration::from_secs(2);
 pub(super) struct Pace {
     tokens: f64,
     at: Instant,
+    /// Values that it may ask for; below zero it owes them.
+    credit: f64,
+    charged_at: Instant,
     too_fast: Option<TooFast>,
 }
 
@@ -42,8 +51,23 @@ impl Pace {
         Self {
             tokens: BURST,
             at: now,
+            credit: VALUES_BURST,
+            charged_at: now,
             too_fast: None,
         }
+    }
+
+    /// Charges for what obeying a message took: so long nothing more is read of the client. It is
+    /// not refused anything for that, since it may not know how much it asked for.
+    pub(super) fn charge(&mut self, values: u64, now: Instant) -> Duration {
+        if values == 0 {
+            return Duration::ZERO;
+        }
+        let passed = now.saturating_duration_since(self.charged_at).as_secs_f64();
+        self.charged_at = now;
+        self.credit = (self.credit + passed * VALUES_PER_S).min(VALUES_BURST) - values as f64;
+        self.credit = self.credit.max(-OWED_MAX.as_secs_f64() * VALUES_PER_S);
+        Duration::from_secs_f64((-self.credit / VALUES_PER_S).max(0.0))
     }
 
     /// What is done with a message that came now.
@@ -102,6 +126,25 @@ mod tests {
             }
         }
         assert_eq!(ended_ms, Some(10_000));
+    }
+
+    #[test]
+    fn law_2_who_asks_for_much_waits_and_nothing_of_it_is_passed_over() {
+        let start = Instant::now();
+        let mut pace = Pace::new(start);
+        assert_eq!(pace.charge(200_000, start), Duration::ZERO);
+        assert_eq!(pace.charge(200_000, start), Duration::ZERO);
+        assert_eq!(pace.charge(200_000, start), Duration::from_secs(1));
+        let later = start + Duration::from_secs(1);
+        assert_eq!(pace.charge(200_000, later), Duration::from_secs(1));
+        assert_eq!(pace.charge(u64::MAX, later), OWED_MAX);
+        // What it says is another matter.
+        let verdicts = (0..200).map(|_| pace.judge(later));
+        assert!(
+            verdicts
+                .into_iter()
+                .all(|verdict| verdict == Verdict::Heard)
+        );
     }
 
     #[test]

@@ -40,13 +40,26 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
 /// Reads until the connection ends, then lets go of it.
 pub(super) async fn serve(connection: Rc<Connection>, first: Bytes, worker: Rc<Worker>) {
+    let _leaving = Leaving(&connection, &worker);
     let mut reader = Reader::new(&connection, &first, &worker);
     let ending = reader.read().await;
     worker.let_go(&connection);
     if let Ending::Close(code, reason) = ending {
         reader.close(code, reason).await;
     }
-    worker.leave(&connection);
+}
+
+/// Gives back what a connection has when its task ends, also when it panics or is dropped.
+struct Leaving<'a>(&'a Rc<Connection>, &'a Rc<Worker>);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!(id = self.0.id, "the task of a connection panicked");
+        }
+        self.1.let_go(self.0);
+        self.1.leave(self.0);
+    }
 }
 
 struct Reader {
@@ -99,6 +112,17 @@ impl Reader {
                 Ok(message) => {
                     self.link.unheard = 0;
                     self.heard(&message);
+                    let cost = connection.cost();
+                    let owed = self.pace.borrow_mut().charge(cost, Instant::now());
+                    if !owed.is_zero() {
+                        at_once = 0;
+                        tokio::select! {
+                            () = tokio::time::sleep(owed) => {}
+                            () = connection.account.end().notified() => {
+                                return connection.ending().unwrap_or(CLOSED_BY_ADMIN);
+                            }
+                        }
+                    }
                 }
                 Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
                     at_once = 0;

@@ -25,16 +25,16 @@ use super::care::{Care, State};
 use super::connection::{Connection, Ending};
 use super::frame::{Frames, ping};
 use super::group::{Group, GroupKey};
+use super::held::{supervised, too_much};
 use super::obey::{Refusal, UNAUTHORIZED, is_welcome, welcome};
 use super::reader;
 use super::socket::Socket;
+use super::turns::Turning;
 use super::upgrade::Newcomer;
 use crate::state::App;
 
 /// How often connections are looked after.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
-/// The least time between two turns, also of critical updates.
-const TURN_MIN: Duration = Duration::from_millis(1);
 /// How long connections may take to close.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
@@ -63,7 +63,7 @@ pub(super) struct Worker {
 }
 
 /// Asks for a turn.
-pub(super) struct Turn(Notify);
+pub(super) struct Turn(pub(super) Notify);
 
 impl Turn {
     pub(super) fn now(&self) {
@@ -95,8 +95,8 @@ impl Worker {
     }
 
     /// Serves until the gateway closes, and has then closed its connections.
-    pub(super) async fn serve(self: Rc<Self>, mut commands: mpsc::UnboundedReceiver<Command>) {
-        let mut turning = spawn_local(turns(Rc::clone(&self)));
+    async fn serve(self: &Rc<Self>, commands: &mut mpsc::UnboundedReceiver<Command>) {
+        let mut turning = Turning::begin(self);
         let mut closing = self.app.closing.clone();
         let mut keys = self.app.keys.clone();
         let mut notifications = self.app.backplane.notifications();
@@ -112,9 +112,9 @@ impl Worker {
                     Some(Command::Answer(id, message)) => self.answer(id, &message),
                     None => break,
                 },
-                _ = &mut turning => {
+                _ = &mut turning.0 => {
                     self.give_up();
-                    turning = spawn_local(turns(Rc::clone(&self)));
+                    turning = Turning::begin(self);
                 }
                 _ = sweep.tick() => self.sweep(Instant::now()),
                 heard = notifications.recv(), if !are_notifications_over => match heard {
@@ -129,9 +129,10 @@ impl Worker {
                 },
             }
         }
-        turning.abort();
+        drop(turning);
         // Those that come now are dropped.
-        drop(commands);
+        commands.close();
+        while commands.try_recv().is_ok() {}
         for connection in self.all() {
             connection.end(Ending::Close(1001, "the server stops"));
         }
@@ -144,9 +145,21 @@ impl Worker {
         let _ = tokio::time::timeout(CLOSE_WITHIN, all_left).await;
     }
 
+    /// Cuts off who has held a frame for longest, while all of them hold too much.
+    pub(super) fn relieve(&self) {
+        let connections = self.connections.borrow();
+        let held = connections.values();
+        let held = held.filter_map(|it| Some((it.id, it.held()?))).collect();
+        for id in too_much(held) {
+            if let Some(connection) = connections.get(&id) {
+                connection.cut();
+            }
+        }
+    }
+
     /// A turn panicked, and nobody knows whom it has not reached: all begin anew.
     fn give_up(&self) {
-        tracing::error!("a turn of sending panicked: its clients have to connect again");
+        tracing::error!("a loop of sending panicked: its clients have to connect again");
         for connection in self.all() {
             connection.end(Ending::Close(1011, "the server failed"));
         }
@@ -197,6 +210,7 @@ impl Worker {
 
     /// Ends what is silent, stalled, or does not say who it is.
     fn sweep(self: &Rc<Self>, now: Instant) {
+        self.relieve();
         for connection in self.all() {
             let since = |moment: Instant| now.saturating_duration_since(moment);
             let state = State {
@@ -347,7 +361,7 @@ impl Worker {
     }
 
     /// Sends what changed; when the next turn is due though nothing changes.
-    fn turn(self: &Rc<Self>, now: Instant) -> Option<Instant> {
+    pub(super) fn turn(self: &Rc<Self>, now: Instant) -> Option<Instant> {
         let mut next: Option<Instant> = None;
         let mut is_any_empty = false;
         for group in self.groups.borrow().values() {
@@ -364,64 +378,11 @@ impl Worker {
     }
 }
 
-/// Has turns until it is aborted.
-async fn turns(worker: Rc<Worker>) {
-    let tick = worker.app.options.tick;
-    let mut urgent = worker.app.backplane.urgent();
-    let mut is_urgent_over = false;
-    let mut last = Instant::now();
-    let mut took = Duration::ZERO;
-    let mut next: Option<Instant> = None;
-    loop {
-        let mut is_urgent = false;
-        let due = async {
-            match next {
-                Some(moment) => tokio::time::sleep_until(moment.into()).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            biased;
-            told = urgent.changed(), if !is_urgent_over => {
-                is_urgent = true;
-                is_urgent_over = told.is_err();
-            }
-            () = worker.wake.0.notified() => {}
-            () = due => {}
-        }
-        if !is_urgent {
-            tokio::select! {
-                biased;
-                told = urgent.changed(), if !is_urgent_over => {
-                    is_urgent = true;
-                    is_urgent_over = told.is_err();
-                }
-                () = until(last + tick) => {}
-            }
-        }
-        if is_urgent {
-            // A flood of what is critical leaves half of the time to others.
-            until(last + took + took.max(TURN_MIN)).await;
-        }
-        last = Instant::now();
-        next = worker.turn(last);
-        took = last.elapsed();
-        // Those who read have their turn too.
-        tokio::task::yield_now().await;
-    }
-}
-
-async fn until(moment: Instant) {
-    if moment > Instant::now() {
-        tokio::time::sleep_until(moment.into()).await;
-    }
-}
-
 /// Runs a loop on this thread until the gateway closes.
 pub(super) fn run(
     app: App,
     server: Handle,
-    (commands, received): (
+    (commands, mut received): (
         mpsc::UnboundedSender<Command>,
         mpsc::UnboundedReceiver<Command>,
     ),
@@ -439,8 +400,11 @@ pub(super) fn run(
     };
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async move {
-        Rc::new(Worker::new(app, server, commands))
-            .serve(received)
-            .await;
+        let worker = Rc::new(Worker::new(app, server, commands));
+        // A panic ends its connections, not the loop; the next one begins after a moment.
+        while supervised(worker.serve(&mut received)).await.is_err() {
+            worker.give_up();
+            tokio::time::sleep(SWEEP_EVERY).await;
+        }
     });
 }

@@ -14,6 +14,9 @@ use crate::fanout::extract::CHOSEN_FROM_MAX;
 use crate::fanout::obey::Refusal;
 use crate::fanout::worker::Worker;
 
+/// After a frame of so many bytes it is looked at once what all of them hold.
+const LARGE_BYTES: usize = 64 << 10;
+
 impl Group {
     /// Lets in who waited and has taken what was under way. Those who stopped at the same commit
     /// enter together.
@@ -45,12 +48,13 @@ impl Group {
             }
         }
         for (at, members) in seen.into_values() {
-            if self
-                .begin(members.clone(), Start::Seen(at), worker, now)
-                .is_err()
-            {
-                for member in members {
+            let begun = self.begin(members.clone(), Start::Seen(at), worker, now);
+            let Err(refusal) = begun else { continue };
+            for member in members {
+                if refusal.code == "too_many_subscribers" {
                     self.wait(member, Start::Seen(at), Some(now + RETRY_AFTER));
+                } else {
+                    worker.subscription_failed(&member, &self.asked.id, &refusal);
                 }
             }
         }
@@ -110,7 +114,12 @@ impl Group {
                 may_have_changed: &may_have_changed,
             },
         };
-        let composed = cohort.compose(&polled, &purpose, &self.keys, &self.asked, worker);
+        let composed = cohort.compose(&polled, &purpose, &self.keys, &self.asked, worker)?;
+        if !matches!(start, Start::Seen(_)) {
+            for member in &members {
+                member.costs(composed.values + self.keys.len() as u64);
+            }
+        }
         self.note(&polled);
         cohort.subscription.set_waker(worker.waker.clone());
         if let Some(frame) = composed.frame {
@@ -121,6 +130,9 @@ impl Group {
                 member.account.missed(composed.missed);
             }
             worker.sent(members.len());
+            if frame.len() > LARGE_BYTES {
+                worker.relieve();
+            }
         }
         cohort.members = members;
         self.cohorts.push(cohort);

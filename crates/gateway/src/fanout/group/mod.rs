@@ -223,6 +223,7 @@ impl Group {
 
     /// Nobody looks: nothing wakes this client, and nothing is sent to it.
     pub(in crate::fanout) fn pause(&mut self, connection: &Rc<Connection>, worker: &Rc<Worker>) {
+        connection.costs(self.keys.len() as u64);
         let is_it = |member: &Rc<Connection>| Rc::ptr_eq(member, connection);
         let waiting = self.waiting.iter_mut();
         if let Some(waiting) = waiting.into_iter().find(|it| is_it(&it.connection)) {
@@ -258,6 +259,7 @@ impl Group {
 
     /// Somebody looks again: what changed meanwhile is sent with the next turn.
     pub(in crate::fanout) fn unpause(&mut self, connection: &Rc<Connection>, worker: &Rc<Worker>) {
+        connection.costs(self.keys.len() as u64);
         let is_it = |member: &Rc<Connection>| Rc::ptr_eq(member, connection);
         let paused = self.paused.iter();
         let at = paused
@@ -315,7 +317,16 @@ impl Group {
         let cohort = &mut self.cohorts[at];
         let before = cohort.seen;
         let composed = cohort.compose(polled, &Purpose::GoOn, &self.keys, &self.asked, worker);
-        let Composed { frame, missed } = composed;
+        let Composed { frame, missed, .. } = match composed {
+            Ok(composed) => composed,
+            Err(too_large) => {
+                let refusal = Refusal::from(too_large);
+                for member in std::mem::take(&mut cohort.members) {
+                    worker.subscription_failed(&member, &self.asked.id, &refusal);
+                }
+                return;
+            }
+        };
         let Some(frame) = frame else { return };
         cohort.not_before = self.asked.next_moment(now);
         let not_before = cohort.not_before;
