@@ -64,6 +64,8 @@ impl Drop for Leaving<'_> {
 
 struct Reader {
     context: WebSocketContext,
+    /// The parser has refused something, and must not be asked again.
+    is_parser_done: bool,
     link: Link,
     pace: RefCell<Pace>,
 }
@@ -89,6 +91,7 @@ impl Reader {
         let first = first.to_vec();
         Self {
             context: WebSocketContext::from_partially_read(first, Role::Server, Some(config)),
+            is_parser_done: false,
             link: Link {
                 connection: Rc::clone(connection),
                 worker: Rc::clone(worker),
@@ -147,10 +150,15 @@ impl Reader {
                     }
                     continue;
                 }
-                Err(Error::Capacity(_)) => return Ending::Close(1009, "the message is too long"),
-                Err(Error::Utf8(_)) => return Ending::Close(1007, "the text is no UTF-8"),
-                Err(Error::Protocol(_)) => return Ending::Close(1002, "that is no WebSocket"),
-                Err(_) => return Ending::Cut,
+                Err(error) => {
+                    self.is_parser_done = true;
+                    return match error {
+                        Error::Capacity(_) => Ending::Close(1009, "the message is too long"),
+                        Error::Utf8(_) => Ending::Close(1007, "the text is no UTF-8"),
+                        Error::Protocol(_) => Ending::Close(1002, "that is no WebSocket"),
+                        _ => Ending::Cut,
+                    };
+                }
             }
             at_once += 1;
             if at_once >= MESSAGES_AT_ONCE {
@@ -210,25 +218,53 @@ impl Reader {
         if self.context.close(&mut self.link, Some(frame)).is_err() {
             return;
         }
-        let answered = async {
-            let connection = Rc::clone(&self.link.connection);
-            loop {
-                self.link.reads_left = READS_AT_ONCE;
-                match self.context.read(&mut self.link) {
-                    Ok(_) => tokio::task::yield_now().await,
-                    Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-                        if self.link.reads_left == 0 {
-                            tokio::task::yield_now().await;
-                        } else if connection.socket.readable().await.is_err() {
-                            return;
-                        }
-                    }
-                    Err(_) => return,
-                }
+        let ended = async {
+            match self.is_parser_done {
+                true => self.pass_over().await,
+                false => self.hear_answer().await,
             }
         };
         // It is closed either way.
-        let _ = tokio::time::timeout(CLOSE_WITHIN, answered).await;
+        let _ = tokio::time::timeout(CLOSE_WITHIN, ended).await;
+    }
+
+    /// Comes when the client has answered the close frame, or is gone.
+    async fn hear_answer(&mut self) {
+        let connection = Rc::clone(&self.link.connection);
+        loop {
+            self.link.reads_left = READS_AT_ONCE;
+            match self.context.read(&mut self.link) {
+                Ok(_) => tokio::task::yield_now().await,
+                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if self.link.reads_left == 0 {
+                        tokio::task::yield_now().await;
+                    } else if connection.socket.readable().await.is_err() {
+                        return;
+                    }
+                }
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Comes when the client is gone. What it still says is thrown away: left unread, it would make
+    /// the system cut the connection before the close frame is taken.
+    async fn pass_over(&mut self) {
+        let socket = &self.link.connection.socket;
+        // On the heap, or each idle client would have room for it in its task.
+        let mut bytes = vec![0; READ_BUFFER_BYTES];
+        loop {
+            match socket.try_read(&mut bytes) {
+                Ok(0) => return,
+                Ok(_) => tokio::task::yield_now().await,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if socket.readable().await.is_err() {
+                        return;
+                    }
+                }
+                Err(_) => return,
+            }
+        }
     }
 }
 
