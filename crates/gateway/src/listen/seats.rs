@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use crate::access::network;
+use crate::options::GatewayOptions;
 
 /// Files that the process needs for other things than connections.
 const FILES_RESERVED: u64 = 256;
@@ -102,7 +103,9 @@ pub(crate) fn within_files(connections_max: usize) -> usize {
     let files = files.map_or(usize::MAX, |files| {
         usize::try_from(files).unwrap_or(usize::MAX)
     });
-    if files < connections_max {
+    // Of the default it is no news that it is more than many systems allow.
+    let is_asked_for = connections_max != GatewayOptions::default().connections_max;
+    if files < connections_max && is_asked_for {
         tracing::warn!(
             "the process may open few files: {files} connections are taken at a time, not \
              {connections_max}; raise the limit (`ulimit -n`), or lower max_connections"
