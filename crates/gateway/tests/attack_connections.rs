@@ -5,18 +5,14 @@
 mod common;
 
 use std::net::SocketAddr;
-use std::path::Path;
-use std::process::Command;
-use std::sync::Arc;
 use std::time::Duration;
 
 use common::socket::connect;
+use common::tls::{self, certificate, connector};
 use common::{Server, live_data};
 use gateway::{Access, BindError, Gateway, GatewayOptions, Rights, Tls, Token};
 use pipeline::{BufferOptions, Pipeline};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::ServerName;
 use sinks::{BoxWriter, MemoryWriter, ScopeName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -239,31 +235,6 @@ async fn other_machines_are_not_let_in_without_tokens_unless_it_is_said() {
     assert!(bind("127.0.0.1:0", GatewayOptions::default()).await.is_ok());
 }
 
-/// A certificate for `localhost` and 127.0.0.1, signed by itself, and its key.
-fn certificate(folder: &Path) -> (std::path::PathBuf, std::path::PathBuf) {
-    let [certificate, key] = ["certificate.pem", "key.pem"].map(|name| folder.join(name));
-    let made = Command::new("openssl")
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-        ])
-        .args(["-nodes", "-days", "2", "-subj", "/CN=localhost"])
-        .args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
-        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-        .arg("-out")
-        .arg(&certificate)
-        .arg("-keyout")
-        .arg(&key)
-        .output()
-        .unwrap();
-    assert!(made.status.success(), "{made:?}");
-    (certificate, key)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn tls_is_spoken_with_and_without_a_name_and_not_with_plain_clients() {
     let folder = tempfile::tempdir().unwrap();
@@ -273,17 +244,7 @@ async fn tls_is_spoken_with_and_without_a_name_and_not_with_plain_clients() {
         ..GatewayOptions::default()
     })
     .await;
-    let mut roots = RootCertStore::empty();
-    roots
-        .add(CertificateDer::from_pem_file(&certificate).unwrap())
-        .unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    let connector = connector(&certificate);
     let port = server.address.port();
     let request =
         format!("GET /api/live HTTP/1.1\r\nhost: localhost:{port}\r\nconnection: close\r\n\r\n");
@@ -312,7 +273,7 @@ fn files_that_are_no_certificate_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let (certificate, key) = certificate(folder.path());
     let other = tempfile::tempdir().unwrap();
-    let (_, foreign) = self::certificate(other.path());
+    let (_, foreign) = tls::certificate(other.path());
     let missing = folder.path().join("missing.pem");
     for (certificate, key, named) in [
         (&missing, &key, &missing),

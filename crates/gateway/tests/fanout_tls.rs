@@ -4,44 +4,21 @@
 
 mod common;
 
-use std::path::Path;
-use std::process::Command;
-use std::sync::Arc;
 use std::time::Duration;
 
 use common::Server;
+use common::tls::{certificate, connector};
 use futures_util::{SinkExt, StreamExt};
 use gateway::{GatewayOptions, Tls};
 use pipeline::BufferOptions;
 use record::Value;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::ServerName;
 use serde_json::{Value as Json, json};
 use tokio::net::TcpSocket;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
 type Client = WebSocketStream<tokio_rustls::client::TlsStream<tokio::net::TcpStream>>;
-
-/// A certificate for `localhost`, signed by itself, and its key.
-fn certificate(folder: &Path) -> (std::path::PathBuf, std::path::PathBuf) {
-    let [certificate, key] = ["certificate.pem", "key.pem"].map(|name| folder.join(name));
-    let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt"])
-        .args(["ec_paramgen_curve:P-256", "-nodes", "-days", "2"])
-        .args(["-subj", "/CN=localhost"])
-        .args(["-addext", "subjectAltName=DNS:localhost"])
-        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-        .arg("-out")
-        .arg(&certificate)
-        .arg("-keyout")
-        .arg(&key)
-        .output()
-        .unwrap();
-    assert!(made.status.success(), "{made:?}");
-    (certificate, key)
-}
 
 async fn connect(server: &Server, connector: &tokio_rustls::TlsConnector) -> Client {
     let socket = TcpSocket::new_v4().unwrap();
@@ -76,17 +53,7 @@ async fn a_slow_client_behind_tls_gets_whole_frames_and_the_newest_in_the_end() 
         ..GatewayOptions::default()
     };
     let server = Server::with(BufferOptions::default(), options).await;
-    let mut roots = RootCertStore::empty();
-    roots
-        .add(CertificateDer::from_pem_file(&certificate).unwrap())
-        .unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    let connector = connector(&certificate);
     let text = "x".repeat(50_000);
     let put = |number: i64| {
         let value = Value::text(&format!("{number} {text}")).unwrap();

@@ -172,11 +172,9 @@ impl Reader {
         let Link {
             connection, worker, ..
         } = &self.link;
-        match message {
-            // The parser answers it, and says so with the next read.
-            Message::Close(_) => return,
-            Message::Pong(_) | Message::Frame(_) => {}
-            Message::Ping(_) | Message::Text(_) | Message::Binary(_) => {}
+        // The parser answers a close frame, and says so with the next read.
+        if matches!(message, Message::Close(_)) {
+            return;
         }
         if !self.is_heard(&message.clone().into_data()) {
             return;

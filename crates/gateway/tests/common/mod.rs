@@ -6,6 +6,7 @@
 pub(crate) mod exposition;
 pub(crate) mod socket;
 pub(crate) mod stored;
+pub(crate) mod tls;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
